@@ -1,0 +1,127 @@
+"""From a profile to a candidate: the description, the plan, and the thing to be proven."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from .base import Digest, KnobName, KnobValue, Noun, SchedulerName, ShortText, Text
+
+
+class WorkloadClass(StrEnum):
+    """What kind of work a profile shows."""
+
+    LATENCY_SENSITIVE = "LatencySensitive"
+    LONG_TAIL_BATCH = "LongTailBatch"
+    THROUGHPUT_BATCH = "ThroughputBatch"
+    MIXED = "Mixed"
+    IDLE = "Idle"
+
+
+class Confidence(StrEnum):
+    """How sure a description is; a rule says which facts made it so."""
+
+    HIGH = "High"
+    MEDIUM = "Medium"
+    LOW = "Low"
+
+
+class WorkloadDescription(Noun):
+    """The Observation agent's reading of a profile."""
+
+    workload_class: WorkloadClass
+    goal: Text
+    summary: Text
+    confidence: Confidence
+    facts: Annotated[tuple[ShortText, ...], Field(max_length=16)] = ()
+    """The figures of the profile that led here."""
+
+
+class PlanKind(StrEnum):
+    """How a candidate comes about, in order of preference."""
+
+    CONFIGURE = "Configure"
+    PATCH = "Patch"
+    COMPOSE = "Compose"
+    GENERATE = "Generate"
+
+
+class Argument(Noun):
+    """One knob of a scheduler, set before it is loaded."""
+
+    name: KnobName
+    value: KnobValue
+
+
+class SchedulingPlan(Noun):
+    """The Planning agent's proposal."""
+
+    kind: PlanKind
+    scheduler: SchedulerName
+    arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    rationale: Text
+    expected: ShortText = ""
+
+
+class Candidate(Noun):
+    """A scheduler with its knobs; its digest is its name."""
+
+    kind: PlanKind
+    scheduler: SchedulerName
+    arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    source_digest: Digest | None = None
+    """Digest of the C source in the store; none for a scheduler of the library."""
+
+    @model_validator(mode="after")
+    def _arguments_sorted_and_unique(self) -> "Candidate":
+        names = [argument.name for argument in self.arguments]
+        if names != sorted(set(names)):
+            raise ValueError("a candidate's arguments must be unique and sorted by name")
+        return self
+
+
+class Knob(Noun):
+    """A `const volatile` variable of a scheduler that may be set before it is loaded."""
+
+    name: KnobName
+    type: Annotated[str, Field(pattern=r"^(u32|u64|bool)$")]
+    unit: ShortText = ""
+    default: int = Field(ge=0)
+    minimum: int = Field(ge=0)
+    maximum: int = Field(ge=0)
+    summary: ShortText
+
+
+class SchedulerManifest(Noun):
+    """What is known of a scheduler without reading its code."""
+
+    name: SchedulerName
+    summary: Text
+    good_for: Text
+    bad_for: Text
+    source: ShortText
+    """File name of the C source, relative to the manifest's `schedulers` folder."""
+    license: ShortText
+    ops_name: ShortText
+    knobs: Annotated[tuple[Knob, ...], Field(max_length=32)] = ()
+    needs: Annotated[tuple[ShortText, ...], Field(max_length=64)] = ()
+    statistics: Annotated[tuple[ShortText, ...], Field(max_length=64)] = ()
+
+    def problems(self, arguments: tuple[Argument, ...]) -> tuple[str, ...]:
+        """Return why `arguments` do not fit the knobs; empty when they do."""
+        found: list[str] = []
+        knobs = {knob.name: knob for knob in self.knobs}
+        for argument in arguments:
+            knob = knobs.get(argument.name)
+            if knob is None:
+                known = ", ".join(sorted(knobs)) or "none"
+                found.append(f"{self.name} has no knob {argument.name!r}; it has: {known}")
+                continue
+            if (argument.value in ("true", "false")) != (knob.type == "bool"):
+                found.append(f"{argument.name}={argument.value} is not a value of type {knob.type}")
+            elif knob.type != "bool" and not knob.minimum <= int(argument.value) <= knob.maximum:
+                found.append(
+                    f"{argument.name}={argument.value} is outside {knob.minimum}..{knob.maximum}"
+                    f" {knob.unit}".rstrip()
+                )
+        return tuple(found)

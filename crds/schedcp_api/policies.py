@@ -1,0 +1,349 @@
+"""SchedulerPolicy: what a user asks for, and what the operator says about it."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from .base import (
+    Condition,
+    Noun,
+    ObjectName,
+    Percent,
+    SchedulerName,
+    ShortText,
+    Text,
+    Timestamp,
+)
+from .candidates import Argument, PlanKind
+from .verdicts import ContractLoss, ReplayMode
+
+LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
+LabelValue = Annotated[str, StringConstraints(max_length=63)]
+
+
+def cel(rule: str, message: str) -> dict[str, str]:
+    """Return one `x-kubernetes-validations` entry."""
+    return {"rule": rule, "message": message}
+
+
+def validated(*rules: dict[str, str]) -> ConfigDict:
+    """Return a model config that puts CEL rules into the model's schema."""
+    extra: dict[str, Any] = {"x-kubernetes-validations": list(rules)}
+    return ConfigDict(json_schema_extra=extra)
+
+
+class SelectorOperator(StrEnum):
+    """The operators of a label selector's expressions."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+class SelectorRequirement(Noun):
+    """One expression of a label selector."""
+
+    key: LabelKey
+    operator: SelectorOperator
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=32)] = ()
+
+
+class LabelSelector(Noun):
+    """A label selector; an empty one selects everything."""
+
+    match_labels: Annotated[dict[str, LabelValue], Field(max_length=32)] = Field(
+        default_factory=dict
+    )
+    match_expressions: Annotated[tuple[SelectorRequirement, ...], Field(max_length=16)] = ()
+
+    def matches(self, labels: dict[str, str]) -> bool:
+        """Return whether `labels` fit every part of the selector."""
+        if any(labels.get(key) != value for key, value in self.match_labels.items()):
+            return False
+        return all(_holds(requirement, labels) for requirement in self.match_expressions)
+
+
+def _holds(requirement: SelectorRequirement, labels: dict[str, str]) -> bool:
+    present = requirement.key in labels
+    within = present and labels[requirement.key] in requirement.values
+    return {
+        SelectorOperator.IN: within,
+        SelectorOperator.NOT_IN: not within,
+        SelectorOperator.EXISTS: present,
+        SelectorOperator.DOES_NOT_EXIST: not present,
+    }[requirement.operator]
+
+
+class WorkloadSelector(Noun):
+    """Which pods a policy is about."""
+
+    namespace_selector: LabelSelector = LabelSelector()
+    pod_selector: LabelSelector
+
+    model_config = validated(
+        cel(
+            "has(self.podSelector.matchLabels) && size(self.podSelector.matchLabels) > 0"
+            " || has(self.podSelector.matchExpressions)"
+            " && size(self.podSelector.matchExpressions) > 0",
+            "podSelector must select something: give matchLabels or matchExpressions",
+        )
+    )
+
+
+class BuiltinMetric(StrEnum):
+    """Figures that the agents export for every policy."""
+
+    WAKEUP_LATENCY_P50 = "WakeupLatencyP50"
+    WAKEUP_LATENCY_P99 = "WakeupLatencyP99"
+    CPU_PRESSURE = "CpuPressure"
+    NEIGHBOUR_CPU_PRESSURE = "NeighbourCpuPressure"
+    NEIGHBOUR_CPU_TIME = "NeighbourCpuTime"
+
+
+class PrometheusQuery(Noun):
+    """A query of the user's own; `$node` and `$window` are filled in."""
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+
+    model_config = validated(
+        cel("self.query.contains('$node')", "query must contain $node: figures are taken per node")
+    )
+
+
+class MetricSource(Noun):
+    """Where a figure comes from: a builtin or a Prometheus query, exactly one."""
+
+    builtin: BuiltinMetric | None = None
+    prometheus: PrometheusQuery | None = None
+
+    model_config = validated(
+        cel(
+            "has(self.builtin) != has(self.prometheus)",
+            "a metric is either builtin or prometheus, exactly one of the two",
+        )
+    )
+
+    @property
+    def name(self) -> str:
+        """Return what people call the figure."""
+        return str(self.builtin) if self.builtin else "prometheus"
+
+
+class Direction(StrEnum):
+    """Which way is better."""
+
+    MINIMIZE = "Minimize"
+    MAXIMIZE = "Maximize"
+
+
+class Objective(Noun):
+    """What matters, in words and as a metric."""
+
+    description: Text = ""
+    metric: MetricSource = MetricSource(builtin=BuiltinMetric.WAKEUP_LATENCY_P99)
+    direction: Direction = Direction.MINIMIZE
+    minimum_effect: Percent = "5%"
+    """The smallest improvement that is worth a change."""
+
+
+class Guardrail(Noun):
+    """A figure that must not get worse by more than its margin."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$", max_length=63)]
+    metric: MetricSource
+    direction: Direction = Direction.MINIMIZE
+    margin: Percent = "5%"
+
+
+class Trigger(Noun):
+    """When a run starts."""
+
+    on_rollout: bool = True
+    stabilization_seconds: int = Field(default=60, ge=0, le=3600)
+    """How long a rollout must have been complete before it is profiled."""
+    cooldown_seconds: int = Field(default=3600, ge=0, le=604_800)
+    """Shortest time between two runs of one policy."""
+
+
+class PinnedCandidate(Noun):
+    """A scheduler that the user wants tried, instead of the planner's choice."""
+
+    scheduler: SchedulerName
+    arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+
+
+class Search(Noun):
+    """What may be tried."""
+
+    allow: Annotated[tuple[PlanKind, ...], Field(min_length=1, max_length=4)] = (
+        PlanKind.CONFIGURE,
+    )
+    max_candidates: int = Field(default=3, ge=1, le=16)
+    pinned: Annotated[tuple[PinnedCandidate, ...], Field(max_length=16)] = ()
+    """Try exactly these, in this order; the planner is not asked."""
+    replay: ReplayMode = ReplayMode.REQUIRED
+    """`Advisory` lets the canary judge a candidate that the replay does not favour."""
+    waived_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] = ()
+
+
+class CanaryMethod(StrEnum):
+    """How the effect on nodes is measured."""
+
+    SWITCHBACK = "Switchback"
+    CONTROLS = "Controls"
+
+
+class CanaryStep(Noun):
+    """How far a candidate is taken in one step: a number of nodes, or a share of them."""
+
+    nodes: Annotated[int, Field(ge=1, le=256)] | None = None
+    percent: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    model_config = validated(
+        cel("has(self.nodes) != has(self.percent)", "a step has either nodes or percent, not both")
+    )
+
+
+class Budget(Noun):
+    """How much of the fleet may be under change at once."""
+
+    max_unavailable: Percent = "10%"
+    """Share of the selected nodes in change at a time; at least one node is always allowed."""
+    one_per_zone: bool = False
+
+
+class Canary(Noun):
+    """How a proven candidate is tried."""
+
+    method: CanaryMethod = CanaryMethod.SWITCHBACK
+    pairs: int = Field(default=8, ge=5, le=64)
+    """Pairs of ON and OFF blocks; five is the fewest that can reach p < 0.05 one-sided."""
+    block_seconds: int = Field(default=60, ge=4, le=3600)
+    washout_seconds: int = Field(default=10, ge=1, le=600)
+    steps: Annotated[tuple[CanaryStep, ...], Field(min_length=1, max_length=8)] = (
+        CanaryStep(nodes=1),
+        CanaryStep(percent=100),
+    )
+    budget: Budget = Budget()
+
+    model_config = validated(
+        cel("self.method == 'Switchback'", "only Switchback is supported by this version"),
+    )
+
+
+class Mode(StrEnum):
+    """How far the operator may go by itself."""
+
+    OBSERVE = "Observe"
+    RECOMMEND = "Recommend"
+    CANARY = "Canary"
+    AUTO = "Auto"
+
+
+class Scope(StrEnum):
+    """What a candidate schedules."""
+
+    NODE = "Node"
+    WORKLOAD = "Workload"
+    AUTO = "Auto"
+
+
+class OnDisconnect(StrEnum):
+    """What an agent does when the operator's lease on its node runs out."""
+
+    REVERT = "Revert"
+    HOLD = "Hold"
+
+
+class ApprovalRequired(StrEnum):
+    """Where a run waits for a person."""
+
+    NEVER = "Never"
+    BEFORE_CANARY = "BeforeCanary"
+    BEFORE_PROMOTION = "BeforePromotion"
+
+
+class Approval(Noun):
+    """Whether a person must approve."""
+
+    required: ApprovalRequired = ApprovalRequired.NEVER
+
+
+class ModelBudget(Noun):
+    """The most that one run may ask of a language model."""
+
+    requests: int = Field(default=40, ge=0, le=10_000)
+    tokens: int = Field(default=200_000, ge=0, le=100_000_000)
+
+
+class ModelUse(Noun):
+    """Use of a language model, where one is configured."""
+
+    budget: ModelBudget = ModelBudget()
+
+
+class SchedulerPolicySpec(Noun):
+    """The user's side."""
+
+    mode: Mode = Mode.RECOMMEND
+    workload: WorkloadSelector
+    nodes: LabelSelector = LabelSelector()
+    """Which nodes may be touched; an empty selector means all."""
+    scope: Scope = Scope.AUTO
+    objective: Objective = Objective()
+    guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=8)] = ()
+    trigger: Trigger = Trigger()
+    search: Search = Search()
+    canary: Canary = Canary()
+    on_disconnect: OnDisconnect = OnDisconnect.REVERT
+    approval: Approval = Approval()
+    model: ModelUse = ModelUse()
+    suspend: bool = False
+
+    model_config = validated(
+        cel(
+            "self.scope != 'Workload'", "scope Workload is not supported by this version; use Node"
+        ),
+    )
+
+
+class ObservedWorkload(Noun):
+    """A rollout as the operator has last seen it."""
+
+    workload: ShortText
+    """`Kind/namespace/name`"""
+    revision: ShortText
+    """Digest of the pod template: what tells one rollout from the next."""
+    complete_since: Timestamp | None = None
+    """Since when every replica of the revision is available; none while it rolls out."""
+    handled: bool = False
+    """Whether a run was started (or deliberately not) for this revision."""
+
+
+class PromotedScheduler(Noun):
+    """The scheduler that the policy keeps on its nodes."""
+
+    run: ObjectName
+    scheduler: SchedulerName
+    arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    effect: Percent
+    promoted_at: Timestamp
+
+
+class SchedulerPolicyStatus(Noun):
+    """The operator's side."""
+
+    observed_generation: int = 0
+    selected_pods: int = 0
+    selected_nodes: int = 0
+    workloads: Annotated[tuple[ObservedWorkload, ...], Field(max_length=64)] = ()
+    active_run: ObjectName | None = None
+    last_run: ObjectName | None = None
+    last_outcome: ShortText = ""
+    last_run_finished_at: Timestamp | None = None
+    promoted: PromotedScheduler | None = None
+    summary: ShortText = ""
+    """One line: what it is doing, and whether it is better."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()

@@ -1,0 +1,209 @@
+"""OptimizationRun: the record of one loop, from the rollout that triggered it to the lesson."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from .base import Condition, Digest, Noun, ObjectName, Percent, ShortText, Text, Timestamp
+from .candidates import Candidate, SchedulingPlan, WorkloadDescription
+from .nodestates import Arm
+from .policies import SchedulerPolicySpec, validated
+from .policies import cel as _cel
+from .tokens import MAX_TOKEN_CHARS
+
+
+class TriggerKind(StrEnum):
+    """Why a run was started."""
+
+    ROLLOUT = "Rollout"
+    MANUAL = "Manual"
+
+
+class RunTrigger(Noun):
+    """What started the run."""
+
+    kind: TriggerKind
+    workload: ShortText
+    revision: ShortText
+    at: Timestamp
+
+
+class OptimizationRunSpec(Noun):
+    """What the run was asked for: fixed when it is created."""
+
+    policy: ObjectName
+    policy_uid: ShortText
+    policy_generation: int = Field(ge=0)
+    policy_spec: SchedulerPolicySpec
+    """The policy as it was; a later change of the policy does not change a run."""
+    trigger: RunTrigger
+    seed: int = Field(ge=0, le=2**31 - 1)
+    """Decides the order of blocks and of nodes; drawn once, recorded here."""
+
+    model_config = validated(
+        _cel("self == oldSelf", "a run's spec is a record and cannot be changed")
+    )
+
+
+class RunStage(StrEnum):
+    """Where the loop is. What is true of the run is in its conditions."""
+
+    PENDING = "Pending"
+    PROFILING = "Profiling"
+    PLANNING = "Planning"
+    VERIFYING = "Verifying"
+    SIGNING = "Signing"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    CANARY = "Canary"
+    JUDGING = "Judging"
+    PROMOTING = "Promoting"
+    ROLLING_BACK = "RollingBack"
+    LEARNING = "Learning"
+    FINISHED = "Finished"
+
+
+class StageTime(Noun):
+    """When a stage was entered and left."""
+
+    stage: RunStage
+    attempt: int = Field(default=0, ge=0)
+    started_at: Timestamp
+    ended_at: Timestamp | None = None
+
+
+class AttemptResult(StrEnum):
+    """What became of one candidate."""
+
+    PENDING = "Pending"
+    REJECTED = "Rejected"
+    UNDECIDED = "Undecided"
+    ACCEPTED = "Accepted"
+    ROLLED_BACK = "RolledBack"
+    PROMOTED = "Promoted"
+
+
+class Attempt(Noun):
+    """One candidate's way through the loop."""
+
+    plan: SchedulingPlan
+    candidate: Candidate
+    candidate_digest: Digest
+    verdict_digest: Digest | None = None
+    object_digest: Digest | None = None
+    ops_name: ShortText = ""
+    replay_improvement: Percent | None = None
+    replay_neighbour_loss: Percent | None = None
+    result: AttemptResult = AttemptResult.PENDING
+    reasons: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
+
+
+class OutcomeKind(StrEnum):
+    """What the measurements say."""
+
+    IMPROVED = "Improved"
+    WORSE = "Worse"
+    NO_EFFECT = "NoEffect"
+    INCONCLUSIVE = "Inconclusive"
+    ERROR = "Error"
+
+
+class Outcome(Noun):
+    """The judge's answer, with what it rests on. A positive effect is an improvement."""
+
+    kind: OutcomeKind
+    reason: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,126}$", max_length=127)]
+    message: Text = ""
+    metric: ShortText = ""
+    effect: Percent | None = None
+    interval_low: Percent | None = None
+    interval_high: Percent | None = None
+    p_value: ShortText = ""
+    """Of the exact one-sided permutation test on block pairs, as a decimal."""
+    smallest_detectable: Percent | None = None
+    """The smallest effect that this many pairs with this much noise could have shown."""
+    pairs: int = Field(default=0, ge=0)
+
+
+class BlockFigure(Noun):
+    """One block's figures: the objective, and each guard rail by name, in SI base units."""
+
+    node: ObjectName
+    index: int = Field(ge=0)
+    arm: Arm
+    started_at: Timestamp
+    ended_at: Timestamp
+    value: ShortText
+    """Decimal text; empty when there was no data."""
+    guardrails: Annotated[dict[str, ShortText], Field(max_length=8)] = Field(default_factory=dict)
+    valid: bool = True
+    invalid_reason: ShortText = ""
+
+
+class NodeRole(StrEnum):
+    """What a node is to a run."""
+
+    CANARY = "Canary"
+    PROMOTED = "Promoted"
+    REVERTED = "Reverted"
+
+
+class RunNode(Noun):
+    """A node that the run has touched."""
+
+    name: ObjectName
+    role: NodeRole
+    step: int = Field(default=0, ge=0)
+    since: Timestamp
+    restored_at: Timestamp | None = None
+    """When the agent showed that the node is back on the kernel's scheduler."""
+
+
+class OptimizationRunStatus(Noun):
+    """Where the loop is; a restarted operator goes on from here."""
+
+    stage: RunStage = RunStage.PENDING
+    stage_started_at: Timestamp | None = None
+    lease_epoch: int = 0
+    kernel_digest: Digest | None = None
+    eligible_nodes: Annotated[tuple[ObjectName, ...], Field(max_length=256)] = ()
+    profile_request: ShortText = ""
+    profile_node: ObjectName | None = None
+    profile_digest: Digest | None = None
+    description: WorkloadDescription | None = None
+    contract_digest: Digest | None = None
+    attempts: Annotated[tuple[Attempt, ...], Field(max_length=16)] = ()
+    verification: ShortText = ""
+    """The verifier's name for the verification under way."""
+    token: Annotated[str, StringConstraints(max_length=MAX_TOKEN_CHARS)] = ""
+    step: int = Field(default=0, ge=0)
+    nodes: Annotated[tuple[RunNode, ...], Field(max_length=256)] = ()
+    blocks: Annotated[tuple[BlockFigure, ...], Field(max_length=512)] = ()
+    """Figures of the latest canary."""
+    outcome: Outcome | None = None
+    pending_outcome: Outcome | None = None
+    """What the run will end with once the nodes are proven restored."""
+    retries: int = Field(default=0, ge=0)
+    """How often the current stage was tried again after a lost machine."""
+    lesson_digest: Digest | None = None
+    stages: Annotated[tuple[StageTime, ...], Field(max_length=256)] = ()
+    message: Text = ""
+    finished_at: Timestamp | None = None
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
+
+
+class Lesson(Noun):
+    """What the Learning agent keeps of one attempt."""
+
+    run: ObjectName
+    policy: ObjectName
+    workload: ShortText
+    description: WorkloadDescription | None
+    profile_digest: Digest | None
+    kernel_digest: Digest | None
+    candidate: Candidate
+    result: AttemptResult
+    outcome: Outcome | None
+    antipattern: Text = ""
+    """What not to do again, where something failed; empty otherwise."""
+    at: Timestamp

@@ -1,0 +1,147 @@
+"""Deployment tokens: what the verifier's signer signs and every agent checks.
+
+A token is two base64url parts joined by a dot: the canonical JSON of the claims, and an Ed25519
+signature over a fixed prefix and that JSON. Changing any claim breaks the signature.
+"""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Annotated
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import Field, ValidationError
+
+from .base import (
+    Digest,
+    Noun,
+    ObjectName,
+    SchedulerName,
+    ShortText,
+    Timestamp,
+    canonical_json,
+    digest_of,
+)
+from .candidates import Argument
+from .verdicts import ContractLoss
+
+_PREFIX = b"schedcp.io/deployment-token/v1\n"
+MAX_TOKEN_CHARS = 16_384
+
+
+class TokenError(ValueError):
+    """A token that must not be acted on; the message says which claim or check failed."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DeploymentToken(Noun):
+    """The claims: this object, with these arguments, on this kernel, on these nodes, until then."""
+
+    object_digest: Digest
+    source_digest: Digest | None = None
+    candidate_digest: Digest
+    scheduler: SchedulerName
+    ops_name: ShortText
+    arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    timeout_ms: int = Field(ge=1000, le=30_000)
+    kernel_digest: Digest
+    contract_digest: Digest
+    evidence_digest: Digest
+    contract_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] = ()
+    scope: Annotated[str, Field(pattern=r"^(Node|Workload)$")] = "Node"
+    unit: ShortText = "root"
+    run: ObjectName
+    nodes: Annotated[tuple[ObjectName, ...], Field(min_length=1, max_length=256)]
+    not_before: Timestamp
+    expires_at: Timestamp
+    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    key_id: ShortText
+
+
+class TokenClaims(Noun):
+    """What the operator asks a token for; everything else comes from the verdict."""
+
+    run: ObjectName
+    nodes: Annotated[tuple[ObjectName, ...], Field(min_length=1, max_length=256)]
+    unit: ShortText = "root"
+    validity_seconds: int = Field(default=86_400, ge=60, le=2_592_000)
+
+
+def key_id_of(key: Ed25519PublicKey) -> str:
+    """Return the short name of a public key: 16 hex digits of its digest."""
+    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return digest_of(raw)[7:23]
+
+
+def sign(token: DeploymentToken, key: Ed25519PrivateKey) -> str:
+    """Return the signed form of `token`, whose `key_id` must be that of `key`."""
+    if token.key_id != key_id_of(key.public_key()):
+        raise TokenError("WrongKey", f"token names key {token.key_id}, which is not the signer's")
+    payload = canonical_json(token.to_json())
+    return f"{_encode(payload)}.{_encode(key.sign(_PREFIX + payload))}"
+
+
+def check(
+    text: str, keys: tuple[Ed25519PublicKey, ...], *, node: str, kernel_digest: str, now: datetime
+) -> DeploymentToken:
+    """Return the claims of a token that holds here and now, or raise `TokenError`."""
+    token = open_signed(text, keys)
+    if now < token.not_before:
+        raise TokenError("NotYetValid", f"the token is valid from {token.not_before}, now is {now}")
+    if now >= token.expires_at:
+        raise TokenError("Expired", f"the token expired at {token.expires_at}, now is {now}")
+    if node not in token.nodes:
+        raise TokenError(
+            "WrongNode", f"the token is for nodes {', '.join(token.nodes)}, not {node}"
+        )
+    if kernel_digest != token.kernel_digest:
+        raise TokenError(
+            "WrongKernel",
+            f"the token was proven on kernel {token.kernel_digest}, this node runs {kernel_digest}",
+        )
+    return token
+
+
+def open_signed(text: str, keys: tuple[Ed25519PublicKey, ...]) -> DeploymentToken:
+    """Return the claims if one of `keys` signed them; times and places are not looked at."""
+    if len(text) > MAX_TOKEN_CHARS:
+        raise TokenError("Malformed", f"the token has {len(text)} characters; the most is 16384")
+    payload_text, dot, signature_text = text.partition(".")
+    if not dot:
+        raise TokenError("Malformed", "the token is not two base64url parts joined by a dot")
+    payload, signature = _decode(payload_text), _decode(signature_text)
+    if not any(_signed_by(key, payload, signature) for key in keys):
+        known = ", ".join(key_id_of(key) for key in keys) or "none"
+        raise TokenError("BadSignature", f"no trusted key signed this token; trusted: {known}")
+    try:
+        token = DeploymentToken.model_validate_json(payload)
+    except ValidationError as err:
+        raise TokenError("Malformed", f"signed claims do not fit: {err}") from err
+    return token
+
+
+def _signed_by(key: Ed25519PublicKey, payload: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, _PREFIX + payload)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as err:
+        raise TokenError("Malformed", f"a part of the token is not base64url: {err}") from err
+    if _encode(data) != text:
+        raise TokenError("Malformed", "a part of the token is not canonical base64url")
+    return data
