@@ -1,0 +1,73 @@
+# Everything starts here. `make help` lists the targets; `make demo` and `make test` need nothing
+# but Debian 12 or 13, root or sudo, and the machine's own package mirrors.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+LAB := $(PY) -m schedcp_lab
+PYTHON_ROOMS := crds operator nodeagent lab tests
+C_SOURCES = $(shell git ls-files 'schedulers/*.c' 'schedulers/*.h' 'tests/data/schedulers/*.c')
+PYTEST := $(PY) -m pytest
+
+.PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e demo \
+	images schedulers clean clean-cache
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+init: ## The Python environment, from uv.lock
+	@bash lab/bootstrap
+
+setup: init ## What the lab needs: host packages, kernel, kube binaries, schedulers, node image
+	@$(LAB) setup
+
+generate: init ## Rewrite what is made from the models: CRDs
+	@$(PY) -m schedcp_lab.generate
+
+format: init ## Format Python and C in place
+	@$(PY) -m ruff format $(PYTHON_ROOMS)
+	@$(PY) -m ruff check --fix $(PYTHON_ROOMS)
+	@clang-format-19 -i $(C_SOURCES)
+
+check: init ## Formatting, lint, types, import contracts, generated files, chart
+	@$(PY) -m ruff format --check $(PYTHON_ROOMS)
+	@$(PY) -m ruff check $(PYTHON_ROOMS)
+	@$(PY) -m mypy crds/schedcp_api operator/schedcp_operator nodeagent/schedcp_agent \
+		nodeagent/schedcp_verifier lab/schedcp_lab
+	@PATH=.venv/bin:$$PATH $(PY) -c "from importlinter.cli import lint_imports_command as m; m()"
+	@$(PY) -m schedcp_lab.generate --check
+	@$(LAB) setup --only tools,helm
+	@clang-format-19 --dry-run --Werror $(C_SOURCES)
+	@$(LAB) helm lint charts/schedcp
+
+schedulers: setup ## Build the schedulers, the loader and the guest programs
+	@$(LAB) setup --only schedulers
+
+images: setup ## Build the container images
+	@$(LAB) setup --only images
+
+test: check setup ## Every check and every tier, none skipped
+	@$(PYTEST) --require kube,kernel,e2e tests/unit tests/kube tests/kernel tests/e2e
+
+test-unit: init ## Tests without network, clock or processes of their own
+	@$(PYTEST) tests/unit
+
+test-kube: setup ## Tests against a real API server
+	@$(PYTEST) --require kube tests/kube
+
+test-kernel: setup ## Tests on a real sched_ext kernel in QEMU
+	@$(PYTEST) --require kernel tests/kernel
+
+test-e2e: setup ## The whole loop on a cluster of micro-VMs
+	@$(PYTEST) --require e2e tests/e2e
+
+demo: setup ## The main job, end to end, on a cluster of micro-VMs
+	@$(LAB) demo
+
+clean: ## Remove what was built, keep what was fetched
+	@rm -rf schedulers/.output .pytest_cache .mypy_cache .ruff_cache .cache/run .cache/bench
+
+clean-cache: clean ## Remove everything that was fetched or built
+	@rm -rf .cache .venv
