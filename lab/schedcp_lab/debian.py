@@ -1,0 +1,313 @@
+"""Packages from the machine's own Debian mirror, through private apt configurations.
+
+Two configurations live under the cache and never touch the host's own: *host* (the host's release,
+its updates and its backports), from which host tools are installed; and *target* (the release that
+the lab's nodes run, and its backports), from which kernels and root file systems are made. The
+mirror's address is read from the machine's own apt, so any mirror, proxy or style of sources works.
+Lists are verified against Debian's archive keyring.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schedcp_lab.cache import Cache, digest_file, digest_text
+from schedcp_lab.errors import CommandFailed, PackageUnavailable
+from schedcp_lab.processes import as_root, environment, run
+
+__all__ = ["KEYRING", "TARGET_SUITE", "Apt", "Debian", "Mirror", "find_mirror"]
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+TARGET_SUITE = "trixie"
+FRESH_SECONDS = 24 * 3600.0
+UPDATE_TIMEOUT_SECONDS = 600.0
+DOWNLOAD_TIMEOUT_SECONDS = 900.0
+INSTALL_TIMEOUT_SECONDS = 1800.0
+QUERY_TIMEOUT_SECONDS = 120.0
+
+PRINT_URI = re.compile(r"^'(?P<uri>[^']+)' (?P<name>\S+) (?P<size>\d+) SHA256:(?P<sha256>\w{64})$")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Where the machine gets Debian from."""
+
+    codename: str
+    archive_uri: str
+    security_uri: str | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One repository: an address and its suites."""
+
+    uri: str
+    suites: tuple[str, ...]
+
+    def deb822(self) -> str:
+        """Return the entry as apt's sources file wants it."""
+        return (
+            f"Types: deb\nURIs: {self.uri}\nSuites: {' '.join(self.suites)}\n"
+            f"Components: main\nSigned-By: {KEYRING}\n"
+        )
+
+    def one_line(self) -> list[str]:
+        """Return the entries in the one-line style, one for each suite."""
+        return [f"deb [signed-by={KEYRING}] {self.uri} {suite} main" for suite in self.suites]
+
+
+def find_mirror(index_targets: str, *, codename: str) -> Mirror:
+    """Find the mirror in the output of `apt-get indextargets` (see `INDEX_FORMAT`)."""
+    rows = [row.split("|") for row in index_targets.splitlines() if row.count("|") == 2]
+    addresses = {name: uri for origin, name, uri in reversed(rows) if origin == "Debian"}
+    archive = addresses.get(codename)
+    if archive is None:
+        raise PackageUnavailable(
+            f"apt knows no Debian archive for {codename}; run `apt-get update` as root and check "
+            "the entries under /etc/apt/sources.list.d"
+        )
+    return Mirror(codename, archive, addresses.get(f"{codename}-security"))
+
+
+INDEX_FORMAT = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)"
+
+
+def _host_codename(os_release: str) -> str:
+    found = re.search(r"^VERSION_CODENAME=\"?([\w-]+)", os_release, re.MULTILINE)
+    if "ID=debian" not in os_release or found is None:
+        raise PackageUnavailable(
+            "the lab sets itself up on Debian 12 and 13 only; on another system install the tools "
+            "by hand and point SCHEDCP_KERNEL and KUBEBUILDER_ASSETS at what you have"
+        )
+    return found.group(1)
+
+
+def configuration(folder: Path) -> str:
+    """Return apt's configuration for a private set of sources and lists below `folder`."""
+    return "".join(
+        f'{name} "{value}";\n'
+        for name, value in {
+            "Dir::Etc::SourceList": "/dev/null",
+            "Dir::Etc::SourceParts": f"{folder}/sources/",
+            "Dir::Etc::Preferences": f"{folder}/preferences",
+            "Dir::Etc::PreferencesParts": "/dev/null",
+            "Dir::State::Lists": f"{folder}/lists/",
+            "Dir::Cache": f"{folder}/archive/",
+            "Dir::Cache::pkgcache": "packages.bin",
+            "Dir::Cache::srcpkgcache": "sources.bin",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
+            "APT::Sandbox::User": "root",
+            "APT::Install-Recommends": "false",
+        }.items()
+    )
+
+
+@dataclass(frozen=True)
+class Apt:
+    """One private apt configuration."""
+
+    folder: Path
+    sources: tuple[Source, ...]
+    preferences: str = ""
+
+    def _options(self) -> list[str]:
+        return ["-c", str(self.folder / "apt.conf")]
+
+    def _write(self) -> bool:
+        """Write the configuration; say whether it differs from what was there."""
+        for name in ("sources", "lists/partial", "archive/archives/partial"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        wanted = {
+            self.folder / "apt.conf": configuration(self.folder),
+            self.folder / "preferences": self.preferences,
+            self.folder / "sources" / "lab.sources": "\n".join(s.deb822() for s in self.sources),
+        }
+        changed = False
+        for path, text in wanted.items():
+            if not path.exists() or path.read_text() != text:
+                path.write_text(text)
+                changed = True
+        return changed
+
+    def update(self, *, now: float | None = None) -> None:
+        """Fetch the package lists, unless those here are of the last day and the same sources."""
+        changed = self._write()
+        stamp = self.folder / "updated"
+        updated = stamp.stat().st_mtime if stamp.exists() else 0.0
+        age = (time.time() if now is None else now) - updated
+        if not changed and age < FRESH_SECONDS:
+            return
+        run(
+            ["apt-get", *self._options(), "-qq", "-o", "APT::Update::Error-Mode=any", "update"],
+            timeout_seconds=UPDATE_TIMEOUT_SECONDS,
+        )
+        stamp.touch()
+
+    def names(self, prefix: str) -> frozenset[str]:
+        """Return the names of all packages in the index that begin with `prefix`."""
+        done = run(
+            ["apt-cache", *self._options(), "pkgnames", prefix],
+            timeout_seconds=QUERY_TIMEOUT_SECONDS,
+        )
+        return frozenset(done.stdout.split())
+
+    def candidate(self, package: str, *, suite: str | None = None) -> str | None:
+        """Return the version that would be installed (from `suite`, if given), or None."""
+        release = ["-t", suite] if suite else []
+        done = run(
+            ["apt-cache", *self._options(), *release, "policy", package],
+            timeout_seconds=QUERY_TIMEOUT_SECONDS,
+        )
+        found = re.search(r"^  Candidate: (\S+)$", done.stdout, re.MULTILINE)
+        return None if found is None or found.group(1) == "(none)" else found.group(1)
+
+    def download(self, packages: Sequence[str], into: Path) -> list[Path]:
+        """Fetch packages (NAME or NAME=VERSION) into a directory; return the files in that order.
+
+        A file that is there with the digest of the signed index is not fetched again.
+        """
+        into.mkdir(parents=True, exist_ok=True)
+        files = []
+        for package in packages:
+            name, sha256 = self._expected(package)
+            path = into / name
+            if not path.exists() or digest_file(path) != sha256:
+                path.unlink(missing_ok=True)
+                run(
+                    ["apt-get", *self._options(), "-qq", "download", package],
+                    timeout_seconds=DOWNLOAD_TIMEOUT_SECONDS,
+                    cwd=into,
+                )
+            if not path.exists() or digest_file(path) != sha256:
+                raise PackageUnavailable(
+                    f"{package} was fetched but does not have the digest of the signed index; "
+                    f"remove {self.folder} and try again"
+                )
+            files.append(path)
+        return files
+
+    def _expected(self, package: str) -> tuple[str, str]:
+        """Return the file name that `apt-get download` gives a package, and its SHA-256."""
+        try:
+            done = run(
+                ["apt-get", *self._options(), "-qq", "--print-uris", "download", package],
+                timeout_seconds=QUERY_TIMEOUT_SECONDS,
+                cwd=self.folder / "archive",
+            )
+        except CommandFailed as error:
+            raise PackageUnavailable(
+                f"the package source has no {package} in {self.sources}: {error}"
+            ) from error
+        rows = [PRINT_URI.match(row) for row in done.stdout.splitlines()]
+        found = next((row for row in rows if row), None)
+        if found is None:
+            raise PackageUnavailable(
+                f"apt gave no address with a digest for {package}:\n{done.stdout}"
+            )
+        return found["name"], found["sha256"]
+
+    def install(self, packages: Iterable[str], *, suite: str | None = None) -> None:
+        """Install packages on the host as root; services are not started while this runs."""
+        release = ["-t", suite] if suite else []
+        env = environment({"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"})
+        assignments = [f"{name}={env[name]}" for name in ("DEBIAN_FRONTEND", "RUNLEVEL")]
+        options = [*self._options(), *release, "-o", "Dpkg::Options::=--force-confold"]
+        run(
+            as_root(["env", *assignments, "apt-get", *options, "-qq", "-y", "install", *packages]),
+            timeout_seconds=INSTALL_TIMEOUT_SECONDS,
+            env=env,
+        )
+
+
+@dataclass(frozen=True)
+class Debian:
+    """The machine's Debian: its release, its mirror, and the two private configurations."""
+
+    mirror: Mirror
+    host: Apt
+    target: Apt
+    packages: Path
+
+    @classmethod
+    def open(cls, cache: Cache, *, os_release: Path = Path("/etc/os-release")) -> Debian:
+        """Read the machine's settings; nothing is fetched yet."""
+        codename = _host_codename(os_release.read_text())
+        done = run(
+            ["apt-get", "indextargets", "--format", INDEX_FORMAT, "Created-By: Packages"],
+            timeout_seconds=QUERY_TIMEOUT_SECONDS,
+        )
+        mirror = find_mirror(done.stdout, codename=codename)
+        return cls(
+            mirror=mirror,
+            host=Apt(cache.directory("apt/host"), host_sources(mirror)),
+            target=Apt(cache.directory("apt/target"), target_sources(mirror), TARGET_PREFERENCES),
+            packages=cache.directory("apt/packages"),
+        )
+
+    def update(self) -> None:
+        """Refresh the lists of the target release."""
+        self.target.update()
+
+    def download(self, packages: Sequence[str]) -> list[Path]:
+        """Fetch packages of the target release; return their files in the same order."""
+        return self.target.download(packages, self.packages)
+
+    def newest(self, pattern: str, *, accept: Callable[[str], bool] = bool) -> str:
+        """Return the newest name in the target's index that matches the regular expression.
+
+        Newest is by the numbers in the name. `accept` may refuse a name.
+        """
+        prefix = re.match(r"[\w.+-]*", pattern.replace("\\", ""))
+        names = self.target.names(prefix.group(0) if prefix else "")
+        fitting = [name for name in names if re.fullmatch(pattern, name) and accept(name)]
+        if not fitting:
+            raise PackageUnavailable(
+                f"no package of {TARGET_SUITE} or its backports fits {pattern!r}; the mirror of "
+                "this machine may lack backports"
+            )
+        return max(fitting, key=version_key)
+
+    def install_host(self, packages: Sequence[str], *, from_backports: Sequence[str] = ()) -> None:
+        """Install host packages; those in `from_backports` from the host's backports."""
+        self.host.update()
+        if packages:
+            self.host.install(packages)
+        if from_backports:
+            self.host.install(from_backports, suite=f"{self.mirror.codename}-backports")
+
+    def mmdebstrap_sources(self) -> list[str]:
+        """Return the one-line entries of the target release, for mmdebstrap."""
+        return [line for source in self.target.sources for line in source.one_line()]
+
+    def sources_digest(self) -> str:
+        """Return a digest of the target's package lists: it changes when the archive does."""
+        lists = sorted((self.target.folder / "lists").glob("*Release"))
+        return digest_text("\n".join(digest_file(path) for path in lists))
+
+
+TARGET_PREFERENCES = f"Package: *\nPin: release n={TARGET_SUITE}*\nPin-Priority: 1\n"
+"""Low, so that no private configuration can ever upgrade the host by itself."""
+
+
+def host_sources(mirror: Mirror) -> tuple[Source, ...]:
+    """Return the host's own release with its updates, backports and security fixes."""
+    name = mirror.codename
+    archive = Source(mirror.archive_uri, (name, f"{name}-updates", f"{name}-backports"))
+    if mirror.security_uri is None:
+        return (archive,)
+    return (archive, Source(mirror.security_uri, (f"{name}-security",)))
+
+
+def target_sources(mirror: Mirror) -> tuple[Source, ...]:
+    """Return the release of the lab's nodes, and its backports."""
+    return (Source(mirror.archive_uri, (TARGET_SUITE, f"{TARGET_SUITE}-backports")),)
+
+
+def version_key(name: str) -> tuple[int, ...]:
+    """Return the numbers in a name, for comparing versions of one package family."""
+    return tuple(int(number) for number in re.findall(r"\d+", name))

@@ -1,0 +1,241 @@
+"""Kernel bundles: a kernel with sched_ext, its modules, headers and types, in one directory.
+
+A bundle holds `release`, `vmlinuz`, `config`, `vmlinux.btf` (raw BTF, taken from the compressed
+image without booting it), `vmlinux.h` (with kfunc prototypes), `modules/lib/modules/RELEASE/`
+(decompressed, with depmod's indexes) and, where the package source has them, `headers/` laid out
+as below `/`. Which kernel: the one SCHEDCP_KERNEL names, else the newest of the target release's
+backports whose image, modules and headers are all in the index.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from schedcp_lab.cache import Cache, digest_file
+from schedcp_lab.debian import Debian, version_key
+from schedcp_lab.errors import KernelUnsuitable, PackageUnavailable
+from schedcp_lab.processes import environment, run
+from schedcp_lab.vmlinuz import btf_of_image
+
+__all__ = ["BUNDLE_FILES", "bundle_release", "ensure_kernel"]
+
+FLAVOUR = "cloud-amd64"
+BUNDLE_FILES = ("release", "vmlinuz", "config", "vmlinux.btf", "vmlinux.h")
+TOOL_TIMEOUT_SECONDS = 300.0
+RECIPE = "1"
+"""Raise this when the layout of a bundle changes, so that older ones are made anew."""
+
+
+@dataclass(frozen=True)
+class KernelPackages:
+    """The packages that one kernel release comes in."""
+
+    release: str
+    image: tuple[str, ...]
+    headers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KernelFiles:
+    """Where the parts of one kernel lie before they are bundled."""
+
+    release: str
+    image: Path
+    config: Path
+    modules: Path
+    headers_root: Path | None
+
+
+def ensure_kernel(
+    cache: Cache, release: str | None = None, *, environ: Mapping[str, str] = os.environ
+) -> Path:
+    """Return a kernel bundle, made when it is not there yet.
+
+    `release` asks for one release of the package source (`6.18.15` or its full name). Without it
+    SCHEDCP_KERNEL decides, which may be a bundle or an image such as `/boot/vmlinuz-RELEASE`; and
+    without that the newest fitting kernel. Raise KernelUnsuitable for one without sched_ext.
+    """
+    override = environ.get("SCHEDCP_KERNEL")
+    if release is None and override:
+        return _from_override(cache, Path(override))
+    debian = Debian.open(cache)
+    debian.update()
+    packages = find_packages(debian.target.names("linux-"), release)
+    files = debian.download([*packages.image, *packages.headers])
+    inputs = {path.name: digest_file(path) for path in files}
+
+    def build(folder: Path) -> None:
+        unpacked = folder / "unpacked"
+        for path in files:
+            run(["dpkg", "-x", path, unpacked], timeout_seconds=TOOL_TIMEOUT_SECONDS)
+        _bundle(_unpacked_files(unpacked, packages), folder)
+        shutil.rmtree(unpacked)
+
+    return cache.artefact(f"kernels/{packages.release}", inputs | _tool_inputs(), build)
+
+
+def bundle_release(bundle: Path) -> str:
+    """Return the release of a bundle."""
+    return (bundle / "release").read_text().strip()
+
+
+def find_packages(names: frozenset[str], release: str | None) -> KernelPackages:
+    """Choose a kernel among package names: the one asked for, else the newest with headers.
+
+    Until 6.18 the image is one package; from 6.19 it is split into base, binary and modules.
+    """
+    pattern = re.compile(rf"linux-(?:binary|image)-(\d+\.\d+\.\d+\+deb\d+-{FLAVOUR})")
+    releases = {found.group(1) for name in names if (found := pattern.fullmatch(name))}
+    if release is not None:
+        releases = {r for r in releases if r == release or r.startswith(f"{release}+")}
+    choices = [choice for r in releases if (choice := _packages_of(names, r))]
+    if release is None:
+        choices = [choice for choice in choices if choice.headers]
+    if not choices:
+        wanted = release or "whose image, modules and headers are all there"
+        raise PackageUnavailable(
+            f"the machine's package source has no {FLAVOUR} kernel {wanted}; name a kernel of your "
+            "own with SCHEDCP_KERNEL=/boot/vmlinuz-RELEASE"
+        )
+    return max(choices, key=lambda choice: version_key(choice.release))
+
+
+def _packages_of(names: frozenset[str], release: str) -> KernelPackages | None:
+    version = release.removesuffix(f"-{FLAVOUR}")
+    headers = (
+        f"linux-headers-{release}",
+        f"linux-headers-{version}-common",
+        f"linux-kbuild-{version}",
+    )
+    split = tuple(f"linux-{part}-{release}" for part in ("base", "binary", "modules"))
+    whole = (f"linux-image-{release}",)
+    image = next((choice for choice in (split, whole) if names.issuperset(choice)), None)
+    if image is None:
+        return None
+    return KernelPackages(release, image, headers if names.issuperset(headers) else ())
+
+
+def _unpacked_files(root: Path, packages: KernelPackages) -> KernelFiles:
+    release = packages.release
+    modules = root / "usr/lib/modules" / release
+    if not modules.is_dir():
+        modules = root / "lib/modules" / release
+    image = _first(modules / "vmlinuz", root / f"boot/vmlinuz-{release}")
+    config = _first(modules / "config", root / f"boot/config-{release}")
+    return KernelFiles(release, image, config, modules, root if packages.headers else None)
+
+
+def _first(*paths: Path) -> Path:
+    for path in paths:
+        if path.is_file():
+            return path
+    raise KernelUnsuitable(
+        f"the kernel's packages hold none of {', '.join(path.name for path in paths)}; their "
+        "layout has changed and this version does not know it"
+    )
+
+
+def _from_override(cache: Cache, path: Path) -> Path:
+    """Return the bundle that the user names, or make one from the user's installed kernel."""
+    if path.is_dir():
+        missing = [name for name in BUNDLE_FILES if not (path / name).is_file()]
+        if missing:
+            raise KernelUnsuitable(f"SCHEDCP_KERNEL={path} is no kernel bundle: no {missing}")
+        _require_sched_ext((path / "vmlinux.h").read_text(), bundle_release(path))
+        return path
+    found = re.fullmatch(r"vmlinuz-(.+)", path.name)
+    if found is None or not path.is_file():
+        raise KernelUnsuitable(
+            f"SCHEDCP_KERNEL={path} is neither a kernel bundle nor an image named vmlinuz-RELEASE"
+        )
+    release = found.group(1)
+    modules = Path("/lib/modules") / release
+    headers = Path("/") if (modules / "build").exists() else None
+    files = KernelFiles(
+        release, path, _first(path.with_name(f"config-{release}")), modules, headers
+    )
+    inputs = {"image": digest_file(path), "modules": digest_file(modules / "modules.dep")}
+    return cache.artefact(
+        f"kernels/{release}", inputs | _tool_inputs(), lambda folder: _bundle(files, folder)
+    )
+
+
+def _tool_inputs() -> dict[str, str]:
+    done = run(["bpftool", "version"], timeout_seconds=TOOL_TIMEOUT_SECONDS)
+    return {"recipe": RECIPE, "bpftool": done.stdout.splitlines()[0]}
+
+
+def _bundle(files: KernelFiles, folder: Path) -> None:
+    """Lay out a bundle from the parts of a kernel."""
+    (folder / "release").write_text(f"{files.release}\n")
+    shutil.copyfile(files.image, folder / "vmlinuz")
+    shutil.copyfile(files.config, folder / "config")
+    (folder / "vmlinux.btf").write_bytes(btf_of_image(files.image.read_bytes()))
+    types = run(
+        ["bpftool", "btf", "dump", "file", folder / "vmlinux.btf", "format", "c"],
+        timeout_seconds=TOOL_TIMEOUT_SECONDS,
+    ).stdout
+    _require_sched_ext(types, files.release)
+    (folder / "vmlinux.h").write_text(types)
+    _copy_modules(files, folder / "modules")
+    if files.headers_root is not None:
+        _copy_headers(files, files.headers_root, folder / "headers")
+
+
+def _require_sched_ext(types: str, release: str) -> None:
+    if "struct sched_ext_ops {" not in types:
+        raise KernelUnsuitable(
+            f"kernel {release} has no sched_ext (CONFIG_SCHED_CLASS_EXT is off: its BTF has no "
+            "struct sched_ext_ops); name another with SCHEDCP_KERNEL"
+        )
+    if not re.search(r"\bscx_bpf_\w+\(.*__ksym;", types):
+        raise KernelUnsuitable(
+            f"the header made from kernel {release} has no kfunc prototypes: bpftool 7.5 or newer "
+            "and a kernel whose BTF marks its kfuncs are needed"
+        )
+
+
+def _copy_modules(files: KernelFiles, root: Path) -> None:
+    """Copy the modules, decompressed, and index them."""
+    target = root / "lib/modules" / files.release
+    skipped = shutil.ignore_patterns("build", "source", "vmlinuz", "vmlinux", "config", "updates")
+    shutil.copytree(files.modules, target, symlinks=True, ignore=skipped)
+    packed = [path for path in target.rglob("*.ko.*") if path.is_file()]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        list(pool.map(_decompress, packed))
+    run(["depmod", "-b", root, files.release], timeout_seconds=TOOL_TIMEOUT_SECONDS)
+
+
+def _decompress(path: Path) -> None:
+    plain = path.with_suffix("")
+    if path.suffix == ".xz":
+        plain.write_bytes(lzma.decompress(path.read_bytes()))
+        path.unlink()
+    elif path.suffix in {".zst", ".gz"}:
+        tool = {".zst": ["zstd", "-q", "--rm", "-d"], ".gz": ["gzip", "-d"]}[path.suffix]
+        run([*tool, path], timeout_seconds=TOOL_TIMEOUT_SECONDS, env=environment())
+    else:
+        raise KernelUnsuitable(f"{path.name}: unknown packing of a kernel module")
+
+
+def _copy_headers(files: KernelFiles, root: Path, target: Path) -> None:
+    """Copy the header packages as they would lie below `/`, with the `build` link bcc follows."""
+    links = target / "lib/modules" / files.release
+    links.mkdir(parents=True)
+    version = files.release.removesuffix(f"-{FLAVOUR}")
+    folders = [*root.glob(f"usr/src/linux-headers-{version}*")]
+    folders += [*root.glob(f"usr/lib/linux-kbuild-{version}*")]
+    for folder in folders:
+        shutil.copytree(folder, target / folder.relative_to(root), symlinks=True)
+    for name in ("build", "source"):
+        link = files.modules / name
+        if link.is_symlink():
+            place = link.readlink()
+            (links / name).symlink_to(Path("/usr/src") / place.name)

@@ -1,0 +1,285 @@
+"""Child processes: `run()` for those that end, `Supervisor` for those that serve.
+
+Nothing started here outlives the program that started it: every served process has a process group
+of its own, is stopped in reverse order of its start, and carries a parent-death signal, so that
+even a killed lab leaves nothing behind. This module knows nothing of what the programs do.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from schedcp_lab.errors import CommandFailed, NotReady, ProcessLost
+
+__all__ = [
+    "Completed",
+    "Process",
+    "ProcessSpec",
+    "Supervisor",
+    "as_root",
+    "environment",
+    "run",
+    "tail",
+    "wait_until",
+]
+
+INHERITED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"}
+)
+"""Variables that every child gets."""
+
+INHERITED_PREFIXES = ("PIP_", "UV_", "GO", "CGO_", "SSL_CERT_", "XDG_CONFIG", "NETRC")
+"""The machine's own mirror and certificate settings, which tools must go on seeing."""
+
+TAIL_BYTES = 4000
+POLL_SECONDS = 0.05
+TERMINATE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a finished child left behind."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for a child: the machine's own settings, a C locale, and `extra`."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in INHERITED
+        or name.startswith(INHERITED_PREFIXES)
+        or name.lower() in {"http_proxy", "https_proxy", "no_proxy", "all_proxy"}
+    }
+    kept["LC_ALL"] = "C.UTF-8"
+    kept["PATH"] = kept.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
+    kept.update(extra or {})
+    return kept
+
+
+def as_root(argv: Sequence[str | Path]) -> list[str | Path]:
+    """Return `argv` as it must be called to run as root."""
+    return list(argv) if os.geteuid() == 0 else ["sudo", "--", *argv]
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout_seconds: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    stdout: IO[bytes] | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run one child to its end and return what it printed.
+
+    `env` is the whole environment (default: `environment()`); `stdout` may name an open file that
+    takes the output instead. Raise CommandFailed, with the command and the end of its output, when
+    it cannot be started, runs out of time, or (with `check`) ends with a failure.
+    """
+    command = tuple(str(part) for part in argv)
+    shown = shlex.join(command)
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(env) if env is not None else environment(),
+            cwd=cwd,
+            input=stdin.encode() if stdin is not None else None,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdout=stdout if stdout is not None else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise CommandFailed(f"cannot start {shown}: {error}; is the program installed?") from error
+    except subprocess.TimeoutExpired as error:
+        said = (error.stderr or error.stdout or b"")[-TAIL_BYTES:].decode(errors="replace")
+        raise CommandFailed(
+            f"{shown}\nran out of time after {timeout_seconds:g} s\n{said}"
+        ) from error
+    out = (done.stdout or b"").decode(errors="replace")
+    err = done.stderr.decode(errors="replace")
+    if check and done.returncode != 0:
+        said = (err.strip() or out.strip())[-TAIL_BYTES:]
+        raise CommandFailed(f"{shown}\nended with status {done.returncode}\n{said}")
+    return Completed(command, done.returncode, out, err)
+
+
+def tail(path: Path, *, size: int = TAIL_BYTES) -> str:
+    """Return the last `size` bytes of a log file as text; empty when there is none yet."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - size))
+        return log.read().decode(errors="replace")
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    what: str,
+    timeout_seconds: float,
+    interval_seconds: float = POLL_SECONDS,
+    hint: Callable[[], str] = str,
+) -> float:
+    """Poll `condition` until it is true; return the seconds it took.
+
+    Raise NotReady with `what` and whatever `hint` can add when the deadline passes first.
+    """
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > timeout_seconds:
+            raise NotReady(f"{what}: not so after {timeout_seconds:g} s\n{hint()}".rstrip())
+        time.sleep(interval_seconds)
+    return time.monotonic() - start
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """How to start one served process."""
+
+    name: str
+    argv: tuple[str, ...]
+    log: Path
+    env: Mapping[str, str] = field(default_factory=environment)
+    cwd: Path | None = None
+    terminate_signal: signal.Signals = signal.SIGTERM
+
+
+class Process:
+    """One served process of a Supervisor; it may be killed and started again."""
+
+    def __init__(self, spec: ProcessSpec, popen: subprocess.Popen[bytes]) -> None:
+        self.spec = spec
+        self._popen = popen
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the present (or last) start."""
+        return self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the process runs."""
+        return self._popen.poll() is None
+
+    def require_alive(self) -> None:
+        """Raise ProcessLost, with the end of the log, when the process has ended."""
+        status = self._popen.poll()
+        if status is not None:
+            raise ProcessLost(
+                f"{self.spec.name} ended with status {status}; the end of {self.spec.log}:\n"
+                f"{tail(self.spec.log)}"
+            )
+
+    def wait_ready(self, condition: Callable[[], bool], *, timeout_seconds: float) -> float:
+        """Wait until `condition` holds; return the seconds. Fail at once when the process ends."""
+
+        def alive_and_ready() -> bool:
+            self.require_alive()
+            return condition()
+
+        return wait_until(
+            alive_and_ready,
+            what=f"{self.spec.name} is ready",
+            timeout_seconds=timeout_seconds,
+            hint=lambda: f"the end of {self.spec.log}:\n{tail(self.spec.log)}",
+        )
+
+    def kill(self) -> None:
+        """Kill the process and its group at once, and reap it."""
+        self._signal(signal.SIGKILL)
+        self._popen.wait(timeout=TERMINATE_SECONDS)
+
+    def stop(self, *, timeout_seconds: float = TERMINATE_SECONDS) -> None:
+        """Ask the process to end, and kill it when it does not; its group goes in any case."""
+        self._signal(self.spec.terminate_signal)
+        try:
+            self._popen.wait(timeout=timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._popen.wait(timeout=TERMINATE_SECONDS)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._popen.pid, number)
+        except ProcessLookupError:
+            return
+
+
+class Supervisor:
+    """Starts served processes, and stops them in reverse order when its `with` block ends.
+
+    A parent-death signal belongs to the *thread* that started a child, so all children are started
+    by one thread that lives exactly as long as the supervisor.
+    """
+
+    def __init__(self) -> None:
+        self._spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+        self._processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self, spec: ProcessSpec) -> Process:
+        """Start a process with its output appended to its log."""
+        process = Process(spec, self._spawner.submit(_spawn, spec).result())
+        self._processes.append(process)
+        return process
+
+    def restart(self, process: Process) -> Process:
+        """Start a process anew from the same specification, stopping it first if it still runs."""
+        process.stop()
+        self._processes.remove(process)
+        return self.start(process.spec)
+
+    def close(self) -> None:
+        """Stop everything, the last started first."""
+        while self._processes:
+            self._processes.pop().stop()
+        self._spawner.shutdown()
+
+
+def _spawn(spec: ProcessSpec) -> subprocess.Popen[bytes]:
+    spec.log.parent.mkdir(parents=True, exist_ok=True)
+    command = ["setpriv", "--pdeathsig", "KILL", "--", *spec.argv]
+    with spec.log.open("ab") as log:
+        try:
+            return subprocess.Popen(
+                command,
+                env=dict(spec.env),
+                cwd=spec.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise CommandFailed(
+                f"cannot start {spec.name} ({shlex.join(command)}): {error}"
+            ) from error
