@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Hold the link, renew the lease from standard input, watch the kernel, and let go. The link is
+ * destroyed before anything is said about it: a parent that does not read cannot delay that.
+ */
+#include "loader.h"
+#include "schedcp/exit_info.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	STATE_POLL_MS = 250,
+	STATS_PERIOD_MS = 1000,
+	SETTLE_MS = 45000, /* disabling took 10 s under load; the watchdog's longest is 30 s */
+	EXIT_KIND_UNKNOWN = -1,
+	LOG_TEXT_MAX = 4096,
+};
+
+#define EXIT_CODE_RESTART (1ULL << 48)
+
+static long long monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* A scheduler that went and came back has another sequence number: it is not ours any more. */
+static bool still_ours(const struct holding *holding, struct kernel_state *state)
+{
+	kernel_state_read(state);
+	return !strcmp(state->state, "enabled") && !strcmp(state->ops, holding->ops) &&
+	       state->enable_seq == holding->enable_seq;
+}
+
+static struct schedcp_exit_info *exit_info_read(const struct holding *holding)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(holding->object, "schedcp_exit");
+	struct schedcp_exit_info *info = calloc(1, sizeof(*info));
+	uint32_t key = 0;
+
+	if (info && map && bpf_map__value_size(map) == sizeof(*info))
+		bpf_map_lookup_elem(bpf_map__fd(map), &key, info);
+	return info;
+}
+
+static void settle(struct kernel_state *state)
+{
+	long long deadline = monotonic_ms() + SETTLE_MS;
+
+	for (kernel_state_read(state);
+	     strcmp(state->state, "disabled") && monotonic_ms() < deadline;
+	     kernel_state_read(state))
+		poll(NULL, 0, STATE_POLL_MS);
+}
+
+/* Report an end that the kernel decided, in the words the scheduler recorded or the kernel logged.
+ */
+static enum outcome ejection_report(const struct holding *holding)
+{
+	struct json *json = holding->json;
+	struct schedcp_exit_info *info = exit_info_read(holding);
+	bool recorded = info && info->recorded;
+	bool restart = recorded && ((unsigned long long)info->code & EXIT_CODE_RESTART);
+	char log[LOG_TEXT_MAX];
+
+	kernel_log_read(holding->kmsg, log, sizeof(log));
+	json_begin(json, "exit");
+	json_integer(json, "kind", recorded ? info->kind : EXIT_KIND_UNKNOWN);
+	json_integer(json, "code", recorded ? info->code : 0);
+	json_string(json, "reason", recorded ? info->reason : "");
+	json_string(json, "message", recorded ? info->message : "");
+	json_string(json, "log", log);
+	json_string(json, "dump", recorded ? info->dump : "");
+	json_send(json, true);
+	free(info);
+	return restart ? OUTCOME_RESTART_REQUESTED : OUTCOME_EJECTED;
+}
+
+static enum outcome signal_handle(const struct holding *holding, bool *ended)
+{
+	struct signalfd_siginfo signal;
+	struct failure failure;
+
+	if (read(holding->signal_fd, &signal, sizeof(signal)) != sizeof(signal))
+		return OUTCOME_DETACHED;
+	if (signal.ssi_signo != SIGHUP)
+		*ended = true;
+	else if (!inputs_apply(holding->object, holding->options, &failure))
+		report_warning(holding->json, "InputRefused", failure.message);
+	return OUTCOME_DETACHED;
+}
+
+/* Take what the parent sent. Sets `ended` when there will never be more. */
+static bool lease_renew(bool *ended)
+{
+	char bytes[256];
+	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+
+	*ended = n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
+	return n > 0;
+}
+
+static int wait_ms(long long now, long long stats_at, long long lease_until, bool leased)
+{
+	long long until = stats_at < now + STATE_POLL_MS ? stats_at : now + STATE_POLL_MS;
+
+	if (leased && lease_until < until)
+		until = lease_until;
+	return until > now ? (int)(until - now) : 0;
+}
+
+/* Wait for the first thing that ends the holding, and say which it was. */
+static enum outcome watch(const struct holding *holding)
+{
+	uint32_t lease_ms = holding->options->lease_ms;
+	long long now = monotonic_ms();
+	long long stats_at = now + STATS_PERIOD_MS, lease_until = now + lease_ms;
+	struct kernel_state state;
+
+	for (;;) {
+		struct pollfd fds[] = {
+			{.fd = holding->signal_fd, .events = POLLIN},
+			{.fd = lease_ms ? STDIN_FILENO : -1, .events = POLLIN},
+		};
+		bool ended = false;
+
+		poll(fds, 2, wait_ms(now, stats_at, lease_until, lease_ms));
+		now = monotonic_ms();
+		if (fds[0].revents && (signal_handle(holding, &ended), ended))
+			return OUTCOME_DETACHED;
+		if (fds[1].revents && lease_renew(&ended))
+			lease_until = now + lease_ms;
+		if (ended)
+			return OUTCOME_PARENT_GONE;
+		if (lease_ms && now >= lease_until)
+			return OUTCOME_LEASE_EXPIRED;
+		if (!still_ours(holding, &state))
+			return OUTCOME_EJECTED;
+		if (now >= stats_at) {
+			report_stats(holding->json, holding->object, &state);
+			stats_at += STATS_PERIOD_MS;
+		}
+	}
+}
+
+enum outcome hold(const struct holding *holding)
+{
+	enum outcome outcome = watch(holding);
+	struct kernel_state state;
+
+	bpf_link__destroy(holding->link);
+	settle(&state);
+	if (outcome == OUTCOME_EJECTED)
+		outcome = ejection_report(holding);
+	json_begin(holding->json, "detached");
+	json_string(holding->json, "reason", outcome_name(outcome));
+	json_integer(holding->json, "exitCode", outcome);
+	json_string(holding->json, "state", state.state);
+	json_unsigned(holding->json, "enableSeq", state.enable_seq);
+	json_send(holding->json, true);
+	return outcome;
+}
