@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from .base import Condition, Digest, Noun, ObjectName, Percent, ShortText, Text, Timestamp
 from .candidates import Candidate, SchedulingPlan, WorkloadDescription
-from .nodestates import Arm
+from .nodestates import Arm, GuardrailLimits
 from .policies import SchedulerPolicySpec, validated
 from .policies import cel as _cel
 from .tokens import MAX_TOKEN_CHARS
@@ -83,21 +83,6 @@ class AttemptResult(StrEnum):
     PROMOTED = "Promoted"
 
 
-class Attempt(Noun):
-    """One candidate's way through the loop."""
-
-    plan: SchedulingPlan
-    candidate: Candidate
-    candidate_digest: Digest
-    verdict_digest: Digest | None = None
-    object_digest: Digest | None = None
-    ops_name: ShortText = ""
-    replay_improvement: Percent | None = None
-    replay_neighbour_loss: Percent | None = None
-    result: AttemptResult = AttemptResult.PENDING
-    reasons: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
-
-
 class OutcomeKind(StrEnum):
     """What the measurements say."""
 
@@ -123,6 +108,23 @@ class Outcome(Noun):
     smallest_detectable: Percent | None = None
     """The smallest effect that this many pairs with this much noise could have shown."""
     pairs: int = Field(default=0, ge=0)
+
+
+class Attempt(Noun):
+    """One candidate's way through the loop."""
+
+    plan: SchedulingPlan
+    candidate: Candidate
+    candidate_digest: Digest
+    verdict_digest: Digest | None = None
+    object_digest: Digest | None = None
+    ops_name: ShortText = ""
+    replay_improvement: Percent | None = None
+    replay_neighbour_loss: Percent | None = None
+    result: AttemptResult = AttemptResult.PENDING
+    reasons: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
+    outcome: Outcome | None = None
+    """What the canary of this candidate showed; none when it never came to one."""
 
 
 class BlockFigure(Noun):
@@ -171,6 +173,8 @@ class OptimizationRunStatus(Noun):
     profile_node: ObjectName | None = None
     profile_digest: Digest | None = None
     description: WorkloadDescription | None = None
+    guardrails: GuardrailLimits | None = None
+    """The agents' limits for this run, derived from the profile."""
     contract_digest: Digest | None = None
     attempts: Annotated[tuple[Attempt, ...], Field(max_length=16)] = ()
     verification: ShortText = ""

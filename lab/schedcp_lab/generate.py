@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import yaml
+
 from schedcp_api.crds import custom_resource_definitions
 
 __all__ = ["main", "rendered", "stale", "write"]
