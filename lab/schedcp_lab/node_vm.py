@@ -1,0 +1,270 @@
+"""One Kubernetes node as a QEMU guest: start it, reach it, kill it, stop it.
+
+A guest has QEMU's user network: it reaches the API server of the host at `API_HOST`, and the host
+reaches its kubelet and its agent's metrics through forwards on a loopback address, and nothing else
+of it. It needs no privileges. A node's disk is an overlay on the shared node image; what is its own
+(names, keys) comes on a second disk, a plain tar.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from schedcp_lab.accelerators import Accelerator
+from schedcp_lab.errors import NotReady, ProcessLost
+from schedcp_lab.node_config import (
+    AGENT_METRICS_PORT,
+    KUBELET_PORT,
+    NodeCredentials,
+    NodeSettings,
+    config_disk,
+    config_files,
+)
+from schedcp_lab.node_image import NodeImage
+from schedcp_lab.processes import Process, ProcessSpec, Supervisor, run, tail
+
+__all__ = ["Forwards", "Hardware", "NodeLost", "NodeVm"]
+
+TOOL_TIMEOUT_SECONDS = 60.0
+BOOT_TIMEOUT_SECONDS = 180.0
+DRIFT_TIMEOUT_SECONDS = 20.0
+DRIFT_POLL_SECONDS = 0.02
+FATAL_MARKER = "schedcp-node: fatal:"
+KERNEL_ARGUMENTS = (
+    "console=ttyS0 quiet panic=1 tsc=reliable mitigations=off random.trust_cpu=on"
+    " cgroup_no_v1=all psi=1"
+)
+
+
+class NodeLost(ProcessLost):
+    """A node's guest ended although it should run."""
+
+
+@dataclass(frozen=True)
+class Forwards:
+    """Where the host reaches a node: a loopback address, and a port for each service."""
+
+    address: str
+    kubelet_port: int
+    metrics_port: int
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The machine that a node gets."""
+
+    accelerator: Accelerator
+    cpus: int = 2
+    memory_mebibytes: int = 2048
+
+
+@dataclass(frozen=True)
+class _Files:
+    """A node's own files."""
+
+    folder: Path
+
+    @property
+    def disk(self) -> Path:
+        return self.folder / "disk.qcow2"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.tar"
+
+    @property
+    def console(self) -> Path:
+        return self.folder / "console.log"
+
+
+class NodeVm:
+    """A node's guest. As a context manager it stops the guest when the block ends."""
+
+    def __init__(
+        self, settings: NodeSettings, forwards: Forwards, files: _Files, process: Process
+    ) -> None:
+        self.settings = settings
+        self.forwards = forwards
+        self._files = files
+        self._process = process
+        self._stopped = False
+
+    @classmethod
+    def start(
+        cls,
+        supervisor: Supervisor,
+        folder: Path,
+        *,
+        image: NodeImage,
+        settings: NodeSettings,
+        credentials: NodeCredentials,
+        forwards: Forwards,
+        hardware: Hardware,
+    ) -> Self:
+        """Start the guest with a fresh disk in `folder`; return without waiting for it to boot."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = _Files(folder)
+        files.console.unlink(missing_ok=True)
+        _make_overlay(image.disk, files.disk)
+        _write_private(files.config, config_disk(config_files(settings, credentials)))
+        argv = qemu_command(image, files, forwards=forwards, hardware=hardware)
+        spec = ProcessSpec(f"node {settings.name}", argv, folder / "qemu.log")
+        return cls(settings, forwards, files, supervisor.start(spec))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def console(self) -> Path:
+        """The log of the guest's console."""
+        return self._files.console
+
+    @property
+    def pid(self) -> int:
+        """The process id of the guest's QEMU."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the guest runs."""
+        return self._process.alive
+
+    def require_alive(self) -> None:
+        """Raise NodeLost, with what the console said last, when the guest has ended."""
+        if not self.alive:
+            raise NodeLost(
+                f"node {self.settings.name} ended although it should run; QEMU said:"
+                f" {tail(self._process.spec.log) or 'nothing'}\n"
+                f"the end of {self.console}:\n{tail(self.console)}"
+            )
+
+    def wait_kubelet(self, *, timeout_seconds: float = BOOT_TIMEOUT_SECONDS) -> float:
+        """Wait until the node's kubelet answers; return the seconds that took."""
+        started = time.monotonic()
+        while time.monotonic() - started < timeout_seconds:
+            self.require_alive()
+            if self._guest_time() is not None:
+                return time.monotonic() - started
+            time.sleep(0.2)
+        raise NotReady(
+            f"the kubelet of node {self.settings.name} did not answer on"
+            f" {self.forwards.address}:{self.forwards.kubelet_port} within {timeout_seconds:g} s;"
+            f" the end of {self.console}:\n{tail(self.console)}"
+        )
+
+    def clock_drift_seconds(self) -> float:
+        """How far the guest's clock is ahead of the host's, to about a tenth of a second.
+
+        The kubelet's answers carry the guest's time in whole seconds: wait for the next one.
+        """
+        deadline = time.monotonic() + DRIFT_TIMEOUT_SECONDS
+        before = self._guest_time()
+        while time.monotonic() < deadline:
+            asked = time.time()
+            now = self._guest_time()
+            if before is not None and now is not None and now == before + 1:
+                return now - (asked + time.time()) / 2
+            before = now
+            time.sleep(DRIFT_POLL_SECONDS)
+        self.require_alive()
+        raise NotReady(f"the kubelet of node {self.settings.name} did not tell the guest's time")
+
+    def kill(self) -> None:
+        """Kill the guest at once, as a power cut would."""
+        self._process.kill()
+
+    def stop(self) -> None:
+        """End the guest and remove its disks; the console log stays. May be called again."""
+        if self._stopped:
+            return
+        self._process.stop()
+        self._files.disk.unlink(missing_ok=True)
+        self._files.config.unlink(missing_ok=True)
+        self._stopped = True
+
+    def _guest_time(self) -> int | None:
+        """The guest's time from the kubelet's answer to an unauthenticated request."""
+        # Only the Date header is read and nothing secret is sent; the API server verifies.
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(
+            self.forwards.address, self.forwards.kubelet_port, timeout=5, context=context
+        )
+        try:
+            connection.request("GET", "/healthz")
+            date = connection.getresponse().getheader("Date")
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        return None if date is None else int(email.utils.parsedate_to_datetime(date).timestamp())
+
+
+def qemu_command(
+    image: NodeImage, files: _Files, *, forwards: Forwards, hardware: Hardware
+) -> tuple[str, ...]:
+    """The command line of a node's QEMU."""
+    if hardware.accelerator is Accelerator.KVM:
+        machine = ("-accel", "kvm", "-cpu", "host")
+        timer_argument = ""
+    else:
+        machine = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
+        timer_argument = " no_timer_check"
+    network = "user,id=net,ipv6=off" + "".join(
+        f",hostfwd=tcp:{forwards.address}:{host_port}-:{guest_port}"
+        for host_port, guest_port in (
+            (forwards.kubelet_port, KUBELET_PORT),
+            (forwards.metrics_port, AGENT_METRICS_PORT),
+        )
+    )
+    disks = (
+        f"file={_escape(files.disk)},if=virtio,format=qcow2,cache=unsafe,discard=unmap",
+        f"file={_escape(files.config)},if=virtio,format=raw,readonly=on",
+    )
+    return (
+        *("qemu-system-x86_64", *machine, "-smp", str(hardware.cpus)),
+        *("-m", str(hardware.memory_mebibytes), "-machine", "q35,usb=off,vmport=off"),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-rtc", "base=utc,clock=host", "-device", "virtio-rng-pci"),
+        *("-kernel", str(image.vmlinuz), "-initrd", str(image.initramfs)),
+        *("-append", KERNEL_ARGUMENTS + timer_argument),
+        *(argument for disk in disks for argument in ("-drive", disk)),
+        *("-netdev", network, "-device", "virtio-net-pci,netdev=net"),
+        *("-chardev", f"file,id=console,path={_escape(files.console)}"),
+        *("-serial", "chardev:console"),
+    )
+
+
+def _escape(path: Path) -> str:
+    """A path as QEMU's option parser takes it: a comma is written twice."""
+    return str(path).replace(",", ",,")
+
+
+def _make_overlay(backing: Path, disk: Path) -> None:
+    disk.unlink(missing_ok=True)
+    run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing.resolve(), disk],
+        timeout_seconds=TOOL_TIMEOUT_SECONDS,
+    )
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(content + bytes(-len(content) % 512))
