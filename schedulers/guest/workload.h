@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The workload generator's parts: the parsed specification, one worker's record, the report. */
+#ifndef SCHEDCP_WORKLOAD_H
+#define SCHEDCP_WORKLOAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+	GROUPS_MAX = 64,
+	GROUP_THREADS_MAX = 256,
+	NAME_MAX_BYTES = 64,
+	PATH_MAX_BYTES = 256,
+	QUANTILES = 7,
+	SAMPLES_MAX = 65536,
+};
+
+/* Times in ns, drawn by linear interpolation between the quantiles 0 25 50 75 90 99 100 %. */
+struct distribution {
+	uint64_t at[QUANTILES];
+};
+
+struct group {
+	char name[NAME_MAX_BYTES];
+	char cgroup[PATH_MAX_BYTES]; /* "" leaves the workers in the caller's cgroup */
+	unsigned int threads;
+	int nice;
+	int cpu; /* -1: any */
+	struct distribution burst;
+	struct distribution sleep;
+	uint64_t total_cpu_ns; /* 0: endless */
+	uint64_t start_delay_ns;
+};
+
+struct spec {
+	uint64_t seed;
+	uint64_t warmup_ns;
+	uint64_t duration_ns; /* after the warm-up; 0: until the finite groups are done */
+	size_t group_count;
+	struct group groups[GROUPS_MAX];
+};
+
+/* Shared between the observer and one worker process; each field has one writer. */
+struct worker {
+	uint64_t finished_ns;  /* CLOCK_MONOTONIC; 0: not yet */
+	uint64_t sample_count; /* may exceed SAMPLES_MAX: the rest was not kept */
+	uint64_t lateness_ns[SAMPLES_MAX];
+	uint64_t response_ns[SAMPLES_MAX];
+	/* the observer's */
+	pid_t pid;
+	uint64_t cpu_begin_ns;
+	uint64_t cpu_end_ns;
+	uint64_t samples_seen; /* sample_count at the end; the worker may still go on */
+};
+
+struct stage {
+	pthread_barrier_t barrier;
+	uint64_t ready;		 /* workers that are about to wait at the barrier */
+	uint64_t record_from_ns; /* CLOCK_MONOTONIC, set before the barrier opens */
+	uint64_t started_ns;
+};
+
+/* workload_spec_common.c: exits with 64 and the line's number when the text is wrong. */
+void spec_read(struct spec *spec, const char *path);
+
+/* workload_worker_common.c: the life of one worker process; does not return. */
+void worker_run(const struct group *group, uint64_t seed, struct stage *stage,
+		struct worker *worker) __attribute__((noreturn));
+
+/* workload_report_common.c: one JSON line for the group. */
+void group_report(const struct group *group, const struct worker *workers, uint64_t started_ns);
+
+#endif
