@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schedcp_lab.cache import Cache, digest_file, digest_text
+from schedcp_lab.cache import MANIFEST, Cache, digest_file, digest_text
 from schedcp_lab.debian import TARGET_SUITE, Debian
 from schedcp_lab.processes import as_root, run
 from schedcp_lab.rootfs import debootstrap
@@ -40,8 +40,19 @@ PAUSE_IMAGE = "localhost/pause:1"
 BUILD_TIMEOUT_SECONDS = 1200.0
 COPY_TIMEOUT_SECONDS = 300.0
 NODE_FILES = Path(__file__).resolve().parent.parent / "node"
+# Nothing here changes what an image does, so nothing here may change its digest.
 IGNORED = shutil.ignore_patterns(
-    "__pycache__", "*.pyc", "*.egg-info", ".git", ".venv", ".cache", ".mypy_cache", ".ruff_cache"
+    *(
+        "__pycache__",
+        "*.pyc",
+        "*.egg-info",
+        ".git",
+        ".venv",
+        ".cache",
+        ".mypy_cache",
+        ".ruff_cache",
+    ),
+    MANIFEST,
 )
 
 

@@ -7,7 +7,6 @@ into containerd's store while the disk is made: in an emulated guest that takes 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -173,7 +172,7 @@ def _import_images(tree: Path, archives: Path, images: Sequence[Path]) -> None:
     """Import image archives into the tree's containerd store, with the tree's own containerd."""
     archives.mkdir()
     for number, image in enumerate(images):
-        os.link(image / "image.tar", archives / f"{number:02}.tar")
+        shutil.copyfile(image / "image.tar", archives / f"{number:02}.tar")
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     script = str(NODE_FILES / "import-images")
     run(
