@@ -168,6 +168,7 @@ class Process:
     def __init__(self, spec: ProcessSpec, popen: subprocess.Popen[bytes]) -> None:
         self.spec = spec
         self._popen = popen
+        self._cleared = False
 
     @property
     def pid(self) -> int:
@@ -206,6 +207,7 @@ class Process:
         """Kill the process and its group at once, and reap it."""
         self._signal(signal.SIGKILL)
         self._popen.wait(timeout=TERMINATE_SECONDS)
+        self._cleared = True
 
     def stop(self, *, timeout_seconds: float = TERMINATE_SECONDS) -> None:
         """Ask the process to end, and kill it when it does not; its group goes in any case."""
@@ -215,9 +217,11 @@ class Process:
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
             self._popen.wait(timeout=TERMINATE_SECONDS)
-        self._signal(signal.SIGKILL)
+        self.kill()
 
     def _signal(self, number: signal.Signals) -> None:
+        if self._cleared:  # The group's number may be another's by now.
+            return
         try:
             os.killpg(self._popen.pid, number)
         except ProcessLookupError:
@@ -253,10 +257,14 @@ class Supervisor:
         return process
 
     def restart(self, process: Process) -> Process:
-        """Start a process anew from the same specification, stopping it first if it still runs."""
+        """Start a process anew from the same specification, stopping it first if it still runs.
+
+        It keeps its place in the order in which everything is stopped.
+        """
         process.stop()
-        self._processes.remove(process)
-        return self.start(process.spec)
+        fresh = Process(process.spec, self._spawner.submit(_spawn, process.spec).result())
+        self._processes[self._processes.index(process)] = fresh
+        return fresh
 
     def close(self) -> None:
         """Stop everything, the last started first."""
