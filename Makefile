@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+export PATH := $(CURDIR)/.cache/uv/bin:$(PATH)
 
 PY := .venv/bin/python
 LAB := $(PY) -m schedcp_lab

@@ -1,0 +1,197 @@
+"""Everything that a lab needs before it starts, made once and kept in the cache.
+
+`prepare()` goes through the steps in order; what is there already costs a look. The result is a
+frozen record of paths that the rest of the lab works with.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schedcp_lab.cache import Cache, digest_file
+from schedcp_lab.debian import Debian
+from schedcp_lab.errors import LabError
+from schedcp_lab.images import ImageSpec, base_image, build_image, pause_image
+from schedcp_lab.kernels import ensure_kernel
+from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_binaries
+from schedcp_lab.node_image import NodeImage, ensure_node_image
+from schedcp_lab.processes import run
+from schedcp_lab.toolchain import ensure_host_tools
+from schedcp_lab.wheels import wheelhouse
+
+__all__ = [
+    "AGENT_IMAGE",
+    "SHOP_IMAGE",
+    "Workshop",
+    "build_schedulers",
+    "cache_of",
+    "prepare",
+    "prepare_only",
+    "repository_root",
+]
+
+AGENT_IMAGE = "localhost/schedcp-agent:lab"
+SHOP_IMAGE = "localhost/schedcp-shop:lab"
+BUILD_TIMEOUT_SECONDS = 600.0
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where everything is."""
+
+    root: Path
+    cache: Cache
+    kernel: Path
+    kube: KubeBinaries
+    helm: Path
+    loader: Path
+    node_image: NodeImage
+    seconds: tuple[tuple[str, float], ...]
+    """What each step took this time."""
+
+
+def repository_root() -> Path:
+    """Return the root of the checkout that this package is in."""
+    return Path(__file__).resolve().parents[2]
+
+
+def cache_of(root: Path) -> Cache:
+    """Return the checkout's cache: `SCHEDCP_CACHE`, or `.cache` in the checkout."""
+    return Cache(Path(os.environ.get("SCHEDCP_CACHE") or root / ".cache"))
+
+
+def build_schedulers(root: Path, kernel: Path) -> Path:
+    """Build schedulers, loader and guest programs for a kernel; return the output folder."""
+    run(
+        ["make", "-C", root / "schedulers", "-s", "-j2", f"KERNEL={kernel}", "all"],
+        timeout_seconds=BUILD_TIMEOUT_SECONDS,
+    )
+    return root / "schedulers" / ".output"
+
+
+def prepare(*, kernel_release: str | None = None, report: Report = print) -> Workshop:
+    """Make or find everything; report each step that takes longer than a look."""
+    root = repository_root()
+    cache = cache_of(root)
+    clock = _Clock(report)
+    with clock.step("host packages"):
+        ensure_host_tools(cache, report=report)
+    with clock.step("kernel"):
+        kernel = ensure_kernel(cache, kernel_release)
+    with clock.step("schedulers"):
+        output = build_schedulers(root, kernel)
+    with clock.step("helm"):
+        helm = ensure_helm(cache, report=report)
+    with clock.step("Kubernetes programs"):
+        kube = ensure_kube_binaries(cache, report=report)
+    debian = Debian.open(cache)
+    with clock.step("container images"):
+        images = _images(root, cache, debian)
+    with clock.step("node image"):
+        node_image = ensure_node_image(
+            cache, debian, kernel=kernel, kubelet=kube.kubelet, images=images
+        )
+    return Workshop(
+        root=root,
+        cache=cache,
+        kernel=kernel,
+        kube=kube,
+        helm=helm,
+        loader=output / "bin" / "schedcp-loader",
+        node_image=node_image,
+        seconds=tuple(clock.seconds),
+    )
+
+
+def prepare_only(steps: Sequence[str], *, report: Report = print) -> None:
+    """Do some steps alone: `tools`, `helm`, `schedulers` (with the kernel they are built for)."""
+    root = repository_root()
+    cache = cache_of(root)
+    actions: dict[str, Callable[[], object]] = {
+        "tools": lambda: ensure_host_tools(cache, report=report),
+        "helm": lambda: ensure_helm(cache, report=report),
+        "schedulers": lambda: build_schedulers(root, ensure_kernel(cache)),
+    }
+    for step in steps:
+        if step not in actions:
+            raise LabError(f"there is no step {step!r}; there are {', '.join(actions)}")
+        actions[step]()
+
+
+class _Clock:
+    """Times steps, and says so when one took a while."""
+
+    def __init__(self, report: Report) -> None:
+        self.seconds: list[tuple[str, float]] = []
+        self._report = report
+        self._name = ""
+        self._start = 0.0
+
+    def step(self, name: str) -> _Clock:
+        self._name = name
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.monotonic()
+        self._report(f"setup: {self._name} ...")
+
+    def __exit__(self, *_: object) -> None:
+        seconds = time.monotonic() - self._start
+        self.seconds.append((self._name, seconds))
+        self._report(f"setup: {self._name}: {seconds:.1f} s")
+
+
+def _images(root: Path, cache: Cache, debian: Debian) -> tuple[Path, ...]:
+    base = base_image(cache, debian)
+    return (
+        pause_image(cache),
+        _shop_image(root, cache),
+        build_image(cache, _agent_image(root, cache), base=base),
+    )
+
+
+def _agent_image(root: Path, cache: Cache) -> ImageSpec:
+    return ImageSpec(
+        AGENT_IMAGE,
+        root / "Dockerfile.node",
+        {
+            "wheels": wheelhouse(cache, root, extras=("agent",)),
+            "schedulers": root / "schedulers",
+            "crds": root / "crds",
+            "nodeagent": root / "nodeagent",
+            "operator": root / "operator",
+            "pyproject.toml": root / "pyproject.toml",
+            "README.md": root / "README.md",
+        },
+        target="agent",
+    )
+
+
+def _shop_image(root: Path, cache: Cache) -> Path:
+    folder = root / "lab" / "workloads"
+    source = folder / "shop.c"
+
+    def build(target: Path) -> None:
+        run(
+            [
+                "gcc",
+                "-O2",
+                "-static",
+                "-pthread",
+                "-Wall",
+                "-Werror",
+                "-o",
+                target / "shop",
+                source,
+            ],
+            timeout_seconds=BUILD_TIMEOUT_SECONDS,
+        )
+
+    program = cache.artefact("images/shop-program", {"source": digest_file(source)}, build)
+    spec = ImageSpec(SHOP_IMAGE, folder / "Dockerfile", {"shop": program / "shop"}, from_base=False)
+    return build_image(cache, spec, base=None)
