@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
@@ -19,6 +18,9 @@ __all__ = ["app", "main"]
 EXIT_FAILED = 1
 EXIT_BROKEN = 2
 EXIT_USAGE = 64
+
+USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+"""Every wrong use of a command line; typer exports only this subclass of it."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,13 +50,13 @@ def main() -> None:
     """Run the command line: 0 done, 1 not as it should be, 2 broken, 64 wrong usage."""
     try:
         status = app(standalone_mode=False)
-    except click.UsageError as error:
+    except USAGE_ERROR as error:
         error.show()
         sys.exit(EXIT_USAGE)
     except LabError as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False)
         sys.exit(EXIT_BROKEN)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         Console(stderr=True).print("stopped", style="red")
         sys.exit(EXIT_BROKEN)
     sys.exit(status if isinstance(status, int) else 0)
