@@ -40,6 +40,7 @@ def open_probes() -> "BccProbes":
         ) from err
     source = files(__package__).joinpath("wakeups.c").read_text()
     flags = [
+        "-w",
         f"-DSIDES={SIDES}",
         f"-DCGROUPS_MAX={_CGROUPS_MAX}",
         f"-DTASKS_MAX={_TASKS_MAX}",

@@ -89,8 +89,10 @@ static __always_inline void lost(u32 key)
 
 static __always_inline void count(struct hist *hist, u64 ns, bool shared)
 {
-	u32 slot = slot_of(ns);
+	u64 slot = slot_of(ns);
 
+	/* Make the compiler forget the bound, so that it checks it where the verifier can see it. */
+	asm volatile("" : "+r"(slot));
 	if (slot >= SLOTS)
 		return;
 	if (shared) {

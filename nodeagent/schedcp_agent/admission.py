@@ -1,0 +1,118 @@
+"""May this assignment run here and now? Pure; the answer is checked again at every tick."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from schedcp_api.kernels import KernelFeature, KernelProfile
+from schedcp_api.nodestates import Assignment, Quarantined
+from schedcp_api.tokens import DeploymentToken, TokenError, check
+
+from .kernel_probe import ENABLED, ENABLING
+from .observations import LoaderPhase, Observed
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the agent judges by: its own name, and whose signatures count."""
+
+    node: str
+    keys: tuple[Ed25519PublicKey, ...]
+    restart_limit: int = 3
+    fetch_attempts: int = 10
+    arm_timeout_seconds: float = 180.0
+    """How long the node may take to reach a block's arm."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an assignment must not run. What is not final is looked at again at the next tick."""
+
+    reason: str
+    message: str
+    final: bool
+
+
+def admit(
+    assignment: Assignment,
+    observed: Observed,
+    quarantine: tuple[Quarantined, ...],
+    *,
+    rules: Rules,
+    now: datetime,
+) -> DeploymentToken | Refusal:
+    """Return the token's claims when the assignment may run here and now, or why it may not."""
+    kernel = observed.kernel
+    if kernel is None or KernelFeature.SCHED_EXT not in kernel.features:
+        return Refusal("NoSchedExt", "this node's kernel has no sched_ext", final=True)
+    try:
+        claims = check(
+            assignment.token,
+            rules.keys,
+            node=rules.node,
+            kernel_digest=kernel.btf_digest,
+            now=now,
+        )
+    except TokenError as err:
+        # Keys may still be on their way to a new node, and clocks may differ by a little.
+        no_keys_yet = err.reason == "BadSignature" and not rules.keys
+        return Refusal(err.reason, str(err), final=not no_keys_yet and err.reason != "NotYetValid")
+    return (
+        _mismatch(assignment, claims)
+        or _quarantined(assignment, kernel, quarantine)
+        or _foreign(observed)
+        or claims
+    )
+
+
+def _mismatch(assignment: Assignment, claims: DeploymentToken) -> Refusal | None:
+    pairs = {
+        "object": (assignment.object_digest, claims.object_digest),
+        "arguments": (assignment.arguments, claims.arguments),
+        "ops name": (assignment.ops_name, claims.ops_name),
+        "run": (assignment.run, claims.run),
+        "unit": (assignment.unit, claims.unit),
+        "scheduler": (assignment.scheduler, claims.scheduler),
+    }
+    wrong = [name for name, (asked, signed) in pairs.items() if asked != signed]
+    if not wrong:
+        return None
+    return Refusal(
+        "ClaimsMismatch",
+        f"the assignment's {', '.join(wrong)} differ from what the token was signed for",
+        final=True,
+    )
+
+
+def _quarantined(
+    assignment: Assignment, kernel: KernelProfile, quarantine: tuple[Quarantined, ...]
+) -> Refusal | None:
+    for entry in quarantine:
+        if (entry.object_digest, entry.kernel_digest) == (
+            assignment.object_digest,
+            kernel.btf_digest,
+        ):
+            return Refusal(
+                "Quarantined",
+                f"this object was quarantined here at {entry.at}: {entry.reason}: {entry.message}",
+                final=True,
+            )
+    return None
+
+
+def _foreign(observed: Observed) -> Refusal | None:
+    if not foreign(observed):
+        return None
+    return Refusal(
+        "ForeignScheduler",
+        f"{observed.sched_ext.ops or 'another scheduler'} is attached and is not the agent's; "
+        "detach it to let this assignment run",
+        final=False,
+    )
+
+
+def foreign(observed: Observed) -> bool:
+    """Return whether something is attached that the agent did not load."""
+    attached = observed.sched_ext.state in (ENABLED, ENABLING)
+    return attached and observed.loader.phase is LoaderPhase.NONE and observed.exit is None

@@ -1,0 +1,141 @@
+"""What follows from a loader's end: quarantine, a bounded restart, or a final word. Pure.
+
+Exit kinds of the kernel (include/linux/sched/ext.h): 64 to 67 unregistered (by user space, by the
+scheduler, by the kernel, by SysRq), 1024 error, 1025 scx_bpf_error, 1026 stall.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from schedcp_api.nodestates import ExitInfo, Quarantined, RunState
+
+from . import switchback
+from .admission import Rules
+from .memory import QUARANTINE_MAX, Course, Memory, Standing, bumped
+from .observations import LoaderExit, LoaderOutcome, Observed
+
+UNKNOWN_KIND = -1
+FIRST_ERROR_KIND = 1024
+
+_KIND_REASONS = {
+    UNKNOWN_KIND: "ExitUnknown",
+    64: "UnregisteredByUser",
+    65: "UnregisteredByScheduler",
+    66: "UnregisteredByKernel",
+    67: "SysRq",
+    1024: "Error",
+    1025: "SchedulerError",
+    1026: "Stall",
+}
+_REFUSED = frozenset(
+    {
+        LoaderOutcome.DIGEST_MISMATCH,
+        LoaderOutcome.OBJECT_INVALID,
+        LoaderOutcome.PROGRAM_REFUSED,
+        LoaderOutcome.MAP_REFUSED,
+        LoaderOutcome.STRUCT_OPS_REFUSED,
+        LoaderOutcome.KNOB_REFUSED,
+        LoaderOutcome.UNSUPPORTED,
+        LoaderOutcome.USAGE,
+    }
+)
+_TRY_AGAIN = frozenset(
+    {
+        LoaderOutcome.RESTART_REQUESTED,
+        LoaderOutcome.LEASE_EXPIRED,
+        LoaderOutcome.PARENT_GONE,
+        LoaderOutcome.KILLED,
+        LoaderOutcome.INTERNAL,
+        LoaderOutcome.START_FAILED,
+    }
+)
+
+
+def after_exit(memory: Memory, observed: Observed, *, rules: Rules, now: datetime) -> Memory:
+    """Return the memory after the loader's end, if there was one in this tick."""
+    end = observed.exit
+    if end is None:
+        return memory
+    if end.kind != 0:
+        memory = replace(
+            memory,
+            last_exit=_exit_info(end),
+            ejections=bumped(memory.ejections, kind_reason(end.kind)),
+            quarantine=_quarantine(memory, end, observed),
+        )
+    course = memory.course
+    if course is None or (course.key.object_digest, course.key.run) != (end.object_digest, end.run):
+        return memory
+    return replace(memory, course=_course_after(memory, course, end, observed, rules, now=now))
+
+
+def kind_reason(kind: int) -> str:
+    """Return the word for an exit kind."""
+    return _KIND_REASONS.get(kind, f"Kind{kind}")
+
+
+def _exit_info(end: LoaderExit) -> ExitInfo:
+    return ExitInfo(
+        kind=end.kind,
+        code=end.code,
+        reason=end.reason[:256],
+        message=end.message[:2048],
+        dump=end.dump[:8192],
+        at=end.at,
+        object_digest=end.object_digest,
+        run=end.run,
+    )
+
+
+def _quarantine(memory: Memory, end: LoaderExit, observed: Observed) -> tuple[Quarantined, ...]:
+    """Return the quarantine; errors and stalls go there, an unknown end is taken for an error."""
+    fault = end.kind >= FIRST_ERROR_KIND or end.kind == UNKNOWN_KIND
+    if not fault or observed.kernel is None:
+        return memory.quarantine
+    entry = Quarantined(
+        object_digest=end.object_digest,
+        kernel_digest=observed.kernel.btf_digest,
+        reason=kind_reason(end.kind),
+        message=(end.message or end.reason)[:2048],
+        at=end.at,
+    )
+    return (*memory.quarantine, entry)[-QUARANTINE_MAX:]
+
+
+def _course_after(
+    memory: Memory,
+    course: Course,
+    end: LoaderExit,
+    observed: Observed,
+    rules: Rules,
+    *,
+    now: datetime,
+) -> Course:
+    if course.standing is not None and course.standing.final:
+        return course
+    if end.outcome in (LoaderOutcome.DETACHED, LoaderOutcome.FOREIGN_SCHEDULER):
+        return course
+    if end.outcome in _TRY_AGAIN and course.restarts < rules.restart_limit:
+        spoiled = switchback.spoil(course, f"LoaderEnded: {end.outcome}")
+        return replace(spoiled, restarts=course.restarts + 1)
+    schedule = None
+    if memory.desired is not None and memory.desired.spec.assignments:
+        schedule = memory.desired.spec.assignments[0].switchback
+    state, reason = _final_word(end)
+    if schedule is not None:
+        course = switchback.spoil(course, reason)
+        course = switchback.cut_short(course, schedule, observed, now=now)
+    message = " ".join(filter(None, (end.reason, end.message))) or f"the loader ended: {reason}"
+    return replace(
+        course, standing=Standing(state, reason, message[:2048], now, final=True), claims=None
+    )
+
+
+def _final_word(end: LoaderExit) -> tuple[RunState, str]:
+    if end.outcome is LoaderOutcome.RESTART_REQUESTED:
+        return RunState.EJECTED, "RestartLimit"
+    if end.kind != 0:
+        return RunState.EJECTED, kind_reason(end.kind)
+    if end.outcome in _REFUSED:
+        return RunState.REFUSED, end.outcome
+    return RunState.FAILED, end.outcome

@@ -1,0 +1,197 @@
+"""What the agent knows beyond the present moment: frozen, handed through `reconcile` and back.
+
+Nothing of it is written to a disk. What must outlive the agent (highest epoch, quarantine, final
+states, finished blocks) is read back from the status that the agent itself last wrote.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from schedcp_api.base import digest_of
+from schedcp_api.nodestates import (
+    Assignment,
+    AssignmentStatus,
+    BlockRecord,
+    ExitInfo,
+    ProfilePhase,
+    ProfileResult,
+    Quarantined,
+    RunState,
+    SchedulerNodeStateSpec,
+    SchedulerNodeStateStatus,
+    SwitchbackProgress,
+)
+from schedcp_api.tokens import DeploymentToken
+
+FINAL = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
+_REMEMBERED = frozenset({RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
+QUARANTINE_MAX = 64
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The operator's wish, as last read."""
+
+    spec: SchedulerNodeStateSpec
+    generation: int
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Until when assignments hold, by this node's clock."""
+
+    renewed_at: datetime
+    """The operator's own stamp: only a later one is a renewal."""
+    deadline: datetime
+
+    def holds(self, now: datetime) -> bool:
+        """Whether assignments hold at `now`."""
+        return now < self.deadline
+
+
+@dataclass(frozen=True)
+class Key:
+    """What makes an assignment the same one: change any of it and the agent begins anew."""
+
+    unit: str
+    run: str
+    object_digest: str
+    token_digest: str
+    switchback: str
+
+    @classmethod
+    def of(cls, assignment: Assignment) -> "Key":
+        """Return the key of `assignment`."""
+        schedule = assignment.switchback
+        return cls(
+            unit=assignment.unit,
+            run=assignment.run,
+            object_digest=assignment.object_digest,
+            token_digest=digest_of(assignment.token.encode()),
+            switchback=digest_of(schedule.model_dump_json().encode()) if schedule else "",
+        )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What became of an assignment, where it is more than "on its way"."""
+
+    state: RunState
+    reason: str
+    message: str
+    since: datetime
+    final: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """The switchback's block that is under way."""
+
+    index: int
+    realised_at: datetime | None = None
+    """Since when the node is in this block's arm; the wash-out counts from here."""
+    measuring_from: datetime | None = None
+    ops: str = ""
+    enable_seq: int = 0
+    spoiled: str = ""
+    """Why the block will not count; empty while it is sound."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One assignment and how far the agent has come with it."""
+
+    key: Key
+    standing: Standing | None = None
+    claims: DeploymentToken | None = None
+    """The token's claims, once they were found to hold; checked again at every tick."""
+    restarts: int = 0
+    progress: SwitchbackProgress | None = None
+    block: Block | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of this assignment will run any more."""
+        if self.standing is not None and self.standing.final:
+            return True
+        return self.progress is not None and self.progress.finished
+
+
+class LeaseState(StrEnum):
+    """How the operator's lease stands."""
+
+    NONE = "None"
+    VALID = "Valid"
+    EXPIRED = "Expired"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Everything the agent remembers from one tick to the next."""
+
+    epoch: int = 0
+    desired: Desired | None = None
+    lease: Lease | None = None
+    quarantine: tuple[Quarantined, ...] = ()
+    course: Course | None = None
+    last_exit: ExitInfo | None = None
+    past: tuple[AssignmentStatus, ...] = ()
+    """Final states read back from the status; they hold until the spec drops the assignment."""
+    past_blocks: SwitchbackProgress | None = None
+    profile: ProfileResult | None = None
+    ejections: dict[str, int] = field(default_factory=dict)
+    """By reason, since the agent started; for the metrics."""
+    reverts: dict[str, int] = field(default_factory=dict)
+
+    def lease_state(self, now: datetime) -> LeaseState:
+        """Return how the lease stands at `now`."""
+        if self.lease is None:
+            return LeaseState.NONE
+        return LeaseState.VALID if self.lease.holds(now) else LeaseState.EXPIRED
+
+    @classmethod
+    def from_status(cls, status: SchedulerNodeStateStatus) -> "Memory":
+        """Return what a former agent of this node left in its status."""
+        profile = status.profile
+        if profile is not None and profile.phase is ProfilePhase.RUNNING:
+            profile = profile.replace(
+                phase=ProfilePhase.FAILED, message="the agent was restarted while it profiled"
+            )
+        return cls(
+            epoch=status.observed_epoch,
+            quarantine=status.quarantine,
+            last_exit=status.last_exit,
+            past=tuple(a for a in status.assignments if a.state in _REMEMBERED),
+            past_blocks=status.switchback,
+            profile=profile,
+        )
+
+
+def new_lease(
+    previous: Lease | None, spec: SchedulerNodeStateSpec, *, now: datetime
+) -> Lease | None:
+    """Return the lease after seeing `spec`.
+
+    The first stamp that is ever seen may be old, so it counts by its own time; a later one was
+    written after we looked, so it counts from now, whatever the two clocks say.
+    """
+    stamp = spec.lease_renewed_at
+    if stamp is None:
+        return None
+    term = timedelta(seconds=spec.lease_seconds)
+    if previous is None:
+        return Lease(stamp, min(stamp, now) + term)
+    if stamp > previous.renewed_at:
+        return Lease(stamp, now + term)
+    return previous
+
+
+def bumped(counts: dict[str, int], key: str) -> dict[str, int]:
+    """Return `counts` with one more of `key`."""
+    return {**counts, key: counts.get(key, 0) + 1}
+
+
+def finished_blocks(course: Course) -> tuple[BlockRecord, ...]:
+    """Return the records of a course's finished blocks."""
+    return course.progress.blocks if course.progress else ()

@@ -1,0 +1,108 @@
+"""What the agent sees of the world at one tick: kernel, loader, fetched objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from schedcp_api.kernels import KernelProfile
+
+from .kernel_probe import SchedExt
+
+
+class LoaderPhase(StrEnum):
+    """What the loader process is doing."""
+
+    NONE = "None"
+    STARTING = "Starting"
+    ATTACHED = "Attached"
+    STOPPING = "Stopping"
+
+
+@dataclass(frozen=True)
+class LoaderView:
+    """The loader as the agent knows it: at most one."""
+
+    phase: LoaderPhase = LoaderPhase.NONE
+    object_digest: str = ""
+    run: str = ""
+    ops: str = ""
+    enable_seq: int = 0
+    since: datetime | None = None
+
+
+class LoaderOutcome(StrEnum):
+    """How a loader ended: the loader's own words, and four of the agent's."""
+
+    DETACHED = "Detached"
+    INTERNAL = "Internal"
+    DIGEST_MISMATCH = "DigestMismatch"
+    OBJECT_INVALID = "ObjectInvalid"
+    PROGRAM_REFUSED = "ProgramRefused"
+    MAP_REFUSED = "MapRefused"
+    STRUCT_OPS_REFUSED = "StructOpsRefused"
+    KNOB_REFUSED = "KnobRefused"
+    FOREIGN_SCHEDULER = "ForeignScheduler"
+    LOAD_FAILED = "LoadFailed"
+    ATTACH_FAILED = "AttachFailed"
+    UNSUPPORTED = "Unsupported"
+    EJECTED = "Ejected"
+    RESTART_REQUESTED = "RestartRequested"
+    LEASE_EXPIRED = "LeaseExpired"
+    PARENT_GONE = "ParentGone"
+    USAGE = "Usage"
+    KILLED = "Killed"
+    """It vanished without a word: a signal, or the node's memory killer."""
+    ATTACH_TIMEOUT = "AttachTimeout"
+    START_FAILED = "StartFailed"
+
+
+@dataclass(frozen=True)
+class LoaderExit:
+    """A loader that has ended; shown to exactly one tick."""
+
+    outcome: LoaderOutcome
+    message: str
+    at: datetime
+    object_digest: str
+    run: str
+    kind: int = 0
+    """The kernel's exit kind; 0 when the kernel did not end it, -1 when it is not known."""
+    code: int = 0
+    reason: str = ""
+    dump: str = ""
+    was_attached: bool = False
+
+
+@dataclass(frozen=True)
+class FetchFailure:
+    """An object that could not be fetched so far."""
+
+    attempts: int
+    permanent: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Trip:
+    """A guard rail of the agent's own that was exceeded for too long."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One tick's view."""
+
+    kernel: KernelProfile | None = None
+    sched_ext: SchedExt = field(default_factory=SchedExt)
+    loader: LoaderView = field(default_factory=LoaderView)
+    exit: LoaderExit | None = None
+    trip: Trip | None = None
+    objects: frozenset[str] = frozenset()
+    """Digests of the objects that lie here, checked."""
+    fetch_failures: Mapping[str, FetchFailure] = field(default_factory=dict)
+    stopping: bool = False
+    """The agent was told to end, or to keep its hands off until the spec changes."""

@@ -1,0 +1,278 @@
+"""Decide what to do next: desired and observed state in, memory and actions out. Pure.
+
+The rule that everything here serves: a scheduler is attached only while a token that holds, a lease
+that holds (or `Hold` for one that was promoted), and a record without ejections say that it may be.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from schedcp_api.nodestates import Arm, Assignment, RunState, SwitchbackProgress
+from schedcp_api.policies import OnDisconnect
+from schedcp_api.tokens import DeploymentToken
+
+from . import switchback
+from .admission import Refusal, Rules, admit
+from .exits import after_exit
+from .memory import (
+    Course,
+    Desired,
+    Key,
+    LeaseState,
+    Memory,
+    Standing,
+    bumped,
+    new_lease,
+)
+from .observations import LoaderPhase, Observed
+
+_RUNNING = frozenset({LoaderPhase.STARTING, LoaderPhase.ATTACHED})
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Get an object's bytes from the operator."""
+
+    object_digest: str
+
+
+@dataclass(frozen=True)
+class Attach:
+    """Start the loader."""
+
+    assignment: Assignment
+    timeout_ms: int
+
+
+@dataclass(frozen=True)
+class Detach:
+    """Stop the loader, and see the kernel's own scheduler back."""
+
+    reason: str
+
+
+Action = Fetch | Attach | Detach
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to remember and what to do."""
+
+    memory: Memory
+    actions: tuple[Action, ...] = ()
+
+
+def follow(memory: Memory, desired: Desired, *, now: datetime) -> Memory:
+    """Return the memory after reading the operator's wish; a fenced-off epoch changes nothing."""
+    if desired.spec.lease_epoch < memory.epoch:
+        return memory
+    return replace(
+        memory,
+        epoch=desired.spec.lease_epoch,
+        desired=desired,
+        lease=new_lease(memory.lease, desired.spec, now=now),
+    )
+
+
+def reconcile(memory: Memory, observed: Observed, *, rules: Rules, now: datetime) -> Decision:
+    """Return what to remember and what to do after one look at the world."""
+    assignment = _assignment(memory)
+    memory = _on_course(memory, assignment)
+    memory = after_exit(memory, observed, rules=rules, now=now)
+    course = memory.course
+    if assignment is None or course is None or observed.stopping:
+        reason = "AgentStopping" if observed.stopping else "NotAssigned"
+        return Decision(memory, tuple(_detach(observed, reason)))
+    if course.standing is None or not course.standing.final:
+        memory = _judge(memory, course, assignment, observed, rules=rules, now=now)
+    return _act(memory, memory.course or course, assignment, observed, now=now)
+
+
+def _assignment(memory: Memory) -> Assignment | None:
+    if memory.desired is None or not memory.desired.spec.assignments:
+        return None
+    return memory.desired.spec.assignments[0]
+
+
+def _on_course(memory: Memory, assignment: Assignment | None) -> Memory:
+    """Begin a course for a new assignment, with what a former agent had finished of it."""
+    if assignment is None:
+        # Before the first reading of the spec there is nothing to forget.
+        return replace(memory, course=None, past=() if memory.desired else memory.past)
+    key = Key.of(assignment)
+    if memory.course is not None and memory.course.key == key:
+        return memory
+    standing = next(
+        (
+            Standing(a.state, a.reason, a.message, a.since, final=True)
+            for a in memory.past
+            if (a.unit, a.run, a.object_digest) == (key.unit, key.run, key.object_digest)
+        ),
+        None,
+    )
+    course = Course(key, standing=standing, progress=_past_progress(memory, assignment))
+    return replace(memory, course=course, past=(), past_blocks=None)
+
+
+def _past_progress(memory: Memory, assignment: Assignment) -> SwitchbackProgress | None:
+    schedule, past = assignment.switchback, memory.past_blocks
+    if schedule is None or past is None:
+        return None
+    same = (past.id, past.run) == (schedule.id, assignment.run)
+    fits = tuple(b.arm for b in past.blocks) == schedule.blocks[: len(past.blocks)]
+    return past if same and fits else None
+
+
+def _judge(
+    memory: Memory,
+    course: Course,
+    assignment: Assignment,
+    observed: Observed,
+    *,
+    rules: Rules,
+    now: datetime,
+) -> Memory:
+    """Set the course's standing: tripped, refused, without a lease, or free to run."""
+    if observed.trip is not None:
+        reverts = bumped(memory.reverts, observed.trip.reason)
+        ended = _end(
+            course,
+            assignment,
+            observed,
+            RunState.TRIPPED,
+            reason=observed.trip.reason,
+            message=observed.trip.message,
+            now=now,
+        )
+        return replace(memory, course=ended, reverts=reverts)
+    if not _leased(memory, course, assignment, observed, now=now):
+        return _without_lease(memory, course, now=now)
+    answer = admit(assignment, observed, memory.quarantine, rules=rules, now=now)
+    if isinstance(answer, Refusal):
+        return replace(memory, course=_refused(course, assignment, observed, answer, now=now))
+    failure = observed.fetch_failures.get(assignment.object_digest)
+    if failure is not None and (failure.permanent or failure.attempts >= rules.fetch_attempts):
+        state = RunState.REFUSED if failure.reason == "CorruptObject" else RunState.FAILED
+        ended = _end(
+            course,
+            assignment,
+            observed,
+            state,
+            reason=failure.reason,
+            message=failure.message,
+            now=now,
+        )
+        return replace(memory, course=ended)
+    return replace(memory, course=replace(course, claims=answer, standing=None))
+
+
+def _leased(
+    memory: Memory, course: Course, assignment: Assignment, observed: Observed, *, now: datetime
+) -> bool:
+    """Whether the lease lets this assignment run. `Hold` keeps what is promoted and attached."""
+    if memory.lease_state(now) is LeaseState.VALID:
+        return True
+    return (
+        assignment.on_disconnect is OnDisconnect.HOLD
+        and assignment.switchback is None
+        and memory.lease is not None
+        and observed.loader.phase is LoaderPhase.ATTACHED
+        and observed.loader.object_digest == course.key.object_digest
+        and observed.loader.run == course.key.run
+    )
+
+
+def _without_lease(memory: Memory, course: Course, *, now: datetime) -> Memory:
+    standing = course.standing
+    reverts = memory.reverts
+    if standing is None or standing.state is not RunState.LEASE_EXPIRED:
+        message = (
+            f"the operator has not renewed since {memory.lease.renewed_at}"
+            if memory.lease
+            else "the operator has never given a lease on this node"
+        )
+        standing = Standing(RunState.LEASE_EXPIRED, "LeaseExpired", message, now, final=False)
+        reverts = bumped(memory.reverts, "LeaseExpired") if course.claims else reverts
+    course = switchback.spoil(replace(course, standing=standing, claims=None), "LeaseExpired")
+    return replace(memory, course=course, reverts=reverts)
+
+
+def _refused(
+    course: Course, assignment: Assignment, observed: Observed, refusal: Refusal, *, now: datetime
+) -> Course:
+    if refusal.final:
+        return _end(
+            course,
+            assignment,
+            observed,
+            RunState.REFUSED,
+            reason=refusal.reason,
+            message=refusal.message,
+            now=now,
+        )
+    same = course.standing is not None and course.standing.reason == refusal.reason
+    since = course.standing.since if same and course.standing else now
+    standing = Standing(RunState.REFUSED, refusal.reason, refusal.message, since, final=False)
+    return switchback.spoil(replace(course, standing=standing, claims=None), refusal.reason)
+
+
+def _end(
+    course: Course,
+    assignment: Assignment,
+    observed: Observed,
+    state: RunState,
+    *,
+    reason: str,
+    message: str,
+    now: datetime,
+) -> Course:
+    """Return the course with a final standing; a block that was being measured is recorded so."""
+    if assignment.switchback is not None:
+        course = switchback.spoil(course, reason)
+        course = switchback.cut_short(course, assignment.switchback, observed, now=now)
+    standing = Standing(state, reason[:256], message[:2048], now, final=True)
+    return replace(course, standing=standing, claims=None)
+
+
+def _act(
+    memory: Memory, course: Course, assignment: Assignment, observed: Observed, *, now: datetime
+) -> Decision:
+    claims = course.claims
+    if claims is None or course.standing is not None:
+        reason = course.standing.reason if course.standing else "NotAdmitted"
+        return Decision(memory, tuple(_detach(observed, reason)))
+    if assignment.switchback is not None:
+        course = switchback.advance(
+            course, assignment.switchback, observed, ops_name=assignment.ops_name, now=now
+        )
+        memory = replace(memory, course=course)
+        if switchback.current_arm(assignment.switchback, course) is Arm.OFF:
+            fetch = () if course.ended else _fetch(assignment, observed)
+            return Decision(memory, (*_detach(observed, "SwitchbackOff"), *fetch))
+    return Decision(memory, _attach(course, claims, assignment, observed))
+
+
+def _attach(
+    course: Course, claims: DeploymentToken, assignment: Assignment, observed: Observed
+) -> tuple[Action, ...]:
+    loader = observed.loader
+    if loader.phase in _RUNNING:
+        mine = (course.key.object_digest, course.key.run)
+        if (loader.object_digest, loader.run) != mine:
+            return (Detach("Replaced"),)
+        return ()
+    fetch = _fetch(assignment, observed)
+    if fetch or loader.phase is not LoaderPhase.NONE or not observed.sched_ext.idle:
+        return fetch
+    return (Attach(assignment, claims.timeout_ms),)
+
+
+def _fetch(assignment: Assignment, observed: Observed) -> tuple[Action, ...]:
+    if assignment.object_digest in observed.objects:
+        return ()
+    return (Fetch(assignment.object_digest),)
+
+
+def _detach(observed: Observed, reason: str) -> Iterable[Action]:
+    return (Detach(reason),) if observed.loader.phase in _RUNNING else ()
