@@ -1,0 +1,108 @@
+"""The loop as one pure function: `advance(run, event, now=..., rules=...) -> Transition`.
+
+profile → plan → candidate → verdict → token → canary → outcome → lesson. A stage never calls an
+earlier one: a retry is a transition with feedback. Everything the next step depends on is in the
+run's status and in the event, so an operator that was killed goes on where it stopped.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from schedcp_api.policies import Mode
+from schedcp_api.runs import Outcome, RunStage
+
+from .events import Event, Observed, Transition
+from .stages.approval import awaiting_approval
+from .stages.canary import canary
+from .stages.common import StageFunction, conclude, error, inconclusive
+from .stages.judging import judging
+from .stages.learning import finished, learning
+from .stages.pending import pending
+from .stages.planning import planning
+from .stages.profiling import profiling
+from .stages.promoting import promoting
+from .stages.rolling_back import not_restored, rolling_back
+from .stages.signing import signing
+from .stages.verifying import verifying
+from .views import Rules, Run, World
+
+__all__ = ["advance"]
+
+_STAGES: Mapping[RunStage, StageFunction] = {
+    RunStage.PENDING: pending,
+    RunStage.PROFILING: profiling,
+    RunStage.PLANNING: planning,
+    RunStage.VERIFYING: verifying,
+    RunStage.SIGNING: signing,
+    RunStage.AWAITING_APPROVAL: awaiting_approval,
+    RunStage.CANARY: canary,
+    RunStage.JUDGING: judging,
+    RunStage.PROMOTING: promoting,
+    RunStage.ROLLING_BACK: rolling_back,
+    RunStage.LEARNING: learning,
+}
+
+_ENDING = frozenset({RunStage.ROLLING_BACK, RunStage.LEARNING})
+
+_NEEDED = {
+    RunStage.SIGNING: Mode.CANARY,
+    RunStage.AWAITING_APPROVAL: Mode.CANARY,
+    RunStage.CANARY: Mode.CANARY,
+    RunStage.JUDGING: Mode.CANARY,
+    RunStage.PROMOTING: Mode.AUTO,
+}
+"""How far the policy must allow the operator to go for a stage."""
+
+_RANK = {mode: rank for rank, mode in enumerate(Mode)}
+
+
+def advance(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
+    """Return what `event` makes of `run`: the status to write, and then the effects to perform."""
+    stage = run.status.stage
+    if stage is RunStage.FINISHED:
+        return Transition(run.status)
+    if run.status.stage_started_at is None:
+        run = Run(run.name, run.spec, run.status.replace(stage_started_at=now))
+    if isinstance(event, Observed) and stage not in _ENDING:
+        stop = _interruption(run, event.world)
+        if stop is not None:
+            return conclude(run, stop, now=now)
+    transition = _STAGES[stage](run, event, now=now, rules=rules)
+    stuck = transition.status.stage is stage
+    if stuck and isinstance(event, Observed) and rules.expired(run, now):
+        return _timed_out(run, now=now)
+    return transition
+
+
+def _interruption(run: Run, world: World) -> Outcome | None:
+    """Return the outcome when the policy no longer lets the run go on."""
+    if world.policy is None:
+        return inconclusive("PolicyDeleted", f"policy {run.spec.policy} is gone")
+    if world.policy.spec.suspend:
+        return inconclusive("Suspended", f"policy {run.spec.policy} is suspended")
+    needed = _NEEDED.get(run.status.stage)
+    if needed is not None and _RANK[world.policy.mode] < _RANK[needed]:
+        message = f"the policy's mode is {world.policy.mode} now, too little for a {needed} stage"
+        return inconclusive("ModeChanged", message)
+    return None
+
+
+def _timed_out(run: Run, *, now: datetime) -> Transition:
+    stage = run.status.stage
+    said = run.status.message or "no progress"
+    if stage is RunStage.ROLLING_BACK:
+        return not_restored(run, now=now)
+    if stage is RunStage.LEARNING:
+        return finished(run, now=now)
+    reasons: Mapping[RunStage, Outcome] = {
+        RunStage.PENDING: inconclusive("NoEligibleNodes", said),
+        RunStage.PROFILING: error("ProfilingTimedOut", said),
+        RunStage.PLANNING: error("PlanningTimedOut", said),
+        RunStage.VERIFYING: error("VerificationTimedOut", said),
+        RunStage.SIGNING: error("SigningTimedOut", said),
+        RunStage.AWAITING_APPROVAL: inconclusive("NotApproved", said),
+        RunStage.CANARY: error("CanaryTimedOut", said),
+        RunStage.JUDGING: inconclusive("PrometheusUnavailable", said),
+        RunStage.PROMOTING: error("PromotionTimedOut", said),
+    }
+    return conclude(run, reasons[stage], now=now)

@@ -1,0 +1,252 @@
+"""The watched world: what was last heard of every object, and the views made from it.
+
+Written by the watch handlers and by our own writes; never by a decision. An older version of an
+object never replaces a newer one, so a slow watch cannot undo what a write has returned.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from schedcp_api.policies import SchedulerPolicySpec
+
+from .assignments import touches
+from .kube import (
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    POLICIES,
+    RUNS,
+    STATEFUL_SETS,
+    STATES,
+    WATCHED,
+    Json,
+    Kube,
+    Resource,
+)
+from .objects import (
+    NodeObject,
+    PodObject,
+    PolicyObject,
+    RunObject,
+    StateObject,
+    Unreadable,
+    WorkloadObject,
+    node_object,
+    pod_object,
+    policy_object,
+    run_object,
+    state_object,
+    workload_object,
+)
+from .views import LivePolicy, NodeView, Run, World
+
+__all__ = ["Cluster"]
+
+_log = logging.getLogger(__name__)
+_SETTLE_SECONDS = 0.05
+"""Changes within this are told of together."""
+
+_PARSERS: Mapping[str, Callable[[Json], Any]] = {
+    POLICIES.kind: policy_object,
+    RUNS.kind: run_object,
+    STATES.kind: state_object,
+    NODES.kind: node_object,
+    NAMESPACES.kind: lambda raw: raw["metadata"].get("labels") or {},
+    PODS.kind: pod_object,
+    DEPLOYMENTS.kind: lambda raw: workload_object(raw, "Deployment"),
+    STATEFUL_SETS.kind: lambda raw: workload_object(raw, "StatefulSet"),
+    DAEMON_SETS.kind: lambda raw: workload_object(raw, "DaemonSet"),
+}
+_WORKLOADS = (DEPLOYMENTS.kind, STATEFUL_SETS.kind, DAEMON_SETS.kind)
+
+
+class Cluster:
+    """Every watched object by kind and name."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in _PARSERS}
+        self._versions: dict[tuple[str, str], tuple[str, int]] = {}
+        self._changed = asyncio.Event()
+        self._telling: asyncio.TimerHandle | None = None
+
+    async def prime(self, kube: Kube) -> None:
+        """List everything once, so that decisions never start from half of the world."""
+        for resource in WATCHED:
+            listing = await kube.list(resource)
+            keys = {_key(raw) for raw in listing.items}
+            for key in set(self._objects[resource.kind]) - keys:
+                if self._versions[resource.kind, key][1] <= listing.version:
+                    self._forget(resource.kind, key)
+            for raw in listing.items:
+                self.put(resource, raw)
+
+    def put(self, resource: Resource, raw: Json) -> None:
+        """Take in a version of an object, unless a newer one is known."""
+        kind, key = resource.kind, _key(raw)
+        uid = str(raw["metadata"].get("uid", ""))
+        version = int(raw["metadata"].get("resourceVersion") or 0)
+        known_uid, known_version = self._versions.get((kind, key), ("", -1))
+        if known_uid == uid and version < known_version:
+            return
+        self._versions[kind, key] = (uid, version)
+        try:
+            parsed = _PARSERS[kind](raw)
+        except Unreadable as err:
+            _log.error("ignored: %s", err)
+            parsed = None
+        if parsed is None:
+            self._objects[kind].pop(key, None)
+        else:
+            self._objects[kind][key] = parsed
+        self._tell()
+
+    def drop(self, resource: Resource, raw: Json) -> None:
+        """Take in that an object is gone, unless it was made anew since."""
+        key = _key(raw)
+        known_uid, _ = self._versions.get((resource.kind, key), ("", -1))
+        if known_uid in ("", str(raw["metadata"].get("uid", ""))):
+            self._forget(resource.kind, key)
+
+    def _forget(self, kind: str, key: str) -> None:
+        self._objects[kind].pop(key, None)
+        self._versions.pop((kind, key), None)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.call_later(_SETTLE_SECONDS, self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._telling = None
+        event, self._changed = self._changed, asyncio.Event()
+        event.set()
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Return when something changed, or after `timeout_seconds`."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout_seconds)
+        except TimeoutError:
+            return
+
+    @property
+    def policies(self) -> Mapping[str, PolicyObject]:
+        """Return the policies by name."""
+        return self._objects[POLICIES.kind]
+
+    @property
+    def runs(self) -> Mapping[str, RunObject]:
+        """Return the runs by name."""
+        return self._objects[RUNS.kind]
+
+    @property
+    def states(self) -> Mapping[str, StateObject]:
+        """Return the SchedulerNodeStates by name."""
+        return self._objects[STATES.kind]
+
+    @property
+    def nodes(self) -> Mapping[str, NodeObject]:
+        """Return the Nodes by name."""
+        return self._objects[NODES.kind]
+
+    def target_pods(self, spec: SchedulerPolicySpec) -> list[PodObject]:
+        """Return the running pods that a policy is about."""
+        selector = spec.workload
+        namespaces = self._matching_namespaces(spec)
+        pods: Mapping[str, PodObject] = self._objects[PODS.kind]
+        return sorted(
+            (
+                pod
+                for pod in pods.values()
+                if pod.namespace in namespaces and selector.pod_selector.matches(pod.labels)
+            ),
+            key=lambda pod: (pod.namespace, pod.name),
+        )
+
+    def workloads(self, spec: SchedulerPolicySpec) -> list[WorkloadObject]:
+        """Return the workloads whose pods a policy is about."""
+        namespaces = self._matching_namespaces(spec)
+        selector = spec.workload.pod_selector
+        found = [
+            workload
+            for kind in _WORKLOADS
+            for workload in self._objects[kind].values()
+            if workload.namespace in namespaces and selector.matches(workload.labels)
+        ]
+        return sorted(found, key=lambda workload: workload.key)
+
+    def _matching_namespaces(self, spec: SchedulerPolicySpec) -> set[str]:
+        selector = spec.workload.namespace_selector
+        namespaces: Mapping[str, dict[str, str]] = self._objects[NAMESPACES.kind]
+        return {name for name, labels in namespaces.items() if selector.matches(labels)}
+
+    def node_views(
+        self,
+        spec: SchedulerPolicySpec,
+        *,
+        policy: str,
+        run: str = "",
+        also: Collection[str] = (),
+    ) -> tuple[NodeView, ...]:
+        """Return the nodes that a policy selects, and `also` these, as `run` may see them."""
+        pods: dict[str, list[PodObject]] = {}
+        for pod in self.target_pods(spec):
+            pods.setdefault(pod.node, []).append(pod)
+        return tuple(
+            self._view(node, pods.get(node.name, []), claim=self._claim(node.name, policy, run))
+            for node in sorted(self.nodes.values(), key=lambda node: node.name)
+            if spec.nodes.matches(node.labels) or node.name in also
+        )
+
+    def world(self, run: Run) -> World:
+        """Return what the next step of `run` depends on."""
+        policy = self.policies.get(run.spec.policy)
+        if policy is not None and policy.uid != run.spec.policy_uid:
+            policy = None
+        known = self.runs.get(run.name)
+        return World(
+            nodes=self.node_views(
+                run.policy, policy=run.spec.policy, run=run.name, also=touches(run)
+            ),
+            policy=LivePolicy(policy.spec) if policy is not None else None,
+            approved=known.approved if known is not None else "",
+        )
+
+    def _view(self, node: NodeObject, pods: list[PodObject], *, claim: str) -> NodeView:
+        state = self.states.get(node.name)
+        observed: dict[str, Any] = (
+            {"generation": state.generation, "spec": state.spec, "status": state.status}
+            if state is not None
+            else {}
+        )
+        return NodeView(
+            name=node.name,
+            zone=node.zone,
+            ready=node.ready,
+            target_pods=tuple(pod.tracked() for pod in pods[:256]),
+            claimed_by=claim,
+            **observed,
+        )
+
+    def _claim(self, node: str, policy: str, run: str) -> str:
+        """Return who else has the node: a run that goes on there, or another policy's scheduler."""
+        for other in self.runs.values():
+            status = other.run.status
+            taken = node in status.eligible_nodes and status.finished_at is None
+            if taken and other.name != run:
+                return f"run {other.name}"
+        state = self.states.get(node)
+        for assignment in state.spec.assignments if state is not None else ():
+            if assignment.policy != policy:
+                return f"policy {assignment.policy}"
+        return ""
+
+
+def _key(raw: Json) -> str:
+    metadata = raw["metadata"]
+    namespace = metadata.get("namespace")
+    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])

@@ -1,0 +1,118 @@
+"""Which nodes may be touched, and why the others may not. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from schedcp_api.base import ConditionStatus
+from schedcp_api.kernels import KernelFeature, KernelProfile
+
+from .views import NodeView, Rules
+
+FOREIGN_SCHEDULER = "ForeignScheduler"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a node must not be touched."""
+
+    node: str
+    reason: str
+    message: str
+
+
+def refusal(node: NodeView, *, now: datetime, rules: Rules) -> Refusal | None:
+    """Return why `node` is not eligible, or None when it is."""
+    status = node.status
+    if not node.ready:
+        return Refusal(node.name, "NotReady", "the node is not Ready")
+    if status.heartbeat_at is None or status.kernel is None:
+        return Refusal(node.name, "NoAgent", "no agent has reported from the node")
+    age = now - status.heartbeat_at
+    if age > rules.heartbeat:
+        seconds = int(age.total_seconds())
+        return Refusal(node.name, "AgentStale", f"the agent's last heartbeat is {seconds} s old")
+    if KernelFeature.SCHED_EXT not in status.kernel.features:
+        return Refusal(
+            node.name, "NoSchedExt", f"the kernel {status.kernel.release} has no sched_ext"
+        )
+    if has_foreign_scheduler(node):
+        return Refusal(node.name, FOREIGN_SCHEDULER, "another scheduler is attached: hands off")
+    if node.claimed_by:
+        return Refusal(node.name, "Claimed", f"the node is in use by {node.claimed_by}")
+    return None
+
+
+def has_foreign_scheduler(node: NodeView) -> bool:
+    """Return whether the node runs a scheduler that is not ours."""
+    said = any(
+        condition.type == FOREIGN_SCHEDULER and condition.status is ConditionStatus.TRUE
+        for condition in node.status.conditions
+    )
+    return said or any(attached.run is None for attached in node.status.attached)
+
+
+def is_clear(node: NodeView) -> bool:
+    """Return whether the agent shows the node back on the kernel's scheduler, nothing assigned."""
+    ours = any(attached.run is not None for attached in node.status.attached)
+    disabled = node.status.sched_ext_state in ("", "disabled") or has_foreign_scheduler(node)
+    heard = node.status.heartbeat_at is not None and node.caught_up
+    return not node.spec.assignments and heard and not ours and disabled
+
+
+def is_quarantined(node: NodeView, object_digest: str) -> bool:
+    """Return whether the node's agent has quarantined the object under the present kernel."""
+    kernel = node.status.kernel
+    return any(
+        entry.object_digest == object_digest
+        and (kernel is None or entry.kernel_digest == kernel.content_digest())
+        for entry in node.status.quarantine
+    )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The nodes that may be touched together: all of one kernel."""
+
+    nodes: tuple[NodeView, ...]
+    kernel: KernelProfile | None
+    reason: str
+    message: str
+    """In words, for the condition `NodesEligible`."""
+
+
+def select(nodes: tuple[NodeView, ...], *, now: datetime, rules: Rules) -> Selection:
+    """Return the eligible nodes of the kernel that most target pods run on.
+
+    A verdict holds for one kernel, so nodes with other kernels are left out of a run.
+    """
+    if not nodes:
+        return Selection((), None, "NoNodes", "no node matches spec.nodes")
+    refusals = [found for node in nodes if (found := refusal(node, now=now, rules=rules))]
+    refused = {found.node for found in refusals}
+    free = tuple(node for node in nodes if node.name not in refused)
+    if not free:
+        reasons = Counter(found.reason for found in refusals)
+        reason = refusals[0].reason if len(reasons) == 1 else "NoEligibleNode"
+        return Selection((), None, reason, _listed(refusals))
+    weights: Counter[str] = Counter()
+    for node in free:
+        weights[_kernel_digest(node)] += 1 + 1000 * len(node.target_pods)
+    digest = min(weights, key=lambda key: (-weights[key], key))
+    chosen = tuple(sorted((n for n in free if _kernel_digest(n) == digest), key=lambda n: n.name))[
+        :256
+    ]
+    message = f"{len(chosen)} of {len(nodes)} nodes are eligible"
+    if refusals:
+        message += f"; {_listed(refusals)}"
+    return Selection(chosen, chosen[0].status.kernel, "Eligible", message)
+
+
+def _kernel_digest(node: NodeView) -> str:
+    return node.status.kernel.content_digest() if node.status.kernel else ""
+
+
+def _listed(refusals: list[Refusal]) -> str:
+    shown = "; ".join(f"{found.node}: {found.message}" for found in refusals[:8])
+    rest = len(refusals) - 8
+    return f"{shown}; and {rest} more" if rest > 0 else shown

@@ -1,0 +1,217 @@
+"""Watched objects as frozen records, parsed once, here. Pure."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from schedcp_api.base import digest_of
+from schedcp_api.nodestates import (
+    SchedulerNodeStateSpec,
+    SchedulerNodeStateStatus,
+    TrackedPod,
+)
+from schedcp_api.policies import SchedulerPolicySpec, SchedulerPolicyStatus
+from schedcp_api.runs import OptimizationRunSpec, OptimizationRunStatus
+
+from .errors import PermanentError
+from .kube import Json
+from .views import Run
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+APPROVED = "schedcp.io/approved"
+"""Annotation of a run: the digest of the candidate that a person approved."""
+
+
+class Unreadable(PermanentError):
+    """An object does not fit its model; the message names it and the field."""
+
+
+@dataclass(frozen=True)
+class PolicyObject:
+    """A SchedulerPolicy."""
+
+    raw: Json
+    name: str
+    uid: str
+    generation: int
+    spec: SchedulerPolicySpec
+    status: SchedulerPolicyStatus
+
+
+@dataclass(frozen=True)
+class RunObject:
+    """An OptimizationRun."""
+
+    raw: Json
+    name: str
+    uid: str
+    approved: str
+    run: Run
+
+
+@dataclass(frozen=True)
+class StateObject:
+    """A SchedulerNodeState."""
+
+    raw: Json
+    name: str
+    generation: int
+    spec: SchedulerNodeStateSpec
+    status: SchedulerNodeStateStatus
+
+
+@dataclass(frozen=True)
+class NodeObject:
+    """A Node."""
+
+    name: str
+    uid: str
+    labels: dict[str, str]
+    ready: bool
+
+    @property
+    def zone(self) -> str:
+        """Return the node's zone; nodes without one share the empty zone's place, their name."""
+        return self.labels.get(ZONE_LABEL, self.name)
+
+
+@dataclass(frozen=True)
+class PodObject:
+    """A running pod on a node."""
+
+    namespace: str
+    name: str
+    uid: str
+    labels: dict[str, str]
+    node: str
+
+    def tracked(self) -> TrackedPod:
+        """Return the pod as the agents are told of it."""
+        return TrackedPod(namespace=self.namespace, name=self.name, uid=self.uid)
+
+
+@dataclass(frozen=True)
+class WorkloadObject:
+    """A Deployment, StatefulSet or DaemonSet, as far as rollouts go."""
+
+    kind: str
+    namespace: str
+    name: str
+    labels: dict[str, str]
+    """Of the pod template."""
+    revision: str
+    complete: bool
+
+    @property
+    def key(self) -> str:
+        """Return `Kind/namespace/name`."""
+        return f"{self.kind}/{self.namespace}/{self.name}"
+
+
+def policy_object(raw: Json) -> PolicyObject:
+    """Parse a SchedulerPolicy."""
+    metadata = raw["metadata"]
+    try:
+        spec = SchedulerPolicySpec.model_validate(raw["spec"])
+        status = SchedulerPolicyStatus.model_validate(raw.get("status") or {})
+    except ValidationError as err:
+        raise _unreadable(raw, err) from err
+    return PolicyObject(
+        raw=raw,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation", 0)),
+        spec=spec,
+        status=status,
+    )
+
+
+def run_object(raw: Json) -> RunObject:
+    """Parse an OptimizationRun."""
+    metadata = raw["metadata"]
+    try:
+        spec = OptimizationRunSpec.model_validate(raw["spec"])
+        status = OptimizationRunStatus.model_validate(raw.get("status") or {})
+    except ValidationError as err:
+        raise _unreadable(raw, err) from err
+    approved = (metadata.get("annotations") or {}).get(APPROVED, "")
+    run = Run(metadata["name"], spec, status)
+    return RunObject(raw, metadata["name"], metadata["uid"], approved, run)
+
+
+def state_object(raw: Json) -> StateObject:
+    """Parse a SchedulerNodeState."""
+    metadata = raw["metadata"]
+    try:
+        spec = SchedulerNodeStateSpec.model_validate(raw["spec"])
+        status = SchedulerNodeStateStatus.model_validate(raw.get("status") or {})
+    except ValidationError as err:
+        raise _unreadable(raw, err) from err
+    generation = int(metadata.get("generation", 0))
+    return StateObject(raw, metadata["name"], generation, spec, status)
+
+
+def node_object(raw: Json) -> NodeObject:
+    """Parse a Node."""
+    metadata = raw["metadata"]
+    conditions = (raw.get("status") or {}).get("conditions") or []
+    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return NodeObject(metadata["name"], metadata["uid"], metadata.get("labels") or {}, ready)
+
+
+def pod_object(raw: Json) -> PodObject | None:
+    """Parse a Pod; None unless it runs on a node and is not being deleted."""
+    metadata = raw["metadata"]
+    node = (raw.get("spec") or {}).get("nodeName")
+    running = (raw.get("status") or {}).get("phase") == "Running"
+    if not node or not running or metadata.get("deletionTimestamp"):
+        return None
+    return PodObject(
+        metadata["namespace"], metadata["name"], metadata["uid"], metadata.get("labels") or {}, node
+    )
+
+
+def workload_object(raw: Json, kind: str) -> WorkloadObject:
+    """Parse a workload; its revision is the digest of its pod template."""
+    metadata = raw["metadata"]
+    template = (raw.get("spec") or {}).get("template") or {}
+    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
+    return WorkloadObject(
+        kind=kind,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        labels=(template.get("metadata") or {}).get("labels") or {},
+        revision=digest_of(text.encode())[7:23],
+        complete=is_complete(raw, kind),
+    )
+
+
+def is_complete(raw: Json, kind: str) -> bool:
+    """Return whether every replica runs the present template and is available."""
+    status = raw.get("status") or {}
+    if int(status.get("observedGeneration") or 0) < int(raw["metadata"].get("generation") or 0):
+        return False
+    present: tuple[str, ...]
+    if kind == "DaemonSet":
+        wanted = _number(status, "desiredNumberScheduled")
+        present = ("updatedNumberScheduled", "numberAvailable")
+    else:
+        replicas = (raw.get("spec") or {}).get("replicas")
+        wanted = 1 if replicas is None else int(replicas)
+        present = ("replicas", "updatedReplicas", "availableReplicas")
+    if kind == "StatefulSet" and status.get("updateRevision") == status.get("currentRevision"):
+        present = ("replicas", "availableReplicas")
+    return wanted > 0 and all(_number(status, name) == wanted for name in present)
+
+
+def _number(status: dict[str, Any], name: str) -> int:
+    return int(status.get(name) or 0)
+
+
+def _unreadable(raw: Json, err: ValidationError) -> Unreadable:
+    first = err.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    name = f"{raw.get('kind', 'object')} {raw['metadata']['name']}"
+    return Unreadable(f"{name}: {where}: {first['msg']}")

@@ -1,0 +1,254 @@
+"""The Planning agent, by rule: which schedulers to try for a description, and with which knobs.
+
+Pure. Plans come from behaviour and from lessons, best first; a lesson sets a plan aside that was
+rolled back before for the same kind of work on the same kernel.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from schedcp_api.candidates import (
+    Argument,
+    Candidate,
+    PlanKind,
+    SchedulerManifest,
+    SchedulingPlan,
+    WorkloadClass,
+    WorkloadDescription,
+)
+from schedcp_api.nodestates import GuardrailLimits
+from schedcp_api.policies import BuiltinMetric, PinnedCandidate, SchedulerPolicySpec
+from schedcp_api.profiles import WorkloadProfile
+from schedcp_api.runs import AttemptResult, Lesson, OutcomeKind
+
+from .describe import describe
+from .events import PlanningFailed, PlansMade, Proposal
+from .library import Library, LibraryEntry
+
+_MS = 1_000_000
+_CRASHED = ("Ejected", "GuardrailTripped")
+
+Knobs = Mapping[str, int | bool]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A scheduler of the library, why it is tried, and how its knobs follow from a profile."""
+
+    scheduler: str
+    why: str
+    knobs: Callable[[WorkloadProfile], Knobs]
+
+
+def round_125(value: float) -> int:
+    """Return the nearest of 1, 2, 5, 10, 20, ...: like profiles shall give the same candidate."""
+    if value <= 1:
+        return 1
+    base: int = 10 ** (len(str(int(value))) - 1)
+    return min((step * base for step in (1, 2, 5, 10)), key=lambda step: abs(step - value))
+
+
+def _clamped(value: float, low: int, high: int) -> int:
+    return round_125(max(low, min(high, value)))
+
+
+def latency_knobs(profile: WorkloadProfile) -> Knobs:
+    """Put the line between short and long bursts above the target's and below the neighbours'.
+
+    The target's 90th percentile, doubled for head room; between it and the neighbours' median
+    (where they have one that is longer) the geometric mean.
+    """
+    target = 2 * max(profile.target.burst.p90_ns, 50_000)
+    other = profile.neighbours.burst.p50_ns
+    line = (target * other) ** 0.5 if other > target else float(target)
+    return {"short_burst_ns": _clamped(line, 100_000, 20 * _MS)}
+
+
+def vtime_knobs(profile: WorkloadProfile) -> Knobs:
+    """Take a slice that the target's usual burst fits into, and that others cannot stretch."""
+    return {"slice_ns": _clamped(2 * profile.target.burst.p90_ns, 1 * _MS, 20 * _MS)}
+
+
+def short_fifo_knobs(profile: WorkloadProfile) -> Knobs:
+    """Take a short slice: with first in, first out the queue's turn is the waiting time."""
+    return {"slice_ns": _clamped(profile.target.burst.p90_ns, 1 * _MS, 5 * _MS)}
+
+
+def long_slice_knobs(_profile: WorkloadProfile) -> Knobs:
+    """Take a long slice: computing threads lose by being switched."""
+    return {"slice_ns": 20 * _MS}
+
+
+def long_tail_knobs(profile: WorkloadProfile) -> Knobs:
+    """Take a slice of about a tenth of the usual piece of work, so that order can be mended."""
+    return {"slice_ns": _clamped(profile.target.burst.p50_ns / 10, 2 * _MS, 20 * _MS)}
+
+
+_LATENCY = _Rule(
+    "latency_class", "short bursts and sleepers first, by measured burst length", latency_knobs
+)
+_VTIME = _Rule("weighted_vtime", "fair shares with a slice that fits the bursts", vtime_knobs)
+_VTIME_LONG = _Rule("weighted_vtime", "fair shares with long slices", long_slice_knobs)
+_FIFO_SHORT = _Rule("simple_fifo", "one queue and short slices", short_fifo_knobs)
+_FIFO_LONG = _Rule("simple_fifo", "one queue and long slices: few switches", long_slice_knobs)
+_LONG_TAIL = _Rule(
+    "long_tail", "longest work first, so that none is left at the end", long_tail_knobs
+)
+
+_RULES: Mapping[WorkloadClass, tuple[_Rule, ...]] = {
+    WorkloadClass.LATENCY_SENSITIVE: (_LATENCY, _VTIME, _FIFO_SHORT),
+    WorkloadClass.LONG_TAIL_BATCH: (_LONG_TAIL, _FIFO_LONG, _VTIME_LONG),
+    WorkloadClass.THROUGHPUT_BATCH: (_FIFO_LONG, _VTIME_LONG, _LONG_TAIL),
+    WorkloadClass.MIXED: (_VTIME, _LATENCY, _FIFO_SHORT),
+    WorkloadClass.IDLE: (),
+}
+_WAITING = (BuiltinMetric.WAKEUP_LATENCY_P50, BuiltinMetric.WAKEUP_LATENCY_P99)
+
+
+def make_plans(
+    profile: WorkloadProfile,
+    spec: SchedulerPolicySpec,
+    *,
+    library: Library,
+    lessons: tuple[Lesson, ...] = (),
+    kernel_digest: str,
+) -> PlansMade | PlanningFailed:
+    """Return the description and the proposals, best first."""
+    if profile.kernel_digest != kernel_digest:
+        message = f"the profile is of kernel {profile.kernel_digest}, the run of {kernel_digest}"
+        return PlanningFailed("WrongProfile", message)
+    description = describe(profile, spec.objective)
+    limits = guardrail_limits(profile)
+    if spec.search.pinned:
+        return _pinned(spec.search.pinned, description, limits, library)
+    if PlanKind.CONFIGURE not in spec.search.allow:
+        return PlansMade(description, (), limits)
+    proposals: list[Proposal] = []
+    aside: list[str] = []
+    for rule in _ordered(description, spec):
+        entry = library.get(rule.scheduler)
+        if entry is None:
+            continue
+        proposal = _proposal(rule, entry, profile)
+        lesson = _lesson_against(proposal.candidate, description, lessons, kernel_digest)
+        if lesson is not None:
+            aside.append(lesson)
+        else:
+            proposals.append(proposal)
+    return PlansMade(description, tuple(proposals), limits, tuple(aside))
+
+
+def _ordered(description: WorkloadDescription, spec: SchedulerPolicySpec) -> tuple[_Rule, ...]:
+    rules = _RULES[description.workload_class]
+    if spec.objective.metric.builtin in _WAITING and _LATENCY in rules:
+        return (_LATENCY, *(rule for rule in rules if rule is not _LATENCY))
+    return rules
+
+
+def _proposal(rule: _Rule, entry: LibraryEntry, profile: WorkloadProfile) -> Proposal:
+    arguments = fitting(entry.manifest, rule.knobs(profile))
+    plan = SchedulingPlan(
+        kind=PlanKind.CONFIGURE,
+        scheduler=rule.scheduler,
+        arguments=arguments,
+        rationale=f"{rule.scheduler}: {rule.why}",
+        expected=entry.manifest.good_for[:256],
+    )
+    candidate = Candidate(
+        kind=PlanKind.CONFIGURE,
+        scheduler=rule.scheduler,
+        arguments=arguments,
+        source_digest=entry.source_digest,
+    )
+    return Proposal(plan, candidate)
+
+
+def fitting(manifest: SchedulerManifest, knobs: Knobs) -> tuple[Argument, ...]:
+    """Return `knobs` as arguments that the manifest allows: unknown ones dropped, values clamped.
+
+    A value that is the knob's default is left out.
+    """
+    known = {knob.name: knob for knob in manifest.knobs}
+    arguments: list[Argument] = []
+    for name, value in sorted(knobs.items()):
+        knob = known.get(name)
+        if knob is None:
+            continue
+        fits = max(knob.minimum, min(knob.maximum, int(value)))
+        if fits != knob.default:
+            text = ("true" if fits else "false") if knob.type == "bool" else str(fits)
+            arguments.append(Argument(name=name, value=text))
+    return tuple(arguments)
+
+
+def _lesson_against(
+    candidate: Candidate,
+    description: WorkloadDescription,
+    lessons: tuple[Lesson, ...],
+    kernel_digest: str,
+) -> str | None:
+    """Return the words of a lesson that speaks against `candidate`, if there is one."""
+    for lesson in lessons:
+        outcome = lesson.outcome
+        if lesson.result is not AttemptResult.ROLLED_BACK or outcome is None:
+            continue
+        if outcome.kind not in (OutcomeKind.WORSE, OutcomeKind.NO_EFFECT):
+            continue
+        kind = lesson.description.workload_class if lesson.description else None
+        if lesson.kernel_digest != kernel_digest or kind is not description.workload_class:
+            continue
+        same = lesson.candidate.content_digest() == candidate.content_digest()
+        crashed = outcome.reason in _CRASHED and lesson.candidate.scheduler == candidate.scheduler
+        if same or crashed:
+            return lesson.antipattern or f"{candidate.scheduler}: {outcome.reason}"
+    return None
+
+
+def _pinned(
+    pinned: tuple[PinnedCandidate, ...],
+    description: WorkloadDescription,
+    limits: GuardrailLimits,
+    library: Library,
+) -> PlansMade | PlanningFailed:
+    proposals: list[Proposal] = []
+    for wanted in pinned:
+        entry = library.get(wanted.scheduler)
+        if entry is None:
+            known = ", ".join(sorted(library.entries))
+            message = f"there is no scheduler {wanted.scheduler!r}; there are: {known}"
+            return PlanningFailed("UnknownScheduler", message)
+        arguments = tuple(sorted(wanted.arguments, key=lambda argument: argument.name))
+        problems = entry.manifest.problems(arguments) if entry.source_digest is None else ()
+        if len({argument.name for argument in arguments}) != len(arguments):
+            problems = (*problems, "an argument is given twice")
+        if problems:
+            message = f"pinned {wanted.scheduler}: {'; '.join(problems)}"
+            return PlanningFailed("InvalidArguments", message)
+        plan = SchedulingPlan(
+            kind=PlanKind.CONFIGURE,
+            scheduler=wanted.scheduler,
+            arguments=arguments,
+            rationale=f"{wanted.scheduler}: pinned by the policy",
+        )
+        candidate = Candidate(
+            kind=PlanKind.CONFIGURE,
+            scheduler=wanted.scheduler,
+            arguments=arguments,
+            source_digest=entry.source_digest,
+        )
+        proposals.append(Proposal(plan, candidate))
+    return PlansMade(description, tuple(proposals), limits)
+
+
+def guardrail_limits(profile: WorkloadProfile) -> GuardrailLimits:
+    """Return limits for the agents that the workload does not already break by itself.
+
+    Neighbours that always wait have no pressure left to lose: there the limit is out of reach,
+    and the judge's guard rails remain.
+    """
+    pressure = profile.neighbours.cpu_pressure_permille
+    worst_ms = profile.target.wakeup_latency.max_ns // _MS
+    return GuardrailLimits(
+        neighbour_pressure_permille=1000 if pressure > 700 else 950,
+        target_latency_ms=max(2000, min(30_000, 4 * worst_ms)),
+    )

@@ -1,0 +1,118 @@
+"""Figures from Prometheus. The only module that asks it."""
+
+import math
+from datetime import datetime
+from pathlib import Path
+from ssl import SSLContext, create_default_context
+from typing import Protocol
+
+import httpx
+
+from schedcp_api import metrics
+from schedcp_api.policies import BuiltinMetric, MetricSource
+
+from .errors import PrometheusUnavailable, Refused
+
+__all__ = ["Figures", "Prometheus", "query_of"]
+
+
+class Figures(Protocol):
+    """Where figures come from."""
+
+    async def ping(self) -> None:
+        """Raise PrometheusUnavailable unless it answers."""
+
+    async def value(
+        self, metric: MetricSource, *, policy: str, node: str, start: datetime, end: datetime
+    ) -> float | None:
+        """Return the figure of one node between two times, or None when there is no data."""
+
+
+def query_of(metric: MetricSource, *, policy: str, node: str, seconds: int) -> str:
+    """Return the PromQL for a figure over the `seconds` before the time of evaluation."""
+    if metric.prometheus is not None:
+        query = metric.prometheus.query
+        return query.replace("$node", node).replace("$window", f"{seconds}s")
+    target = f'{{node="{node}",policy="{policy}",role="target"}}[{seconds}s]'
+    neighbour = f'{{node="{node}",policy="{policy}",role="neighbour"}}[{seconds}s]'
+    latency = f"sum by (le) (increase({metrics.WAKEUP_LATENCY}_bucket{target}))"
+    queries = {
+        BuiltinMetric.WAKEUP_LATENCY_P50: f"histogram_quantile(0.5, {latency})",
+        BuiltinMetric.WAKEUP_LATENCY_P99: f"histogram_quantile(0.99, {latency})",
+        BuiltinMetric.CPU_PRESSURE: f"sum(rate({metrics.CPU_PRESSURE}{target}))",
+        BuiltinMetric.NEIGHBOUR_CPU_PRESSURE: f"sum(rate({metrics.CPU_PRESSURE}{neighbour}))",
+        BuiltinMetric.NEIGHBOUR_CPU_TIME: f"sum(rate({metrics.CPU_TIME}{neighbour}))",
+    }
+    if metric.builtin is None:
+        raise ValueError("a metric is either builtin or a query")
+    return queries[metric.builtin]
+
+
+class Prometheus:
+    """Prometheus' HTTP interface, with a deadline on every question."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float,
+        ca_file: Path | None = None,
+        token_file: Path | None = None,
+    ) -> None:
+        verify: SSLContext | bool = True
+        if ca_file is not None:
+            verify = create_default_context(cafile=str(ca_file))
+        self._client = httpx.AsyncClient(
+            base_url=url.rstrip("/"), timeout=timeout_seconds, verify=verify, trust_env=False
+        )
+        self._token_file = token_file
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def ping(self) -> None:
+        """Raise PrometheusUnavailable unless it answers a question."""
+        await self._ask("vector(1)", None)
+
+    async def value(
+        self, metric: MetricSource, *, policy: str, node: str, start: datetime, end: datetime
+    ) -> float | None:
+        """Return the figure of one node between two times, or None when there is no data."""
+        seconds = max(1, round((end - start).total_seconds()))
+        query = query_of(metric, policy=policy, node=node, seconds=seconds)
+        found = await self._ask(query, end)
+        return found if found is not None and math.isfinite(found) else None
+
+    async def _ask(self, query: str, at: datetime | None) -> float | None:
+        form = {"query": query}
+        if at is not None:
+            form["time"] = f"{at.timestamp():.3f}"
+        headers = {}
+        if self._token_file is not None:
+            headers["Authorization"] = f"Bearer {self._token_file.read_text().strip()}"
+        try:
+            response = await self._client.post("/api/v1/query", data=form, headers=headers)
+        except httpx.HTTPError as err:
+            raise PrometheusUnavailable(
+                f"{self._client.base_url}: {type(err).__name__}: {err}"
+            ) from err
+        if response.status_code in (400, 422):
+            raise Refused(f"Prometheus refuses {query!r}: {response.text[:500]}")
+        if response.status_code != 200:
+            raise PrometheusUnavailable(
+                f"{self._client.base_url}: status {response.status_code}: {response.text[:200]}"
+            )
+        return _single(response, query)
+
+
+def _single(response: httpx.Response, query: str) -> float | None:
+    """Return the one value of an answer; more than one series is a wrong query, not a figure."""
+    try:
+        result = response.json()["data"]["result"]
+        values = [float(series["value"][1]) for series in result]
+    except (ValueError, KeyError, TypeError, IndexError) as err:
+        raise PrometheusUnavailable(f"the answer to {query!r} is not an instant vector") from err
+    if len(values) > 1:
+        raise Refused(f"{query!r} gives {len(values)} series; aggregate it to one for each node")
+    return values[0] if values else None

@@ -1,0 +1,168 @@
+"""Every setting of the operator: one frozen tree, read once, from `SCHEDCP_OPERATOR_*` variables.
+
+Nested settings take a double underscore: `SCHEDCP_OPERATOR_DEADLINES__PROFILING_SECONDS=300`.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schedcp_api.runs import RunStage
+
+from .errors import SettingsError
+from .views import Rules
+
+__all__ = ["Deadlines", "JobSettings", "Settings", "VerifierKind", "load_settings"]
+
+
+class VerifierKind(StrEnum):
+    """Where verifications run."""
+
+    SOCKET = "Socket"
+    JOB = "Job"
+
+
+class Deadlines(BaseModel):
+    """Longest stay in each stage, in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    pending_seconds: int = Field(default=600, ge=1)
+    profiling_seconds: int = Field(default=300, ge=1)
+    planning_seconds: int = Field(default=300, ge=1)
+    verifying_seconds: int = Field(default=1800, ge=1)
+    signing_seconds: int = Field(default=300, ge=1)
+    awaiting_approval_seconds: int = Field(default=604_800, ge=1)
+    canary_seconds: int = Field(default=300, ge=1)
+    """On top of one and a half times the length of the blocks."""
+    judging_seconds: int = Field(default=300, ge=1)
+    promoting_seconds: int = Field(default=300, ge=1)
+    """On top of the soak time of every node."""
+    rolling_back_seconds: int = Field(default=300, ge=1)
+    learning_seconds: int = Field(default=120, ge=1)
+
+    def by_stage(self) -> dict[RunStage, timedelta]:
+        """Return the deadlines by stage."""
+        seconds = {
+            RunStage.PENDING: self.pending_seconds,
+            RunStage.PROFILING: self.profiling_seconds,
+            RunStage.PLANNING: self.planning_seconds,
+            RunStage.VERIFYING: self.verifying_seconds,
+            RunStage.SIGNING: self.signing_seconds,
+            RunStage.AWAITING_APPROVAL: self.awaiting_approval_seconds,
+            RunStage.CANARY: self.canary_seconds,
+            RunStage.JUDGING: self.judging_seconds,
+            RunStage.PROMOTING: self.promoting_seconds,
+            RunStage.ROLLING_BACK: self.rolling_back_seconds,
+            RunStage.LEARNING: self.learning_seconds,
+        }
+        return {stage: timedelta(seconds=value) for stage, value in seconds.items()}
+
+
+class JobSettings(BaseModel):
+    """How verifications run as Kubernetes Jobs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    image: str = ""
+    """Image with `schedcp-verifier` and the kernels."""
+    kernels_path: str = "/kernels"
+    """Folder of kernel bundles inside the image."""
+    signing_key_secret: str = "schedcp-signing-key"  # noqa: S105
+    """Secret in the operator's namespace whose key `key.pem` the Job signs with."""
+    cpu: str = "2"
+    memory: str = "3Gi"
+    deadline_seconds: int = Field(default=1500, ge=30)
+    pull_policy: str = "IfNotPresent"
+
+
+class Settings(BaseSettings):
+    """The operator's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCHEDCP_OPERATOR_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+    )
+
+    kubeconfig: Path | None = None
+    """None: the pod's own service account."""
+    namespace: str = "schedcp-system"
+    """Where the leader's Lease and the verifier's Jobs are."""
+    identity: str = ""
+    """Name of this replica in the Lease; empty: host name and a random part."""
+    lease_name: str = "schedcp-operator"
+    leader_lease_seconds: float = Field(default=15.0, ge=1.0)
+    request_timeout_seconds: float = Field(default=10.0, gt=0)
+    """Deadline of one request to the API server."""
+
+    manifests_dir: Path = Path("/usr/share/schedcp/manifests")
+    """Folder of the library's scheduler manifests."""
+    store_path: Path = Path("/var/lib/schedcp/store.sqlite")
+    """The embedded store; not used when `redis_url` is set."""
+    redis_url: str = ""
+    store_max_bytes: int = Field(default=1_073_741_824, ge=16_777_216)
+    """Blobs beyond this are dropped, the longest unused first."""
+    trusted_keys_file: Path | None = None
+    """PEM public keys of the signers; None: those that the verifier names."""
+
+    verifier: VerifierKind = VerifierKind.SOCKET
+    verifier_socket: Path = Path("/run/schedcp/verifier.sock")
+    job: JobSettings = JobSettings()
+
+    prometheus_url: str = "http://prometheus.monitoring:9090"
+    prometheus_ca_file: Path | None = None
+    prometheus_token_file: Path | None = None
+    prometheus_timeout_seconds: float = Field(default=10.0, gt=0)
+
+    http_host: str = "0.0.0.0"  # noqa: S104
+    http_port: int = Field(default=8443, ge=0, le=65535)
+    tls_cert_file: Path = Path("/etc/schedcp/tls/tls.crt")
+    tls_key_file: Path = Path("/etc/schedcp/tls/tls.key")
+    agent_service_account: str = "system:serviceaccount:schedcp-system:schedcp-agent"
+    """The user that may read and write blobs."""
+
+    deadlines: Deadlines = Deadlines()
+    heartbeat_seconds: float = Field(default=30.0, gt=0)
+    """An agent whose last heartbeat is older counts as gone."""
+    profile_seconds: int = Field(default=20, ge=1, le=600)
+    soak_seconds: float = Field(default=30.0, gt=0)
+    attach_seconds: float = Field(default=90.0, gt=0)
+    node_lease_seconds: int = Field(default=30, ge=5, le=3600)
+    node_lease_renew_seconds: float = Field(default=10.0, gt=0)
+    poll_seconds: float = Field(default=2.0, gt=0)
+    """How often a run is looked at when nothing is heard."""
+    resync_seconds: float = Field(default=5.0, gt=0)
+    """How often policies and nodes are looked at when nothing is heard."""
+    token_validity_seconds: int = Field(default=2_592_000, ge=60, le=2_592_000)
+    max_retries: int = Field(default=2, ge=0, le=10)
+
+    def rules(self) -> Rules:
+        """Return what the decisions need to know; trusted keys come later."""
+        return Rules(
+            deadlines=self.deadlines.by_stage(),
+            heartbeat=timedelta(seconds=self.heartbeat_seconds),
+            profile_seconds=self.profile_seconds,
+            soak=timedelta(seconds=self.soak_seconds),
+            attach=timedelta(seconds=self.attach_seconds),
+            token_validity_seconds=self.token_validity_seconds,
+            max_retries=self.max_retries,
+        )
+
+
+def load_settings() -> Settings:
+    """Return the settings of this process, or raise SettingsError that names the variable."""
+    try:
+        return Settings()
+    except ValidationError as err:
+        lines = [
+            f"SCHEDCP_OPERATOR_{'__'.join(str(part) for part in found['loc']).upper()}:"
+            f" {found['msg']}"
+            for found in err.errors()
+        ]
+        raise SettingsError("; ".join(lines)) from err

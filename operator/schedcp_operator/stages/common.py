@@ -1,0 +1,191 @@
+"""What the stages share: entering a stage, ending an attempt, concluding, rolling back."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from schedcp_api.base import ConditionStatus, with_condition
+from schedcp_api.nodestates import AssignmentStatus, RunState
+from schedcp_api.runs import (
+    Attempt,
+    AttemptResult,
+    NodeRole,
+    OptimizationRunStatus,
+    Outcome,
+    OutcomeKind,
+    RunStage,
+    StageTime,
+)
+
+from ..assignments import touches
+from ..events import Event, SyncNodes, Transition
+from ..views import NodeView, Rules, Run
+
+_MOST_STAGES = 256
+_OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
+_FINAL_STATES = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
+
+
+class StageFunction(Protocol):
+    """What every stage is."""
+
+    def __call__(self, run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
+        """Return what `event` makes of `run`."""
+
+
+def enter(run: Run, stage: RunStage, *, now: datetime, **changes: Any) -> OptimizationRunStatus:
+    """Return the run's status moved to `stage`, with `changes` to other fields."""
+    status = run.status
+    past = [
+        entry if entry.ended_at is not None else entry.replace(ended_at=now)
+        for entry in status.stages
+    ]
+    attempts = changes.get("attempts", status.attempts)
+    opened = StageTime(stage=stage, attempt=len(attempts), started_at=now)
+    if stage is RunStage.FINISHED:
+        opened = opened.replace(ended_at=now)
+    conditions = with_condition(
+        changes.pop("conditions", status.conditions),
+        "Progressing",
+        ConditionStatus.FALSE if stage is RunStage.FINISHED else ConditionStatus.TRUE,
+        reason=str(stage),
+        message=changes.get("message", "") or f"stage {stage}",
+        now=now,
+    )
+    return status.replace(
+        **{
+            "stage": stage,
+            "stage_started_at": now,
+            "retries": 0,
+            "message": "",
+            "stages": tuple([*past, opened][-_MOST_STAGES:]),
+            "conditions": conditions,
+            **changes,
+        }
+    )
+
+
+def stay(run: Run, message: str = "") -> Transition:
+    """Return a transition that waits, saying why."""
+    if not message or run.status.message == message[:2048]:
+        return Transition(run.status)
+    return Transition(run.status.replace(message=message[:2048]))
+
+
+def with_attempt(run: Run, **changes: Any) -> tuple[Attempt, ...]:
+    """Return the run's attempts with the last one changed."""
+    return (*run.status.attempts[:-1], run.attempt.replace(**changes))
+
+
+def bounded(reasons: tuple[str, ...]) -> tuple[str, ...]:
+    """Return reasons that fit an attempt's field."""
+    return tuple(reason[:2048] for reason in reasons[:16])
+
+
+def inconclusive(reason: str, message: str) -> Outcome:
+    """Return an outcome of a run that could not be decided."""
+    return Outcome(kind=OutcomeKind.INCONCLUSIVE, reason=reason, message=message[:2048])
+
+
+def error(reason: str, message: str) -> Outcome:
+    """Return an outcome of a run that something other than the candidate ended."""
+    return Outcome(kind=OutcomeKind.ERROR, reason=reason, message=message[:2048])
+
+
+def worse(reason: str, message: str) -> Outcome:
+    """Return an outcome of a run whose candidate did harm."""
+    return Outcome(kind=OutcomeKind.WORSE, reason=reason, message=message[:2048])
+
+
+def conclude(run: Run, outcome: Outcome, *, now: datetime, **changes: Any) -> Transition:
+    """End the loop with `outcome`; nodes that were touched are restored, and proven so, first."""
+    unrestored = any(entry.restored_at is None for entry in run.status.nodes)
+    if unrestored and run.status.stage is not RunStage.ROLLING_BACK:
+        return roll_back(run, outcome, now=now, **changes)
+    status = enter(
+        run,
+        RunStage.LEARNING,
+        now=now,
+        pending_outcome=outcome,
+        message=outcome.message,
+        **{"profile_node": None, **changes},
+    )
+    return Transition(status, (SyncNodes(touches(run)),) if touches(run) else ())
+
+
+def roll_back(run: Run, outcome: Outcome, *, now: datetime, **changes: Any) -> Transition:
+    """Take the candidate off every node; what follows is decided when that is proven."""
+    if "attempts" not in changes and run.status.attempts:
+        changes["attempts"] = with_attempt(
+            run,
+            result=AttemptResult.ROLLED_BACK,
+            outcome=outcome,
+            reasons=bounded((*run.attempt.reasons, f"{outcome.reason}: {outcome.message}")),
+        )
+    nodes = tuple(
+        entry
+        if entry.role is NodeRole.REVERTED
+        else entry.replace(role=NodeRole.REVERTED, since=now, restored_at=None)
+        for entry in run.status.nodes
+    )
+    status = enter(
+        run,
+        RunStage.ROLLING_BACK,
+        now=now,
+        pending_outcome=outcome,
+        nodes=nodes,
+        message=outcome.message,
+        **changes,
+    )
+    return Transition(status, (SyncNodes(touches(run)),))
+
+
+def enter_promoting(run: Run, *, now: datetime, **changes: Any) -> OptimizationRunStatus:
+    """Return the status in Promoting: the canary's nodes now hold the candidate for good."""
+    nodes = tuple(
+        entry.replace(role=NodeRole.PROMOTED, since=now) if entry.role is NodeRole.CANARY else entry
+        for entry in run.status.nodes
+    )
+    return enter(run, RunStage.PROMOTING, now=now, nodes=nodes, step=0, **changes)
+
+
+def another_may_follow(outcome: Outcome) -> bool:
+    """Return whether a next candidate could fare better than the one with this outcome."""
+    if outcome.kind in (OutcomeKind.WORSE, OutcomeKind.NO_EFFECT):
+        return True
+    return outcome.kind is OutcomeKind.INCONCLUSIVE and outcome.reason in _OF_THIS_CANDIDATE
+
+
+def assignment_status(run: Run, node: NodeView) -> AssignmentStatus | None:
+    """Return what the node's agent says of this run's present assignment."""
+    if not node.caught_up:
+        return None
+    digest = run.attempt.object_digest
+    return next(
+        (s for s in node.status.assignments if s.run == run.name and s.object_digest == digest),
+        None,
+    )
+
+
+def failure_on(run: Run, nodes: tuple[str, ...], views: dict[str, NodeView]) -> Outcome | None:
+    """Return the outcome that an agent's final word on the candidate forces, if there is one."""
+    for name in nodes:
+        view = views.get(name)
+        said = assignment_status(run, view) if view is not None else None
+        if said is None or said.state not in _FINAL_STATES:
+            continue
+        message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
+        if said.state is RunState.EJECTED:
+            return worse("Ejected", message)
+        if said.state is RunState.TRIPPED:
+            return worse("GuardrailTripped", message)
+        if said.state is RunState.REFUSED:
+            return error(said.reason or "Refused", message)
+        return error("AttachFailed", message)
+    return None
+
+
+def is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:
+    """Return whether the node is gone or its agent has been silent for twice the allowed time."""
+    if node is None or node.status.heartbeat_at is None:
+        return True
+    return now - node.status.heartbeat_at > 2 * rules.heartbeat

@@ -1,0 +1,104 @@
+"""Judging: the blocks' figures, and what they say."""
+
+from datetime import datetime
+from typing import Any
+
+from schedcp_api.base import ConditionStatus, with_condition
+from schedcp_api.nodestates import Arm, BlockRecord
+from schedcp_api.policies import ApprovalRequired, Mode
+from schedcp_api.runs import BlockFigure, NodeRole, OutcomeKind, RunStage
+
+from ..assignments import switchback
+from ..events import (
+    Event,
+    FiguresMissing,
+    FiguresRead,
+    NodeBlocks,
+    Observed,
+    ReadFigures,
+    Transition,
+)
+from ..judge import judge
+from ..views import Rules, Run, World
+from .common import conclude, enter, enter_promoting, failure_on, roll_back, stay, with_attempt
+from .signing import approval_message
+
+
+def judging(
+    run: Run,
+    event: Event,
+    *,
+    now: datetime,
+    rules: Rules,  # noqa: ARG001
+) -> Transition:
+    """Read every block's figures, once, and decide."""
+    match event:
+        case Observed(world):
+            return _reading(run, world, now=now)
+        case FiguresRead(blocks):
+            return _judged(run, blocks, now=now)
+        case FiguresMissing(message):
+            return stay(run, f"no figures: {message}")
+        case _:
+            return Transition(run.status)
+
+
+def _reading(run: Run, world: World, *, now: datetime) -> Transition:
+    views = {node.name: node for node in world.nodes}
+    names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
+    failed = failure_on(run, names, views)
+    if failed is not None:
+        return roll_back(run, failed, now=now)
+    schedule = switchback(run)
+    asked = []
+    for name in names:
+        view = views.get(name)
+        progress = view.status.switchback if view is not None else None
+        blocks = progress.blocks if progress and progress.id == schedule.id else ()
+        checked = tuple(checked_block(block, run.attempt.ops_name) for block in blocks)
+        asked.append(NodeBlocks(name, checked))
+    return Transition(run.status, (ReadFigures(tuple(asked)),))
+
+
+def checked_block(block: BlockRecord, ops_name: str) -> BlockRecord:
+    """Return the block, not valid if its own record contradicts its arm.
+
+    ON means our ops name, OFF none, and neither changed hands during the block.
+    """
+    expected = ops_name if block.arm is Arm.ON else ""
+    if not block.valid:
+        return block
+    if block.ops_name != expected:
+        reason = f"{block.ops_name or 'no scheduler'} instead of {expected or 'none'}"
+        return block.replace(valid=False, invalid_reason=reason[:256])
+    if block.enable_seq_start != block.enable_seq_end:
+        return block.replace(valid=False, invalid_reason="a scheduler was enabled in the block")
+    return block
+
+
+def _judged(run: Run, blocks: tuple[BlockFigure, ...], *, now: datetime) -> Transition:
+    canaries = sum(n.role is NodeRole.CANARY for n in run.status.nodes)
+    scheduled = run.policy.canary.pairs * max(1, canaries)
+    outcome = judge(blocks, run.policy, scheduled_pairs=scheduled)
+    conditions = with_condition(
+        run.status.conditions,
+        "Measured",
+        ConditionStatus.TRUE if outcome.pairs else ConditionStatus.FALSE,
+        reason=outcome.reason,
+        message=outcome.message,
+        now=now,
+    )
+    known: dict[str, Any] = {"blocks": blocks, "conditions": conditions}
+    if outcome.kind is not OutcomeKind.IMPROVED:
+        return roll_back(run, outcome, now=now, **known)
+    attempts = with_attempt(run, outcome=outcome)
+    known["attempts"] = attempts
+    if run.policy.mode is not Mode.AUTO:
+        ended = outcome.replace(message=f"{outcome.message}; mode {run.policy.mode} ends here")
+        return conclude(run, ended, now=now, **known)
+    known["pending_outcome"] = outcome
+    if run.policy.approval.required is ApprovalRequired.BEFORE_PROMOTION:
+        message = f"{outcome.message}; {approval_message(run)}"[:2048]
+        status = enter(run, RunStage.AWAITING_APPROVAL, now=now, message=message, **known)
+        return Transition(status)
+    return Transition(enter_promoting(run, now=now, message=outcome.message, **known))

@@ -1,0 +1,193 @@
+"""Promoting: node by node, within the budget, and only while each one holds."""
+
+import random
+from datetime import datetime
+
+from schedcp_api.base import percent_value
+from schedcp_api.nodestates import RunState
+from schedcp_api.policies import Direction, MetricSource
+from schedcp_api.runs import AttemptResult, NodeRole, RunNode, RunStage
+
+from ..assignments import desired_assignment, entries
+from ..eligibility import is_quarantined, refusal
+from ..events import (
+    Event,
+    FiguresMissing,
+    Observed,
+    PromotionFigure,
+    PromotionRead,
+    ReadPromotion,
+    SyncNodes,
+    Transition,
+)
+from ..judge import harm_percent
+from ..views import NodeView, Rules, Run, World, at_once
+from .canary import nodes_of_step
+from .common import (
+    assignment_status,
+    enter,
+    error,
+    failure_on,
+    is_lost,
+    roll_back,
+    stay,
+    with_attempt,
+    worse,
+)
+
+OBJECTIVE = "objective"
+
+
+def promoting(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
+    """Take the candidate to the nodes of each step; one that fails takes it off all of them."""
+    match event:
+        case Observed(world):
+            return _walked(run, world, now=now, rules=rules)
+        case PromotionRead(step, figures) if step == run.status.step:
+            return _read(run, figures, now=now, rules=rules)
+        case FiguresMissing(message):
+            return stay(run, f"no step without figures: {message}")
+        case _:
+            return Transition(run.status)
+
+
+def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
+    views = {node.name: node for node in world.nodes}
+    names = tuple(entry.name for entry in entries(run, NodeRole.PROMOTED))
+    failed = failure_on(run, names, views)
+    if failed is not None:
+        return roll_back(run, failed, now=now)
+    lost = [name for name in names if is_lost(views.get(name), now=now, rules=rules)]
+    if lost:
+        message = f"the agent on {', '.join(lost)} fell silent during the promotion"
+        return roll_back(run, error("NodeLost", message), now=now)
+    unassigned = tuple(name for name in names if not _is_assigned(run, views[name]))
+    if unassigned:
+        return Transition(run.status, (SyncNodes(unassigned),))
+    moving = [
+        entry
+        for entry in entries(run, NodeRole.PROMOTED)
+        if not is_settled(run, views[entry.name], now=now, rules=rules)
+    ]
+    stuck = [e.name for e in moving if now - e.since > rules.soak + rules.attach]
+    if stuck:
+        message = f"{', '.join(stuck)} did not hold the scheduler within the time allowed"
+        return roll_back(run, error("PromotionTimedOut", message), now=now)
+    return _more(run, world, moving, now=now, rules=rules)
+
+
+def is_settled(run: Run, node: NodeView, *, now: datetime, rules: Rules) -> bool:
+    """Return whether the node has held this run's scheduler for the soak time."""
+    said = assignment_status(run, node)
+    if said is None or said.state is not RunState.ACTIVE:
+        return False
+    return any(
+        attached.run == run.name
+        and attached.object_digest == run.attempt.object_digest
+        and attached.ops_name == run.attempt.ops_name
+        and now - attached.since >= rules.soak
+        for attached in node.status.attached
+    )
+
+
+def _more(
+    run: Run, world: World, moving: list[RunNode], *, now: datetime, rules: Rules
+) -> Transition:
+    canary = run.policy.canary
+    eligible = len(run.status.eligible_nodes)
+    wanted = nodes_of_step(canary.steps[run.status.step], eligible)
+    held = entries(run, NodeRole.PROMOTED)
+    waiting = _waiting(run, world, now=now, rules=rules)
+    room = min(wanted - len(held), at_once(canary.budget, eligible) - len(moving))
+    zones = {_zone(world, entry.name) for entry in moving}
+    chosen: list[str] = []
+    for node in waiting:
+        if len(chosen) >= room or (canary.budget.one_per_zone and node.zone in zones):
+            continue
+        chosen.append(node.name)
+        zones.add(node.zone)
+    if chosen:
+        step = run.status.step
+        added = (
+            RunNode(name=name, role=NodeRole.PROMOTED, step=step, since=now) for name in chosen
+        )
+        kept = (entry for entry in run.status.nodes if entry.name not in chosen)
+        changed = run.status.replace(nodes=(*kept, *added))
+        return Transition(changed, (SyncNodes(tuple(chosen)),))
+    if moving or (len(held) < wanted and waiting):
+        named = ", ".join(entry.name for entry in moving) or "the budget"
+        return stay(run, f"{len(held)} of {eligible} nodes; waiting for {named}")
+    hosts = tuple(e.name for e in held if (n := world.node(e.name)) and n.target_pods)
+    return Transition(run.status, (ReadPromotion(run.status.step, hosts),))
+
+
+def _waiting(run: Run, world: World, *, now: datetime, rules: Rules) -> list[NodeView]:
+    """Return the nodes still to be promoted: those with target pods first, else by the seed."""
+    held = {entry.name for entry in entries(run, NodeRole.PROMOTED)}
+    nodes = [
+        node
+        for node in sorted(world.nodes, key=lambda n: n.name)
+        if node.name in run.status.eligible_nodes
+        and node.name not in held
+        and refusal(node, now=now, rules=rules) is None
+        and not is_quarantined(node, run.attempt.object_digest or "")
+    ]
+    random.Random(f"{run.spec.seed}/promotion").shuffle(nodes)  # noqa: S311
+    return sorted(nodes, key=lambda node: not node.target_pods)
+
+
+def _read(
+    run: Run, figures: tuple[PromotionFigure, ...], *, now: datetime, rules: Rules
+) -> Transition:
+    missing = sorted({f.node for f in figures if f.name == OBJECTIVE and f.after is None})
+    if missing:
+        return stay(run, f"no step without figures: none from {', '.join(missing)}")
+    harmed = promotion_harm(run, figures, slack=rules.promotion_noise_percent)
+    if harmed:
+        return roll_back(run, worse("GuardrailViolated", harmed), now=now)
+    if run.status.step + 1 < len(run.policy.canary.steps):
+        return Transition(run.status.replace(step=run.status.step + 1, message=""))
+    outcome = run.status.pending_outcome
+    attempts = with_attempt(run, result=AttemptResult.PROMOTED)
+    message = f"promoted to {len(entries(run, NodeRole.PROMOTED))} nodes"
+    status = enter(
+        run,
+        RunStage.LEARNING,
+        now=now,
+        attempts=attempts,
+        pending_outcome=outcome,
+        message=message,
+    )
+    return Transition(status)
+
+
+def promotion_harm(run: Run, figures: tuple[PromotionFigure, ...], *, slack: float) -> str:
+    """Return what got worse beyond its margin and `slack` percent on a promoted node; "" if none.
+
+    One before and one after prove little, hence the slack: the proof was the canary, this only
+    catches a node on which the candidate does plain harm.
+    """
+    sources: dict[str, tuple[MetricSource, Direction, float]] = {
+        rail.name: (rail.metric, rail.direction, percent_value(rail.margin))
+        for rail in run.policy.guardrails
+    }
+    objective = run.policy.objective
+    sources[OBJECTIVE] = (objective.metric, objective.direction, 0.0)
+    for figure in figures:
+        if figure.before is None or figure.after is None or figure.name not in sources:
+            continue
+        metric, direction, margin = sources[figure.name]
+        harm = harm_percent(figure.before, figure.after, direction, metric)
+        if harm > margin + slack:
+            return f"{figure.name} on {figure.node} got {harm:.0f} % worse than before"
+    return ""
+
+
+def _is_assigned(run: Run, node: NodeView) -> bool:
+    wanted = desired_assignment(run, node.name)
+    return wanted is not None and node.spec.assignments == (wanted,)
+
+
+def _zone(world: World, name: str) -> str:
+    node = world.node(name)
+    return node.zone if node is not None else ""
