@@ -38,9 +38,7 @@ def read_routes(path: Path) -> dict[str, str]:
     for node, target in routes.items():
         host = str(target).rpartition(":")[0]
         if not ipaddress.ip_address(host).is_loopback:
-            raise ValueError(
-                f"{path}: the route of {node} leads to {target}, which is not loopback"
-            )
+            raise ValueError(f"{path}: the route of {node} leads to {target}, not loopback")
     return {str(node): str(target) for node, target in routes.items()}
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "ensure_helm",
     "ensure_kube_binaries",
     "find_kube_program",
+    "kube_binaries_ready",
 ]
 
 KUBE_MODULE = Path(__file__).resolve().parent.parent / "kube"
@@ -53,6 +54,7 @@ ACCEPTED_MINORS: Mapping[str, tuple[int, ...]] = {
 
 VERSION_ARGUMENTS: Mapping[str, tuple[str, ...]] = {"kubectl": ("version", "--client")}
 HELM_MINIMUM = (3, 12)
+BUILT = "kube/bin"
 BUILD_TIMEOUT_SECONDS = 3600.0
 PROBE_TIMEOUT_SECONDS = 60.0
 FETCH_TIMEOUT_SECONDS = 900.0
@@ -79,12 +81,15 @@ def ensure_kube_binaries(
     """Return all programs, building those that the machine does not have."""
     found = {name: find_kube_program(name, environ=environ) for name in ACCEPTED_MINORS}
     wanted = sorted(name for name, path in found.items() if path is None)
+    ready = {name: path for name, path in found.items() if path is not None}
     if wanted:
         folder = _built(cache, wanted, report)
-        found |= {name: folder / name for name in wanted}
-    ready = {name: path for name, path in found.items() if path is not None}
+        ready |= {name: folder / name for name in wanted}
+    etcd = _find_etcd(environ)
+    if etcd is None:
+        raise ToolMissing("etcd is neither in KUBEBUILDER_ASSETS nor on PATH; run `make setup`")
     return KubeBinaries(
-        etcd=_find_etcd(environ),
+        etcd=etcd,
         apiserver=ready["kube-apiserver"],
         controller_manager=ready["kube-controller-manager"],
         scheduler=ready["kube-scheduler"],
@@ -113,19 +118,15 @@ def _fits(name: str, program: Path) -> bool:
     return found is not None and int(found.group(1)) in ACCEPTED_MINORS[name]
 
 
-def _find_etcd(environ: Mapping[str, str]) -> Path:
-    for place in filter(None, (environ.get("KUBEBUILDER_ASSETS"), environment()["PATH"])):
-        program = find_program("etcd", path=place)
-        if program is not None:
-            return program
-    raise ToolMissing("etcd is neither in KUBEBUILDER_ASSETS nor on PATH; run `make setup`")
+def _find_etcd(environ: Mapping[str, str]) -> Path | None:
+    places = (environ.get("KUBEBUILDER_ASSETS"), environment()["PATH"])
+    found = (find_program("etcd", path=place) for place in places if place)
+    return next((program for program in found if program), None)
 
 
 def _built(cache: Cache, programs: list[str], report: Callable[[str], None]) -> Path:
     """Return the directory of the programs built from `lab/kube`."""
     version = _pinned_version()
-    inputs = {name: digest_file(KUBE_MODULE / name) for name in ("go.mod", "go.sum", "tools.go")}
-    inputs |= {"programs": " ".join(programs), "flags": _linker_flags(version)}
 
     def build(folder: Path) -> None:
         report(f"kube: building {', '.join(programs)} {version} (some minutes, once)")
@@ -146,7 +147,21 @@ def _built(cache: Cache, programs: list[str], report: Callable[[str], None]) -> 
             env=go_environment(),
         )
 
-    return cache.artefact("kube/bin", inputs, build)
+    return cache.artefact(BUILT, _build_inputs(programs), build)
+
+
+def _build_inputs(programs: list[str]) -> dict[str, str]:
+    inputs = {name: digest_file(KUBE_MODULE / name) for name in ("go.mod", "go.sum", "tools.go")}
+    return inputs | {"programs": " ".join(programs), "flags": _linker_flags(_pinned_version())}
+
+
+def kube_binaries_ready(cache: Cache, *, environ: Mapping[str, str] = os.environ) -> bool:
+    """Say whether every program is found or built already, without building any."""
+    wanted = sorted(
+        name for name in ACCEPTED_MINORS if find_kube_program(name, environ=environ) is None
+    )
+    has_etcd = _find_etcd(environ) is not None
+    return has_etcd and (not wanted or cache.has(BUILT, _build_inputs(wanted)))
 
 
 def _pinned_version() -> str:

@@ -1,0 +1,145 @@
+import gzip
+import lzma
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from schedcp_lab.cache import Cache
+from schedcp_lab.errors import KernelUnsuitable, PackageUnavailable
+from schedcp_lab.kernels import BUNDLE_FILES, ensure_kernel, find_packages
+from schedcp_lab.vmlinuz import btf_of_image
+
+
+def split(version: str, *, headers: bool = True) -> set[str]:
+    names = {f"linux-{part}-{version}-cloud-amd64" for part in ("base", "binary", "modules")}
+    if headers:
+        names |= {f"linux-headers-{version}-cloud-amd64", f"linux-headers-{version}-common"}
+        names |= {f"linux-kbuild-{version}"}
+    return names
+
+
+OLD_IMAGE = "linux-image-6.18.15+deb13-cloud-amd64"
+INDEX = frozenset(
+    {
+        *split("7.2.9+deb13"),
+        *split("7.2.11+deb13"),
+        *split("7.3.4+deb13", headers=False),
+        OLD_IMAGE,
+        "linux-image-7.3.4+deb13-amd64",
+        "linux-image-7.3.4+deb13-cloud-amd64-dbg",
+    }
+)
+
+
+def test_the_newest_with_headers_is_taken() -> None:
+    chosen = find_packages(INDEX, None)
+    assert chosen.release == "7.2.11+deb13-cloud-amd64"
+    assert set(chosen.image) | set(chosen.headers) == split("7.2.11+deb13")
+
+
+def test_a_named_release_may_lack_headers_and_be_of_the_old_layout() -> None:
+    chosen = find_packages(INDEX, "6.18.15")
+    assert chosen.image == (OLD_IMAGE,)
+    assert chosen.headers == ()
+
+
+def test_a_release_is_named_in_full_or_by_its_version_but_never_by_a_prefix_of_it() -> None:
+    assert find_packages(INDEX, "7.2.9+deb13-cloud-amd64").release == "7.2.9+deb13-cloud-amd64"
+    with pytest.raises(PackageUnavailable, match=r"7\.2\.1;"):
+        find_packages(INDEX, "7.2.1")
+
+
+def test_an_index_without_a_kernel_says_what_to_do() -> None:
+    with pytest.raises(PackageUnavailable, match="SCHEDCP_KERNEL"):
+        find_packages(frozenset({"linux-image-7.3.4+deb13-amd64"}), None)
+
+
+def elf_with_section(name: bytes, body: bytes) -> bytes:
+    """A 64-bit ELF file with a null section, the named one, and the section names."""
+    names = b"\0" + name + b"\0.shstrtab\0"
+    data = body + names
+    table = 64 + len(data)
+    header = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header += struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 0, table, 0, 64, 0, 0, 64, 3, 2)
+    rows = [
+        bytes(64),
+        struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, 64, len(body), 0, 0, 1, 0),
+        struct.pack("<IIQQQQIIQQ", len(name) + 2, 3, 0, 0, 64 + len(body), len(names), 0, 0, 1, 0),
+    ]
+    return header + data + b"".join(rows)
+
+
+def bzimage(payload: bytes) -> bytes:
+    """A bzImage whose payload begins 32 bytes into its protected-mode part."""
+    image = bytearray(2 * 512 + 32)
+    image[0x1F1] = 1
+    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<II", image, 0x248, 32, len(payload))
+    return bytes(image) + payload + b"trailing"
+
+
+@pytest.mark.parametrize(
+    "compress", [gzip.compress, lambda elf: lzma.compress(elf, check=lzma.CHECK_CRC32)]
+)
+def test_btf_is_cut_out_of_the_compressed_image(compress: Callable[[bytes], bytes]) -> None:
+    elf = elf_with_section(b".BTF", b"types of a kernel")
+    image = bzimage(compress(elf) + struct.pack("<I", len(elf)))
+    assert btf_of_image(image) == b"types of a kernel"
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (b"\x7fELF" + bytes(2000), "no x86 bzImage"),
+        (bzimage(b"\x01\x02\x03\x04size"), "unknown packing"),
+        (bzimage(gzip.compress(b"not an ELF file") + b"size"), "no 64-bit little-endian ELF"),
+        (
+            bzimage(gzip.compress(elf_with_section(b".text", b"x")) + b"size"),
+            "CONFIG_DEBUG_INFO_BTF",
+        ),
+    ],
+)
+def test_an_image_that_cannot_serve_says_why(image: bytes, message: str) -> None:
+    with pytest.raises(KernelUnsuitable, match=message):
+        btf_of_image(image)
+
+
+def bundle(folder: Path, types: str) -> Path:
+    folder.mkdir()
+    for name in BUNDLE_FILES:
+        (folder / name).write_text("7.3.4\n")
+    (folder / "vmlinux.h").write_text(types)
+    return folder
+
+
+SCHED_EXT = "struct sched_ext_ops {\n};\nextern void scx_bpf_kick_cpu(s32 cpu) __weak __ksym;\n"
+
+
+@pytest.mark.parametrize("types", [SCHED_EXT, SCHED_EXT.replace("__weak ", "")])
+def test_the_users_bundle_comes_first(tmp_path: Path, types: str) -> None:
+    mine = bundle(tmp_path / "mine", types)
+    assert ensure_kernel(Cache(tmp_path), environ={"SCHEDCP_KERNEL": str(mine)}) == mine
+
+
+@pytest.mark.parametrize(
+    ("types", "message"),
+    [("struct task_struct {};", "no sched_ext"), ("struct sched_ext_ops {\n};", "bpftool 7.5")],
+)
+def test_a_bundle_that_cannot_serve_is_refused(tmp_path: Path, types: str, message: str) -> None:
+    mine = bundle(tmp_path / "mine", types)
+    with pytest.raises(KernelUnsuitable, match=message):
+        ensure_kernel(Cache(tmp_path), environ={"SCHEDCP_KERNEL": str(mine)})
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KernelUnsuitable, match=r"no kernel bundle.*vmlinuz"):
+        ensure_kernel(Cache(tmp_path), environ={"SCHEDCP_KERNEL": str(tmp_path)})
+
+
+def test_an_image_without_a_release_in_its_name_is_refused(tmp_path: Path) -> None:
+    image = tmp_path / "bzImage"
+    image.write_bytes(b"")
+    with pytest.raises(KernelUnsuitable, match="vmlinuz-RELEASE"):
+        ensure_kernel(Cache(tmp_path), environ={"SCHEDCP_KERNEL": str(image)})
