@@ -4,7 +4,7 @@
  *
  * A waking task goes straight to an idle CPU; otherwise it waits in one queue that all CPUs serve
  * in order of arrival. Tasks bound to one CPU wait in that CPU's own queue, and a CPU takes turns
- * between the two, so that neither can starve the other. Kernel threads bound to a CPU go first.
+ * between the two, so that neither can starve the other. Kernel threads go first in the latter.
  *
  * Good for: throughput of many equal, independent tasks; a baseline that is easy to reason about.
  * Bad for: latency beside CPU hogs (a waking task waits for everyone ahead), nice values and
@@ -45,9 +45,9 @@ void SCHEDCP_OPS(simple_fifo_enqueue, struct task_struct *p, u64 enq_flags)
 	s32 cpu = scx_bpf_task_cpu(p);
 
 	if (is_pinned(p)) {
-		u64 dsq = is_kthread(p) ? SCX_DSQ_LOCAL : pinned_dsq(cpu);
+		u64 head = is_kthread(p) ? SCX_ENQ_HEAD : 0;
 
-		scx_bpf_dsq_insert(p, dsq, slice_ns, enq_flags);
+		scx_bpf_dsq_insert(p, pinned_dsq(cpu), slice_ns, enq_flags | head);
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 		STAT_INC(pinned_dispatches);
 		return;

@@ -23,6 +23,11 @@ _Static_assert(SCX_ENQ_PREEMPT == 1ULL << 32, "SCX_ENQ_PREEMPT was truncated");
 #define SCHEDCP_OPS(name, args...)	     SEC("struct_ops/" #name) BPF_PROG(name, ##args)
 #define SCHEDCP_OPS_SLEEPABLE(name, args...) SEC("struct_ops.s/" #name) BPF_PROG(name, ##args)
 
+/* The iterator inside bpf_for_each(), which scx_bpf_dsq_move() wants. */
+#ifndef BPF_FOR_EACH_ITER
+#define BPF_FOR_EACH_ITER (&___it)
+#endif
+
 #define SCHEDCP_LICENSE char _license[] SEC("license") = "GPL"
 
 /* Queue ids. Each CPU also has PINNED_DSQ_BASE + cpu for tasks that may run nowhere else. */

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * long_tail: the longest job first, so that it is not the last to end.
+ *
+ * Work left is what counts: the expected run time that user space listed for the task's cgroup in
+ * `expected_runtime`, less the CPU time the task has attained; where nothing is listed, or more was
+ * attained than expected, the attained time itself (what has run long is likely to run long yet).
+ * Both count in proportion to weight. The task with the most work left runs next, and a waking one
+ * preempts nobody. Tasks that run briefly and sleep much, and kernel threads, are no jobs: they go
+ * first, in order of arrival. Whoever has waited for `ageing_ns` goes first too. A sleep of
+ * `job_gap_ns` ends a job.
+ *
+ * Good for: batches that end when their last job ends, with one or a few long jobs among many.
+ * Bad for: latency (slices are long, nobody is preempted), fairness between jobs within a batch,
+ * cgroup weights and cpu.max (not enforced).
+ */
+#include "schedcp/queues.bpf.h"
+#include "schedcp/behaviour.bpf.h"
+#include "schedcp/cgroups.bpf.h"
+
+SCHEDCP_LICENSE;
+
+/* How long a job may run before the order is looked at again; enforced at ticks. */
+const volatile u64 slice_ns = 20 * NSEC_PER_MSEC;
+/* A task that slept this long starts a new job. */
+const volatile u64 job_gap_ns = 1 * NSEC_PER_SEC;
+
+/* Orders count down from here, so that more work left sorts first; far from wrapping round. */
+#define ORDER_BASE (1ULL << 62)
+/* More work than this sorts alike: twelve days. */
+#define WORK_MAX_NS (1ULL << 50)
+
+struct task_ctx {
+	struct behaviour behaviour;
+	u64 attained_ns; /* CPU time of this job */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_ctx);
+} task_ctxs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CGROUP_ENTRIES_MAX);
+	__type(key, u64);
+	__type(value, u64);
+} expected_runtime SEC(".maps");
+
+static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
+{
+	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
+}
+
+static __always_inline bool is_job(const struct task_struct *p, const struct task_ctx *tctx)
+{
+	return !is_kthread(p) && !(behaviour_is_brief(&tctx->behaviour, burst_limit_ns) &&
+				   behaviour_sleeps(&tctx->behaviour));
+}
+
+static __always_inline u64 job_order(const struct task_struct *p, const struct task_ctx *tctx)
+{
+	u64 expected = cgroup_value(p, &expected_runtime), attained = tctx->attained_ns;
+	u64 left = expected > attained ? expected - attained : attained;
+
+	if (left > WORK_MAX_NS)
+		left = WORK_MAX_NS;
+	return ORDER_BASE - left * p->scx.weight / WEIGHT_DEFAULT;
+}
+
+s32 SCHEDCP_OPS(long_tail_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	bool is_idle = false;
+	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
+
+	if (is_idle) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, 0);
+		STAT_INC(idle_dispatches);
+	}
+	return cpu;
+}
+
+void SCHEDCP_OPS(long_tail_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+
+	if (!wait || !tctx) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, slice_ns, enq_flags);
+		return;
+	}
+	if (is_pinned(p)) {
+		pinned_insert(p, wait, scx_bpf_task_cpu(p), slice_ns, job_order(p, tctx),
+			      enq_flags);
+		return;
+	}
+	if (is_job(p, tctx)) {
+		ordered_insert(p, wait, SHARED_DSQ, slice_ns, job_order(p, tctx), enq_flags);
+		STAT_INC(shared_dispatches);
+	} else {
+		scx_bpf_dsq_insert(p, AGED_DSQ, slice_ns, enq_flags);
+		STAT_INC(latency_dispatches);
+	}
+	kick_idle_for(p, enq_flags);
+}
+
+void SCHEDCP_OPS(long_tail_dispatch, s32 cpu, struct task_struct *prev)
+{
+	queues_age(cpu);
+	if (!scx_bpf_dsq_move_to_local(AGED_DSQ))
+		ordered_move_to_local(cpu);
+}
+
+void SCHEDCP_OPS(long_tail_runnable, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *tctx = task_ctx_of(p);
+	u64 slept_at;
+
+	if (!tctx)
+		return;
+	slept_at = tctx->behaviour.slept_at;
+	if (slept_at && vtime_before(slept_at + job_gap_ns, bpf_ktime_get_ns()))
+		tctx->attained_ns = 0;
+	behaviour_wake(&tctx->behaviour);
+}
+
+void SCHEDCP_OPS(long_tail_running, struct task_struct *p)
+{
+	struct wait_ctx *wait = wait_ctx_of(p);
+
+	if (wait)
+		wait_running(wait);
+}
+
+void SCHEDCP_OPS(long_tail_stopping, struct task_struct *p, bool runnable)
+{
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+	u64 used;
+
+	if (!wait || !tctx)
+		return;
+	used = wait_stopping(wait, p);
+	tctx->attained_ns += used;
+	behaviour_ran(&tctx->behaviour, used);
+}
+
+void SCHEDCP_OPS(long_tail_quiescent, struct task_struct *p, u64 deq_flags)
+{
+	struct task_ctx *tctx = task_ctx_of(p);
+
+	if (tctx)
+		behaviour_sleep(&tctx->behaviour, deq_flags);
+}
+
+s32 SCHEDCP_OPS(long_tail_init_task, struct task_struct *p, struct scx_init_task_args *args)
+{
+	struct task_ctx *tctx =
+		bpf_task_storage_get(&task_ctxs, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!tctx)
+		return -NO_MEMORY;
+	behaviour_start(&tctx->behaviour);
+	return wait_ctx_create(p);
+}
+
+/* A real-time task took the CPU: let the others run what was waiting there. */
+void SCHEDCP_OPS(long_tail_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
+{
+	scx_bpf_reenqueue_local();
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(long_tail_init)
+{
+	return queues_create();
+}
+
+void SCHEDCP_OPS(long_tail_exit, struct scx_exit_info *ei)
+{
+	exit_record(ei);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops long_tail_ops = {
+	.select_cpu = (void *)long_tail_select_cpu,
+	.enqueue = (void *)long_tail_enqueue,
+	.dispatch = (void *)long_tail_dispatch,
+	.runnable = (void *)long_tail_runnable,
+	.running = (void *)long_tail_running,
+	.stopping = (void *)long_tail_stopping,
+	.quiescent = (void *)long_tail_quiescent,
+	.init_task = (void *)long_tail_init_task,
+	.cpu_release = (void *)long_tail_cpu_release,
+	.init = (void *)long_tail_init,
+	.exit = (void *)long_tail_exit,
+	.timeout_ms = 10000,
+	.name = "schedcp_long_tail",
+};
