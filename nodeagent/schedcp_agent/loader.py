@@ -257,7 +257,7 @@ def _end_of(child: _Child, status: int, *, now: datetime) -> LoaderExit:
     error, left = child.events.get("error"), child.events.get("exit")
     detached = child.events.get("detached")
     word = str(error.code) if error else detached.reason if detached else ""
-    outcome = _outcome(word, child, status)
+    outcome = _outcome(word, child)
     message = error.message if error else ""
     if outcome is LoaderOutcome.KILLED:
         message = f"the loader ended with status {status} and without being told to"
@@ -275,7 +275,7 @@ def _end_of(child: _Child, status: int, *, now: datetime) -> LoaderExit:
     )
 
 
-def _outcome(word: str, child: _Child, status: int) -> LoaderOutcome:
+def _outcome(word: str, child: _Child) -> LoaderOutcome:
     if child.timed_out:
         return LoaderOutcome.ATTACH_TIMEOUT
     asked = child.stop_asked_at is not None

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -83,11 +84,11 @@ class MetricsServer(ThreadingHTTPServer):
         *,
         certificate: Path,
         key: Path,
-        heartbeat: threading.Event,
+        healthy: Callable[[], bool],
     ) -> None:
         self.exporter = exporter
         self._certificate = _Certificate(certificate, key)
-        self._heartbeat = heartbeat
+        self.healthy = healthy
         super().__init__(address, _Handler)
         self._thread = threading.Thread(target=self.serve_forever, name="metrics", daemon=True)
 
@@ -105,12 +106,6 @@ class MetricsServer(ThreadingHTTPServer):
         """Return the port, also when it was chosen by the system."""
         return int(self.server_address[1])
 
-    def healthy(self) -> bool:
-        """Return whether the agent has ticked since the last question."""
-        alive = self._heartbeat.is_set()
-        self._heartbeat.clear()
-        return alive
-
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept, and leave the handshake to the connection's own thread."""
         connection, address = super().get_request()
@@ -120,6 +115,6 @@ class MetricsServer(ThreadingHTTPServer):
         )
         return wrapped, address
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A peer that hangs up or speaks no TLS is no news."""
         _LOG.debug("connection from %s failed", client_address, exc_info=True)

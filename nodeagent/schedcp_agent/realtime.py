@@ -1,7 +1,8 @@
 """Survive the scheduler that we load: real-time priority, and memory that is not paged out.
 
-Only the thread that calls gets the priority; threads and children that it starts do not inherit it.
-When another thread holds the interpreter and is starved, the loader's lease runs out, which is safe.
+Only the thread that calls gets the priority; threads and children that it starts do not inherit
+it. When another thread holds the interpreter and is starved, the loader's lease runs out, and that
+is safe.
 """
 
 import ctypes

@@ -1,0 +1,8 @@
+"""`schedcp-agent`."""
+
+from .cli import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""The agent's life: one tick a second, nothing in it that waits.
+
+A tick looks (kernel, loader, pods, desired state), decides (`guard`, `reconcile`), acts, renews the
+loader's lease, and says what it saw. Whatever can wait for another machine runs in a thread of its
+own. The lease is renewed at the end of a tick: an agent that hangs lets the scheduler go.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import assert_never
+
+from schedcp_api.kernels import KernelProfile
+from schedcp_api.nodestates import (
+    Assignment,
+    SchedulerNodeStateSpec,
+    SchedulerNodeStateStatus,
+)
+
+from . import guard as guarding
+from .admission import Rules, foreign
+from .answering import Answering
+from .blobs import ObjectCache
+from .kernel_probe import ENABLED, SchedExt
+from .keys import TrustedKeys
+from .kube import Seen, SpecWatcher, StatusWriter
+from .loader import Loader, LoadRequest
+from .measuring import Measuring
+from .memory import Desired, Memory
+from .metrics import Exporter, Snapshot
+from .observations import LoaderExit, LoaderPhase, LoaderView, Observed, Trip
+from .reconcile import Attach, Detach, Fetch, follow, reconcile
+from .report import Facts, same_but_for_time, status_of
+
+_LOG = logging.getLogger(__name__)
+_SETTLE_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that an agent is made of; doubles stand in for any of them in tests."""
+
+    node: str
+    kernel: KernelProfile | None
+    read_sched_ext: Callable[[], SchedExt]
+    loader: Loader
+    objects: ObjectCache
+    keys: TrustedKeys
+    watcher: SpecWatcher
+    writer: StatusWriter
+    measuring: Measuring
+    answering: Answering
+    exporter: Exporter
+    facts: Facts
+    restart_limit: int
+    tick_seconds: float
+    heartbeat_seconds: float
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+class Agent:
+    """One node's agent. `run` returns after `stop`, with the node on the kernel's scheduler."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._memory = Memory()
+        self._guard = guarding.Guard()
+        self._facts = parts.facts
+        self._status = SchedulerNodeStateStatus()
+        self._written_at: float | None = None
+        self._introduced = False
+        self._stopping = threading.Event()
+        self._kept_off: tuple[Assignment, ...] | None = None
+        self._last_tick = time.monotonic()
+
+    def alive(self) -> bool:
+        """Return whether the agent has ticked of late; answers the kubelet's liveness probe."""
+        return time.monotonic() - self._last_tick < 10 * self._parts.tick_seconds + 20
+
+    def stop(self) -> None:
+        """Have `run` detach and return; may be called from a signal handler."""
+        self._stopping.set()
+
+    def hands_off(self) -> None:
+        """Detach, and attach nothing until the operator assigns something else."""
+        desired = self._memory.desired
+        self._kept_off = desired.spec.assignments if desired else ()
+
+    def run(self, *, settle_timeout_seconds: float) -> bool:
+        """Tick until `stop`; return whether the node is proven to be restored."""
+        self._parts.watcher.start()
+        self._parts.writer.start()
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            self.tick()
+            self._stopping.wait(max(0.0, self._parts.tick_seconds - (time.monotonic() - started)))
+        return self._wind_up(settle_timeout_seconds)
+
+    def tick(self) -> Observed:
+        """Look, decide, act, report; once. Return what was seen."""
+        now = self._parts.now()
+        self._take_in_desired(now)
+        spec = self._memory.desired.spec if self._memory.desired else None
+        view, ended = self._parts.loader.poll(now=now)
+        sched_ext = self._parts.read_sched_ext()
+        self._parts.measuring.refresh(spec.workloads if spec else ())
+        trip = self._watch_guard(spec, view, sched_ext)
+        self._parts.objects.collect()
+        observed = self._observed(view, ended, sched_ext, trip)
+        self._decide(observed, now)
+        self._answer_profile(spec, now)
+        self._parts.loader.renew()
+        self._say(observed, now)
+        self._last_tick = time.monotonic()
+        return observed
+
+    def _take_in_desired(self, now: datetime) -> None:
+        for seen in self._parts.watcher.take():
+            if not self._introduced:
+                self._introduce(seen)
+            self._facts = replace(self._facts, spec_problem=seen.problem)
+            if seen.spec is not None:
+                wish = Desired(seen.spec, seen.generation)
+                self._memory = follow(self._memory, wish, now=now)
+            elif not seen.problem:
+                # The object is gone: nothing is wished for.
+                empty = SchedulerNodeStateSpec(lease_epoch=self._memory.epoch)
+                self._memory = follow(self._memory, Desired(empty, 0), now=now)
+
+    def _introduce(self, seen: Seen) -> None:
+        """Take over what a former agent of this node left in the status; once."""
+        self._introduced = True
+        if seen.status is not None:
+            self._memory = Memory.from_status(seen.status)
+            self._status = seen.status
+
+    def _watch_guard(
+        self, spec: SchedulerNodeStateSpec | None, view: LoaderView, sched_ext: SchedExt
+    ) -> Trip | None:
+        assignment = spec.assignments[0] if spec and spec.assignments else None
+        measuring = self._parts.measuring
+        policy = assignment.policy if assignment else ""
+        pressure = [
+            account
+            for (owner, role), account in measuring.ledger.accounts.items()
+            if owner == policy and role == "neighbour"
+        ]
+        mine = view.phase is LoaderPhase.ATTACHED
+        reading = guarding.Reading(
+            attached=mine,
+            enabled=sched_ext.state == ENABLED and sched_ext.ops == view.ops,
+            neighbour_some_permille=max((a.some_permille for a in pressure), default=0),
+            neighbour_full_permille=max((a.full_permille for a in pressure), default=0),
+            target_longest_ms=measuring.longest_target_ms(policy) if mine else 0,
+            nr_rejected=sched_ext.nr_rejected if mine else 0,
+        )
+        self._guard, trip = guarding.watch(
+            self._guard,
+            assignment.guardrails if assignment else None,
+            reading,
+            tick_seconds=self._parts.tick_seconds,
+        )
+        return trip
+
+    def _observed(
+        self, view: LoaderView, ended: LoaderExit | None, sched_ext: SchedExt, trip: Trip | None
+    ) -> Observed:
+        desired = self._memory.desired
+        if desired is not None and desired.spec.assignments != self._kept_off:
+            self._kept_off = None
+        return Observed(
+            kernel=self._parts.kernel,
+            sched_ext=sched_ext,
+            loader=view,
+            exit=ended,
+            trip=trip,
+            objects=self._parts.objects.present,
+            fetch_failures=self._parts.objects.failures,
+            stopping=self._stopping.is_set() or self._kept_off is not None,
+        )
+
+    def _decide(self, observed: Observed, now: datetime) -> None:
+        rules = Rules(
+            node=self._parts.node,
+            keys=self._parts.keys.current(),
+            restart_limit=self._parts.restart_limit,
+        )
+        decision = reconcile(self._memory, observed, rules=rules, now=now)
+        self._memory = decision.memory
+        for action in decision.actions:
+            match action:
+                case Fetch(digest):
+                    self._parts.objects.request(digest)
+                case Attach():
+                    self._attach(action, now)
+                case Detach(reason):
+                    _LOG.info("detaching: %s", reason)
+                    self._parts.loader.stop()
+                case _:
+                    assert_never(action)
+
+    def _attach(self, action: Attach, now: datetime) -> None:
+        assignment = action.assignment
+        _LOG.info("attaching %s for run %s", assignment.ops_name, assignment.run)
+        request = LoadRequest(
+            object_path=self._parts.objects.path(assignment.object_digest),
+            object_digest=assignment.object_digest,
+            run=assignment.run,
+            ops_name=assignment.ops_name,
+            arguments=assignment.arguments,
+            timeout_ms=action.timeout_ms,
+        )
+        self._parts.loader.start(request, now=now)
+
+    def _answer_profile(self, spec: SchedulerNodeStateSpec | None, now: datetime) -> None:
+        kernel = self._parts.kernel
+        if kernel is None or not self._introduced:
+            return
+        answer = self._parts.answering.tick(
+            self._memory.profile, spec, kernel_digest=kernel.btf_digest, now=now
+        )
+        self._memory = replace(self._memory, profile=answer)
+
+    def _say(self, observed: Observed, now: datetime) -> None:
+        """Publish the metrics, and offer the status when it changed or a heartbeat is due."""
+        self._publish(observed)
+        if not self._introduced:
+            # Without having read the object, a status would wipe out what a former agent left.
+            return
+        facts = replace(
+            self._facts,
+            probes_problem=self._parts.measuring.problem,
+            pod_pressure_permille=self._parts.measuring.pod_pressure_permille(),
+        )
+        status = status_of(self._memory, observed, facts, previous=self._status, now=now)
+        due = (
+            self._written_at is None
+            or time.monotonic() - self._written_at >= self._parts.heartbeat_seconds
+        )
+        if due or not same_but_for_time(status, self._status):
+            self._parts.writer.offer(status)
+            self._written_at = time.monotonic()
+        self._status = status
+
+    def _publish(self, observed: Observed) -> None:
+        measuring = self._parts.measuring
+        mine = observed.loader.ops == observed.sched_ext.ops
+        self._parts.exporter.publish(
+            Snapshot(
+                node=self._parts.node,
+                latency=measuring.latency(),
+                usage=measuring.ledger.accounts,
+                ops=observed.sched_ext.ops,
+                object_digest=observed.loader.object_digest if mine else "",
+                enable_seq=observed.sched_ext.enable_seq,
+                ejections=self._memory.ejections,
+                reverts=self._memory.reverts,
+            )
+        )
+
+    def _wind_up(self, timeout_seconds: float) -> bool:
+        """Detach, see the kernel's own scheduler back, and write that down."""
+        deadline = time.monotonic() + timeout_seconds
+        restored = _let_go(self.tick())
+        while not restored and time.monotonic() < deadline:
+            time.sleep(_SETTLE_POLL_SECONDS)
+            restored = _let_go(self.tick())
+        if not self._parts.writer.flush(max(1.0, deadline - time.monotonic())):
+            _LOG.warning("the last status could not be written")
+        self._parts.watcher.stop()
+        self._parts.writer.stop()
+        self._parts.measuring.close()
+        return restored
+
+
+def _let_go(observed: Observed) -> bool:
+    """Whether nothing of ours is attached; somebody else's scheduler is not ours to detach."""
+    free = observed.sched_ext.idle or foreign(observed)
+    return observed.loader.phase is LoaderPhase.NONE and free
