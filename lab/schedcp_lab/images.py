@@ -9,6 +9,7 @@ wheelhouse that is prepared outside (`wheels`), so that an image build needs no 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ PAUSE_IMAGE = "localhost/pause:1"
 BUILD_TIMEOUT_SECONDS = 1200.0
 COPY_TIMEOUT_SECONDS = 300.0
 NODE_FILES = Path(__file__).resolve().parent.parent / "node"
-# Nothing here changes what an image does, so nothing here may change its digest.
+# What the sources made elsewhere is neither part of an image nor of its digest.
 IGNORED = shutil.ignore_patterns(
     *(
         "__pycache__",
@@ -52,7 +53,7 @@ IGNORED = shutil.ignore_patterns(
         ".mypy_cache",
         ".ruff_cache",
     ),
-    MANIFEST,
+    *(MANIFEST, ".output"),
 )
 
 
@@ -157,13 +158,14 @@ def target_lines(debian: Debian) -> list[str]:
 
 def apt_proxy_options() -> list[str]:
     """Return the machine's own apt proxy settings as apt options."""
-    dump = run(["apt-config", "dump", "Acquire"], timeout_seconds=COPY_TIMEOUT_SECONDS).stdout
-    wanted = ("Acquire::http::Proxy", "Acquire::https::Proxy")
-    return [
-        line.removesuffix(";")
-        for line in dump.splitlines()
-        if line.startswith(wanted) and not line.endswith(' "";')
-    ]
+    dump = run(["apt-config", "dump", "Acquire"], timeout_seconds=COPY_TIMEOUT_SECONDS)
+    return proxies_in(dump.stdout)
+
+
+def proxies_in(dump: str) -> list[str]:
+    """Return the proxies in the output of `apt-config dump`, as apt options."""
+    found = re.findall(r'^(Acquire::https?::Proxy(?:::\S+)?) "(.+)";$', dump, re.MULTILINE)
+    return [f'{name} "{value}"' for name, value in found]
 
 
 def tree_digest(source: Path) -> str:

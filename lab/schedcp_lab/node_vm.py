@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import ipaddress
+import math
 import ssl
 import time
 from dataclasses import dataclass
@@ -28,15 +30,15 @@ from schedcp_lab.node_config import (
     config_files,
 )
 from schedcp_lab.node_image import NodeImage
-from schedcp_lab.processes import Process, ProcessSpec, Supervisor, run, tail
+from schedcp_lab.processes import ProcessSpec, Supervisor, run, tail
 
-__all__ = ["Forwards", "Hardware", "NodeLost", "NodeVm"]
+__all__ = ["ClockDrift", "Forwards", "Hardware", "NodeFiles", "NodeLost", "NodeVm"]
 
 TOOL_TIMEOUT_SECONDS = 60.0
 BOOT_TIMEOUT_SECONDS = 180.0
-DRIFT_TIMEOUT_SECONDS = 20.0
+DRIFT_TIMEOUT_SECONDS = 30.0
 DRIFT_POLL_SECONDS = 0.02
-FATAL_MARKER = "schedcp-node: fatal:"
+DRIFT_WANTED_SECONDS = 0.1
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=1 tsc=reliable mitigations=off random.trust_cpu=on"
     " cgroup_no_v1=all psi=1"
@@ -55,6 +57,13 @@ class Forwards:
     kubelet_port: int
     metrics_port: int
 
+    def __post_init__(self) -> None:
+        if not ipaddress.ip_address(self.address).is_loopback:
+            raise ValueError(
+                f"a node would be reachable at {self.address}, which is not a loopback address;"
+                " use one of 127.0.0.0/8"
+            )
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -66,7 +75,38 @@ class Hardware:
 
 
 @dataclass(frozen=True)
-class _Files:
+class ClockDrift:
+    """A guest's clock against the host's: it is ahead by at least `low` and at most `high`."""
+
+    low: float
+    high: float
+
+    @property
+    def seconds(self) -> float:
+        """The best estimate; positive when the guest is ahead."""
+        return (self.low + self.high) / 2
+
+    @property
+    def error_seconds(self) -> float:
+        """How far the truth may lie from the estimate, to either side."""
+        return (self.high - self.low) / 2
+
+    def narrowed(self, second: int, *, asked: float, answered: float) -> ClockDrift:
+        """Add that the guest's time was within `second` at some moment of a host interval.
+
+        When the clocks moved against each other meanwhile and the bounds contradict, the new
+        ones count alone.
+        """
+        fresh = ClockDrift(second - answered, second + 1 - asked)
+        low, high = max(self.low, fresh.low), min(self.high, fresh.high)
+        return ClockDrift(low, high) if low < high else fresh
+
+
+UNKNOWN_DRIFT = ClockDrift(-math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class NodeFiles:
     """A node's own files."""
 
     folder: Path
@@ -88,13 +128,22 @@ class NodeVm:
     """A node's guest. As a context manager it stops the guest when the block ends."""
 
     def __init__(
-        self, settings: NodeSettings, forwards: Forwards, files: _Files, process: Process
+        self,
+        supervisor: Supervisor,
+        spec: ProcessSpec,
+        files: NodeFiles,
+        *,
+        image: NodeImage,
+        settings: NodeSettings,
+        forwards: Forwards,
     ) -> None:
         self.settings = settings
         self.forwards = forwards
+        self._supervisor = supervisor
         self._files = files
-        self._process = process
-        self._stopped = False
+        self._image = image
+        _make_overlay(image.disk, files.disk)
+        self._process = supervisor.start(spec)
 
     @classmethod
     def start(
@@ -110,13 +159,12 @@ class NodeVm:
     ) -> Self:
         """Start the guest with a fresh disk in `folder`; return without waiting for it to boot."""
         folder.mkdir(parents=True, exist_ok=True)
-        files = _Files(folder)
+        files = NodeFiles(folder)
         files.console.unlink(missing_ok=True)
-        _make_overlay(image.disk, files.disk)
         _write_private(files.config, config_disk(config_files(settings, credentials)))
         argv = qemu_command(image, files, forwards=forwards, hardware=hardware)
         spec = ProcessSpec(f"node {settings.name}", argv, folder / "qemu.log")
-        return cls(settings, forwards, files, supervisor.start(spec))
+        return cls(supervisor, spec, files, image=image, settings=settings, forwards=forwards)
 
     def __enter__(self) -> Self:
         return self
@@ -158,7 +206,7 @@ class NodeVm:
         started = time.monotonic()
         while time.monotonic() - started < timeout_seconds:
             self.require_alive()
-            if self._guest_time() is not None:
+            if self._guest_second() is not None:
                 return time.monotonic() - started
             time.sleep(0.2)
         raise NotReady(
@@ -167,38 +215,47 @@ class NodeVm:
             f" the end of {self.console}:\n{tail(self.console)}"
         )
 
-    def clock_drift_seconds(self) -> float:
-        """How far the guest's clock is ahead of the host's, to about a tenth of a second.
+    def clock_drift(self) -> ClockDrift:
+        """Measure how far the guest's clock is ahead of the host's, with the measuring error.
 
-        The kubelet's answers carry the guest's time in whole seconds: wait for the next one.
+        QEMU's clock chip starts at a whole second, so a guest is up to a second behind for good.
+        The kubelet's answers carry the guest's time in whole seconds, so each one bounds the
+        drift to a second and its own round trip; many of them narrow it down.
         """
+        drift = UNKNOWN_DRIFT
         deadline = time.monotonic() + DRIFT_TIMEOUT_SECONDS
-        before = self._guest_time()
-        while time.monotonic() < deadline:
+        while drift.error_seconds > DRIFT_WANTED_SECONDS and time.monotonic() < deadline:
+            self.require_alive()
             asked = time.time()
-            now = self._guest_time()
-            if before is not None and now is not None and now == before + 1:
-                return now - (asked + time.time()) / 2
-            before = now
+            second = self._guest_second()
+            if second is not None:
+                drift = drift.narrowed(second, asked=asked, answered=time.time())
             time.sleep(DRIFT_POLL_SECONDS)
-        self.require_alive()
-        raise NotReady(f"the kubelet of node {self.settings.name} did not tell the guest's time")
+        if drift is UNKNOWN_DRIFT:
+            raise NotReady(
+                f"the kubelet of node {self.settings.name} did not tell the guest's time within"
+                f" {DRIFT_TIMEOUT_SECONDS:g} s; the end of {self.console}:\n{tail(self.console)}"
+            )
+        return drift
 
     def kill(self) -> None:
         """Kill the guest at once, as a power cut would."""
         self._process.kill()
 
+    def restart(self) -> None:
+        """Start the guest again under its name, on a fresh disk, stopping it first if it runs."""
+        self._process.stop()
+        _make_overlay(self._image.disk, self._files.disk)
+        self._process = self._supervisor.restart(self._process)
+
     def stop(self) -> None:
         """End the guest and remove its disks; the console log stays. May be called again."""
-        if self._stopped:
-            return
         self._process.stop()
         self._files.disk.unlink(missing_ok=True)
         self._files.config.unlink(missing_ok=True)
-        self._stopped = True
 
-    def _guest_time(self) -> int | None:
-        """The guest's time from the kubelet's answer to an unauthenticated request."""
+    def _guest_second(self) -> int | None:
+        """The guest's time in seconds, from the kubelet's answer to an unauthenticated request."""
         # Only the Date header is read and nothing secret is sent; the API server verifies.
         context = ssl.create_default_context()
         context.check_hostname = False
@@ -217,7 +274,7 @@ class NodeVm:
 
 
 def qemu_command(
-    image: NodeImage, files: _Files, *, forwards: Forwards, hardware: Hardware
+    image: NodeImage, files: NodeFiles, *, forwards: Forwards, hardware: Hardware
 ) -> tuple[str, ...]:
     """The command line of a node's QEMU."""
     if hardware.accelerator is Accelerator.KVM:
@@ -246,7 +303,7 @@ def qemu_command(
         *("-append", KERNEL_ARGUMENTS + timer_argument),
         *(argument for disk in disks for argument in ("-drive", disk)),
         *("-netdev", network, "-device", "virtio-net-pci,netdev=net"),
-        *("-chardev", f"file,id=console,path={_escape(files.console)}"),
+        *("-chardev", f"file,id=console,path={_escape(files.console)},append=on"),
         *("-serial", "chardev:console"),
     )
 

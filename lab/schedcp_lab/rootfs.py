@@ -8,7 +8,6 @@ into the tree with root as its owner.
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -203,9 +202,6 @@ def make_ext4(tree: Path, image: Path, *, size_mebibytes: int) -> None:
         ),
         timeout_seconds=TREE_TIMEOUT_SECONDS,
     )
-    if os.geteuid() != 0:
-        owner = f"{os.getuid()}:{os.getgid()}"
-        run(as_root(["chown", owner, str(image)]), timeout_seconds=TREE_TIMEOUT_SECONDS)
 
 
 def make_initramfs(
