@@ -225,17 +225,11 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; errors that were foreseen are one line, usage errors exit with 64."""
-    import click
-
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except click.UsageError as err:
-        err.show()
-        sys.exit(USAGE_ERROR)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.exceptions.Exit as err:
-        sys.exit(err.exit_code)
+        app()
+    except SystemExit as end:
+        # The library's own status for wrong usage is 2.
+        raise SystemExit(USAGE_ERROR if end.code == 2 else end.code) from None
     except AgentError as err:
         typer.echo(f"error: {err}", err=True)
         sys.exit(1)
