@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from schedcp_lab.processes import as_root, environment, run
 
 __all__ = ["KEYRING", "TARGET_SUITE", "Apt", "Debian", "Mirror", "find_mirror"]
 
+DPKG_STATUS = Path("/var/lib/dpkg/status")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TARGET_SUITE = "trixie"
 FRESH_SECONDS = 24 * 3600.0
@@ -86,16 +87,20 @@ def _host_codename(os_release: str) -> str:
     return found.group(1)
 
 
-def configuration(folder: Path) -> str:
-    """Return apt's configuration for a private set of sources and lists below `folder`."""
+def configuration(folder: Path, *, status: Path) -> str:
+    """Return apt's configuration for a private set of sources and lists below `folder`.
+
+    `status` says what counts as installed: dpkg's own file, or an empty one for another system.
+    """
     return "".join(
         f'{name} "{value}";\n'
         for name, value in {
             "Dir::Etc::SourceList": "/dev/null",
             "Dir::Etc::SourceParts": f"{folder}/sources/",
-            "Dir::Etc::Preferences": f"{folder}/preferences",
+            "Dir::Etc::Preferences": "/dev/null",
             "Dir::Etc::PreferencesParts": "/dev/null",
             "Dir::State::Lists": f"{folder}/lists/",
+            "Dir::State::status": str(status),
             "Dir::Cache": f"{folder}/archive/",
             "Dir::Cache::pkgcache": "packages.bin",
             "Dir::Cache::srcpkgcache": "sources.bin",
@@ -113,7 +118,7 @@ class Apt:
 
     folder: Path
     sources: tuple[Source, ...]
-    preferences: str = ""
+    status: Path = DPKG_STATUS
 
     def _options(self) -> list[str]:
         return ["-c", str(self.folder / "apt.conf")]
@@ -123,8 +128,7 @@ class Apt:
         for name in ("sources", "lists/partial", "archive/archives/partial"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         wanted = {
-            self.folder / "apt.conf": configuration(self.folder),
-            self.folder / "preferences": self.preferences,
+            self.folder / "apt.conf": configuration(self.folder, status=self.status),
             self.folder / "sources" / "lab.sources": "\n".join(s.deb822() for s in self.sources),
         }
         changed = False
@@ -242,10 +246,14 @@ class Debian:
             timeout_seconds=QUERY_TIMEOUT_SECONDS,
         )
         mirror = find_mirror(done.stdout, codename=codename)
+        nothing_installed = cache.directory("apt") / "nothing-installed"
+        nothing_installed.touch()
         return cls(
             mirror=mirror,
             host=Apt(cache.directory("apt/host"), host_sources(mirror)),
-            target=Apt(cache.directory("apt/target"), target_sources(mirror), TARGET_PREFERENCES),
+            target=Apt(
+                cache.directory("apt/target"), target_sources(mirror), status=nothing_installed
+            ),
             packages=cache.directory("apt/packages"),
         )
 
@@ -256,21 +264,6 @@ class Debian:
     def download(self, packages: Sequence[str]) -> list[Path]:
         """Fetch packages of the target release; return their files in the same order."""
         return self.target.download(packages, self.packages)
-
-    def newest(self, pattern: str, *, accept: Callable[[str], bool] = bool) -> str:
-        """Return the newest name in the target's index that matches the regular expression.
-
-        Newest is by the numbers in the name. `accept` may refuse a name.
-        """
-        prefix = re.match(r"[\w.+-]*", pattern.replace("\\", ""))
-        names = self.target.names(prefix.group(0) if prefix else "")
-        fitting = [name for name in names if re.fullmatch(pattern, name) and accept(name)]
-        if not fitting:
-            raise PackageUnavailable(
-                f"no package of {TARGET_SUITE} or its backports fits {pattern!r}; the mirror of "
-                "this machine may lack backports"
-            )
-        return max(fitting, key=version_key)
 
     def install_host(self, packages: Sequence[str], *, from_backports: Sequence[str] = ()) -> None:
         """Install host packages; those in `from_backports` from the host's backports."""
@@ -288,10 +281,6 @@ class Debian:
         """Return a digest of the target's package lists: it changes when the archive does."""
         lists = sorted((self.target.folder / "lists").glob("*Release"))
         return digest_text("\n".join(digest_file(path) for path in lists))
-
-
-TARGET_PREFERENCES = f"Package: *\nPin: release n={TARGET_SUITE}*\nPin-Priority: 1\n"
-"""Low, so that no private configuration can ever upgrade the host by itself."""
 
 
 def host_sources(mirror: Mirror) -> tuple[Source, ...]:

@@ -156,7 +156,12 @@ def _from_override(cache: Cache, path: Path) -> Path:
             f"SCHEDCP_KERNEL={path} is neither a kernel bundle nor an image named vmlinuz-RELEASE"
         )
     release = found.group(1)
-    modules = Path("/lib/modules") / release
+    modules = (Path("/lib/modules") / release).resolve()
+    if not (modules / "modules.dep").is_file():
+        raise KernelUnsuitable(
+            f"SCHEDCP_KERNEL={path}: its modules are not at {modules}; install the kernel's modules "
+            "package, or name a kernel bundle"
+        )
     headers = Path("/") if (modules / "build").exists() else None
     files = KernelFiles(
         release, path, _first(path.with_name(f"config-{release}")), modules, headers
@@ -226,16 +231,35 @@ def _decompress(path: Path) -> None:
 
 
 def _copy_headers(files: KernelFiles, root: Path, target: Path) -> None:
-    """Copy the header packages as they would lie below `/`, with the `build` link bcc follows."""
+    """Copy the headers as they would lie below `/`, with the links that bcc follows."""
     links = target / "lib/modules" / files.release
     links.mkdir(parents=True)
-    version = files.release.removesuffix(f"-{FLAVOUR}")
-    folders = [*root.glob(f"usr/src/linux-headers-{version}*")]
-    folders += [*root.glob(f"usr/lib/linux-kbuild-{version}*")]
-    for folder in folders:
-        shutil.copytree(folder, target / folder.relative_to(root), symlinks=True)
+    wanted: list[Path] = []
     for name in ("build", "source"):
         link = files.modules / name
         if link.is_symlink():
-            place = link.readlink()
-            (links / name).symlink_to(Path("/usr/src") / place.name)
+            beside = Path("/") / link.parent.relative_to(root)
+            place = Path(os.path.normpath(beside / link.readlink()))
+            (links / name).symlink_to(place)
+            wanted.append(root / place.relative_to("/"))
+    copied: set[Path] = set()
+    while wanted:
+        folder = wanted.pop()
+        if folder in copied or not folder.is_dir():
+            continue
+        copied.add(folder)
+        place = target / folder.relative_to(root)
+        shutil.copytree(folder, place, symlinks=True, dirs_exist_ok=True)
+        wanted += _linked_packages(folder, root)
+
+
+def _linked_packages(folder: Path, root: Path) -> list[Path]:
+    """Return the folders of other packages into which links at the top of `folder` lead."""
+    targets = [
+        Path(os.path.normpath(folder / path.readlink()))
+        for path in folder.iterdir()
+        if path.is_symlink() and not path.readlink().is_absolute()
+    ]
+    outside = [path for path in targets if not path.is_relative_to(folder)]
+    inside_root = [path.relative_to(root) for path in outside if path.is_relative_to(root)]
+    return [root.joinpath(*path.parts[:3]) for path in inside_root]

@@ -47,7 +47,7 @@ class HostTool:
 
 HOST_TOOLS: tuple[HostTool, ...] = (
     HostTool("qemu-system-x86", "qemu-system-x86_64", (10, 0)),
-    HostTool("qemu-utils", "qemu-img"),
+    HostTool("qemu-utils", "qemu-img", (10, 0)),
     HostTool("ipxe-qemu", "/usr/lib/ipxe/qemu/efi-virtio.rom"),
     HostTool("clang-19", "clang-19"),
     HostTool("llvm-19", "llvm-objdump-19"),

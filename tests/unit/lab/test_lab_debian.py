@@ -66,8 +66,9 @@ def test_the_target_is_signed_in_both_styles() -> None:
 
 
 def test_the_configuration_stays_below_its_folder_even_with_a_space_in_it() -> None:
-    text = configuration(Path("/a place/apt"))
+    text = configuration(Path("/a place/apt"), status=Path("/a place/status"))
     assert 'Dir::State::Lists "/a place/apt/lists/";' in text
+    assert 'Dir::State::status "/a place/status";' in text
     assert 'Dir::Etc::SourceList "/dev/null";' in text
     assert 'Dir::Etc::PreferencesParts "/dev/null";' in text
 
