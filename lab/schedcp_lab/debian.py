@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schedcp_lab.cache import Cache, digest_file, digest_text
+from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.errors import CommandFailed, PackageUnavailable
 from schedcp_lab.processes import as_root, environment, run
 
@@ -112,6 +112,23 @@ def configuration(folder: Path, *, status: Path) -> str:
     )
 
 
+def expected_files(print_uris: str, packages: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Read `apt-get --print-uris download`: file name and SHA-256 for each package."""
+    rows = [found for row in print_uris.splitlines() if (found := PRINT_URI.match(row))]
+    by_name = {row["name"].partition("_")[0]: (row["name"], row["sha256"]) for row in rows}
+    expected = {package: by_name.get(package.partition("=")[0]) for package in packages}
+    without = [package for package, found in expected.items() if found is None]
+    if without:
+        raise PackageUnavailable(
+            f"apt gave no address with a SHA-256 for {', '.join(without)}:\n{print_uris}"
+        )
+    return {package: found for package, found in expected.items() if found is not None}
+
+
+def _has_digest(path: Path, sha256: str) -> bool:
+    return path.is_file() and digest_file(path) == sha256
+
+
 @dataclass(frozen=True)
 class Apt:
     """One private apt configuration."""
@@ -176,44 +193,44 @@ class Apt:
         A file that is there with the digest of the signed index is not fetched again.
         """
         into.mkdir(parents=True, exist_ok=True)
-        files = []
-        for package in packages:
-            name, sha256 = self._expected(package)
-            path = into / name
-            if not path.exists() or digest_file(path) != sha256:
-                path.unlink(missing_ok=True)
-                run(
-                    ["apt-get", *self._options(), "-qq", "download", package],
-                    timeout_seconds=DOWNLOAD_TIMEOUT_SECONDS,
-                    cwd=into,
-                )
-            if not path.exists() or digest_file(path) != sha256:
+        expected = self._expected(packages)
+        absent = [
+            package
+            for package, (name, sha256) in expected.items()
+            if not _has_digest(into / name, sha256)
+        ]
+        if absent:
+            for package in absent:
+                (into / expected[package][0]).unlink(missing_ok=True)
+            run(
+                ["apt-get", *self._options(), "-qq", "download", *absent],
+                timeout_seconds=DOWNLOAD_TIMEOUT_SECONDS,
+                cwd=into,
+            )
+        for package in absent:
+            name, sha256 = expected[package]
+            if not _has_digest(into / name, sha256):
                 raise PackageUnavailable(
                     f"{package} was fetched but does not have the digest of the signed index; "
                     f"remove {self.folder} and try again"
                 )
-            files.append(path)
-        return files
+        return [into / expected[package][0] for package in packages]
 
-    def _expected(self, package: str) -> tuple[str, str]:
-        """Return the file name that `apt-get download` gives a package, and its SHA-256."""
+    def _expected(self, packages: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return, for each package, the file that `apt-get download` makes and its SHA-256."""
         try:
             done = run(
-                ["apt-get", *self._options(), "-qq", "--print-uris", "download", package],
+                ["apt-get", *self._options(), "-qq", "--print-uris", "download", *packages],
                 timeout_seconds=QUERY_TIMEOUT_SECONDS,
                 cwd=self.folder / "archive",
             )
         except CommandFailed as error:
+            suites = ", ".join(suite for source in self.sources for suite in source.suites)
             raise PackageUnavailable(
-                f"the package source has no {package} in {self.sources}: {error}"
+                f"the machine's mirror does not have all of {', '.join(packages)} in {suites}: "
+                f"{error}"
             ) from error
-        rows = [PRINT_URI.match(row) for row in done.stdout.splitlines()]
-        found = next((row for row in rows if row), None)
-        if found is None:
-            raise PackageUnavailable(
-                f"apt gave no address with a digest for {package}:\n{done.stdout}"
-            )
-        return found["name"], found["sha256"]
+        return expected_files(done.stdout, packages)
 
     def install(self, packages: Iterable[str], *, suite: str | None = None) -> None:
         """Install packages on the host as root; services are not started while this runs."""
@@ -276,11 +293,6 @@ class Debian:
     def mmdebstrap_sources(self) -> list[str]:
         """Return the one-line entries of the target release, for mmdebstrap."""
         return [line for source in self.target.sources for line in source.one_line()]
-
-    def sources_digest(self) -> str:
-        """Return a digest of the target's package lists: it changes when the archive does."""
-        lists = sorted((self.target.folder / "lists").glob("*Release"))
-        return digest_text("\n".join(digest_file(path) for path in lists))
 
 
 def host_sources(mirror: Mirror) -> tuple[Source, ...]:

@@ -159,8 +159,8 @@ def _from_override(cache: Cache, path: Path) -> Path:
     modules = (Path("/lib/modules") / release).resolve()
     if not (modules / "modules.dep").is_file():
         raise KernelUnsuitable(
-            f"SCHEDCP_KERNEL={path}: its modules are not at {modules}; install the kernel's modules "
-            "package, or name a kernel bundle"
+            f"SCHEDCP_KERNEL={path}: its modules are not at {modules}; install the kernel's "
+            "modules package, or name a kernel bundle"
         )
     headers = Path("/") if (modules / "build").exists() else None
     files = KernelFiles(

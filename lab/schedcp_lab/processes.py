@@ -8,6 +8,7 @@ even a killed lab leaves nothing behind. This module knows nothing of what the p
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -38,7 +39,7 @@ INHERITED = frozenset(
 )
 """Variables that every child gets."""
 
-INHERITED_PREFIXES = ("PIP_", "UV_", "GO", "CGO_", "SSL_CERT_", "XDG_CONFIG", "NETRC")
+SETTINGS = re.compile(r"(?:PIP|UV|CGO|SSL_CERT|XDG_CONFIG)_\w+|GO[A-Z0-9]+|NETRC")
 """The machine's own mirror and certificate settings, which tools must go on seeing."""
 
 TAIL_BYTES = 4000
@@ -62,7 +63,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if name in INHERITED
-        or name.startswith(INHERITED_PREFIXES)
+        or SETTINGS.fullmatch(name)
         or name.lower() in {"http_proxy", "https_proxy", "no_proxy", "all_proxy"}
     }
     kept["LC_ALL"] = "C.UTF-8"

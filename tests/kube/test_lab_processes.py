@@ -53,6 +53,7 @@ def test_time_is_bounded() -> None:
 
 def test_a_child_sees_only_the_environment_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "x")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "SECRET_TOKEN")
     monkeypatch.setenv("PIP_INDEX_URL", "mirror")
     seen = run(["env"], timeout_seconds=DEADLINE_SECONDS).stdout
     assert "SECRET_TOKEN" not in seen

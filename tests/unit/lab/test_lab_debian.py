@@ -5,10 +5,10 @@ import pytest
 from schedcp_lab.cache import Cache
 from schedcp_lab.debian import (
     KEYRING,
-    PRINT_URI,
     Debian,
     Mirror,
     configuration,
+    expected_files,
     find_mirror,
     host_sources,
     target_sources,
@@ -81,10 +81,17 @@ def test_versions_compare_as_numbers(older: str, newer: str) -> None:
     assert version_key(older) < version_key(newer)
 
 
-def test_an_address_without_a_digest_is_not_believed() -> None:
-    digest = "0" * 64
-    good = f"'http://mirror.test/p/a_1%3a2_amd64.deb' a_1%3a2_amd64.deb 12 SHA256:{digest}"
-    found = PRINT_URI.match(good)
-    assert found is not None
-    assert (found["name"], found["sha256"]) == ("a_1%3a2_amd64.deb", digest)
-    assert PRINT_URI.match("'http://mirror.test/p/a.deb' a.deb 12 MD5Sum:00") is None
+DIGEST = "0" * 64
+GOOD = f"'http://mirror.test/p/a-b_1%3a2_amd64.deb' a-b_1%3a2_amd64.deb 12 SHA256:{DIGEST}\n"
+WEAK = "'http://mirror.test/p/weak.deb' weak_1_amd64.deb 12 MD5Sum:00\n"
+
+
+@pytest.mark.parametrize("package", ["a-b", "a-b=1:2"])
+def test_a_package_is_known_by_file_and_digest(package: str) -> None:
+    assert expected_files(WEAK + GOOD, [package]) == {package: ("a-b_1%3a2_amd64.deb", DIGEST)}
+
+
+@pytest.mark.parametrize("package", ["weak", "a"])
+def test_an_address_without_a_digest_is_not_believed(package: str) -> None:
+    with pytest.raises(PackageUnavailable, match=f"no address with a SHA-256 for {package}:"):
+        expected_files(WEAK + GOOD, [package])
