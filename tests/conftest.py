@@ -30,10 +30,3 @@ def required_tiers(request: pytest.FixtureRequest) -> frozenset[str]:
 def repository() -> Path:
     """The repository's root."""
     return ROOT
-
-
-def missing_tools(tier: str, missing: str, required: frozenset[str]) -> None:
-    """Skip on a laptop, fail where `tier` is required; `missing` says what to install."""
-    if tier in required:
-        pytest.fail(f"the {tier} tier is required here, but {missing}; run `make init`")
-    pytest.skip(missing)

@@ -125,6 +125,12 @@ class Cluster:
         )
         return node
 
+    def require_alive(self) -> None:
+        """Raise ProcessLost when something that should run has ended."""
+        self.plane.require_alive()
+        for node in self.nodes.values():
+            node.require_alive()
+
     def wait_nodes_ready(self) -> float:
         """Wait until every node is Ready; return the seconds that took."""
 
