@@ -47,7 +47,7 @@ from .views import LivePolicy, NodeView, Run, World
 __all__ = ["Cluster"]
 
 _log = logging.getLogger(__name__)
-_SETTLE_SECONDS = 0.05
+_SETTLE_SECONDS = 0.1
 """Changes within this are told of together."""
 
 _PARSERS: Mapping[str, Callable[[Json], Any]] = {
@@ -71,6 +71,7 @@ class Cluster:
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in _PARSERS}
         self._versions: dict[tuple[str, str], tuple[str, int]] = {}
         self._changed = asyncio.Event()
+        self._primed = False
         self._telling: asyncio.TimerHandle | None = None
 
     async def prime(self, kube: Kube) -> None:
@@ -83,6 +84,12 @@ class Cluster:
                     self._forget(resource.kind, key)
             for raw in listing.items:
                 self.put(resource, raw)
+        self._primed = True
+
+    @property
+    def primed(self) -> bool:
+        """Return whether everything has been listed once."""
+        return self._primed
 
     def put(self, resource: Resource, raw: Json) -> None:
         """Take in a version of an object, unless a newer one is known."""

@@ -11,7 +11,7 @@ from schedcp_api.candidates import SchedulerManifest
 
 from .errors import SettingsError
 
-__all__ = ["Library", "LibraryEntry", "load_manifests"]
+__all__ = ["Library", "LibraryEntry", "load_manifest", "load_manifests"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,18 @@ def load_manifests(folder: Path) -> Mapping[str, LibraryEntry]:
     """
     found: dict[str, LibraryEntry] = {}
     for path in sorted(folder.glob("*.yaml")):
-        try:
-            manifest = SchedulerManifest.model_validate(yaml.safe_load(path.read_text()))
-        except (ValidationError, yaml.YAMLError, OSError) as err:
-            raise SettingsError(f"{path} is not a scheduler's manifest: {err}") from err
+        manifest = load_manifest(path)
         if manifest.name != path.stem:
             raise SettingsError(f"{path} is the manifest of {manifest.name}: rename one of them")
         found[manifest.name] = LibraryEntry(manifest)
     if not found:
         raise SettingsError(f"{folder} has no manifests (*.yaml): set manifests_dir")
     return found
+
+
+def load_manifest(path: Path) -> SchedulerManifest:
+    """Return the manifest in a YAML or JSON file; raise SettingsError with the file's name."""
+    try:
+        return SchedulerManifest.model_validate(yaml.safe_load(path.read_text()))
+    except (ValidationError, yaml.YAMLError, OSError) as err:
+        raise SettingsError(f"{path} is not a scheduler's manifest: {err}") from err

@@ -35,7 +35,8 @@ from .common import (
     worse,
 )
 
-OBJECTIVE = "objective"
+OBJECTIVE = "Objective"
+"""The objective among the names of guard rails, which have no capitals."""
 
 
 def promoting(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:

@@ -1,0 +1,210 @@
+"""The keeper of nodes: brings each SchedulerNodeState's spec in line, and renews its lease.
+
+What a node shall do is derived anew each time from runs and policies, so nothing that a dead
+operator left behind stays: an assignment without a living run and policy is withdrawn.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from schedcp_api.base import API_VERSION
+from schedcp_api.nodestates import (
+    Assignment,
+    ProfileRequest,
+    SchedulerNodeStateSpec,
+    TrackedPod,
+    TrackedWorkload,
+)
+from schedcp_api.policies import Mode
+from schedcp_api.runs import RunStage
+
+from .assignments import desired_assignment, desired_profile_request
+from .cluster import Cluster
+from .errors import Conflict, NotFound
+from .kube import STATES, Json, Kube
+from .leader import Leader
+from .objects import NodeObject, PolicyObject, RunObject, StateObject
+
+__all__ = ["KeeperSettings", "NodeKeeper", "desired_spec", "is_alive", "tracked_workloads"]
+
+_log = logging.getLogger(__name__)
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class KeeperSettings:
+    """The terms on which nodes hold what they are assigned."""
+
+    lease_seconds: int
+    renew: timedelta
+    profile_seconds: int
+
+
+def is_alive(run: RunObject, policies: dict[str, PolicyObject]) -> bool:
+    """Return whether a run may want anything of a node: its policy lives and knows of it."""
+    policy = policies.get(run.run.spec.policy)
+    if policy is None or policy.uid != run.run.spec.policy_uid:
+        return False
+    if run.run.status.stage is not RunStage.FINISHED:
+        return True
+    promoted = policy.status.promoted
+    known = policy.status.active_run == run.name or (
+        promoted is not None and promoted.run == run.name
+    )
+    return known and policy.spec.mode is Mode.AUTO
+
+
+def desired_spec(
+    cluster: Cluster,
+    node: str,
+    *,
+    workloads: tuple[TrackedWorkload, ...],
+    epoch: int,
+    now: datetime,
+    settings: KeeperSettings,
+) -> SchedulerNodeStateSpec:
+    """Return what the node's SchedulerNodeState shall say now."""
+    state = cluster.states.get(node)
+    before = state.spec if state is not None else SchedulerNodeStateSpec()
+    policies = dict(cluster.policies)
+    assignment: Assignment | None = None
+    request: ProfileRequest | None = None
+    for name in sorted(cluster.runs):
+        run = cluster.runs[name]
+        if not is_alive(run, policies):
+            continue
+        assignment = assignment or desired_assignment(run.run, node)
+        request = request or desired_profile_request(
+            run.run, node, seconds=settings.profile_seconds
+        )
+    assignments = (assignment,) if assignment is not None else ()
+    renewed = before.lease_renewed_at
+    moved = before.lease_epoch != epoch or before.assignments != assignments
+    if not assignments:
+        renewed = None
+    elif renewed is None or moved or now - renewed >= settings.renew:
+        renewed = now
+    return SchedulerNodeStateSpec(
+        lease_epoch=epoch,
+        lease_renewed_at=renewed,
+        lease_seconds=settings.lease_seconds,
+        workloads=workloads,
+        profile_request=request,
+        assignments=assignments,
+    )
+
+
+def tracked_workloads(cluster: Cluster) -> Mapping[str, tuple[TrackedWorkload, ...]]:
+    """Return what each node's agent shall measure, by node."""
+    found: dict[str, list[TrackedWorkload]] = {}
+    for name in sorted(cluster.policies):
+        policy = cluster.policies[name]
+        workload = _workload_name(cluster, policy)
+        pods: dict[str, list[TrackedPod]] = {}
+        for pod in cluster.target_pods(policy.spec):
+            node = cluster.nodes.get(pod.node)
+            if node is not None and policy.spec.nodes.matches(node.labels):
+                pods.setdefault(pod.node, []).append(pod.tracked())
+        for node_name, tracked in pods.items():
+            entry = TrackedWorkload(policy=name, workload=workload, pods=tuple(tracked[:256]))
+            found.setdefault(node_name, []).append(entry)
+    return {node: tuple(entries[:32]) for node, entries in found.items()}
+
+
+def _workload_name(cluster: Cluster, policy: PolicyObject) -> str:
+    active = cluster.runs.get(policy.status.active_run or "")
+    if active is not None:
+        return active.run.spec.trigger.workload
+    workloads = cluster.workloads(policy.spec)
+    return (workloads[0].key if workloads else f"Policy//{policy.name}")[:256]
+
+
+class NodeKeeper:
+    """Writes the specs of SchedulerNodeStates; nobody else does."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        cluster: Cluster,
+        leader: Leader,
+        *,
+        settings: KeeperSettings,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._kube = kube
+        self._cluster = cluster
+        self._leader = leader
+        self._settings = settings
+        self._clock = clock
+        self._lock = asyncio.Lock()
+
+    async def sync(self, nodes: tuple[str, ...] = ()) -> None:
+        """Bring these nodes in line; without names, all of them."""
+        async with self._lock:
+            tracked = tracked_workloads(self._cluster)
+            for name in nodes or tuple(sorted(self._cluster.nodes)):
+                node = self._cluster.nodes.get(name)
+                if node is not None:
+                    await self._sync(node, tracked.get(name, ()))
+
+    async def _sync(self, node: NodeObject, workloads: tuple[TrackedWorkload, ...]) -> None:
+        for _ in range(_TRIES):
+            self._leader.require()
+            try:
+                await self._write(node, workloads)
+            except (Conflict, NotFound):
+                await self._reread(node.name)
+            else:
+                return
+        raise Conflict(
+            f"SchedulerNodeState {node.name} changed {_TRIES} times while it was written"
+        )
+
+    async def _write(self, node: NodeObject, workloads: tuple[TrackedWorkload, ...]) -> None:
+        wanted = desired_spec(
+            self._cluster,
+            node.name,
+            workloads=workloads,
+            epoch=self._leader.epoch,
+            now=self._clock(),
+            settings=self._settings,
+        )
+        state = self._cluster.states.get(node.name)
+        if state is None:
+            body = _new_state(node, wanted)
+            self._cluster.put(STATES, await self._kube.create(STATES, body))
+        elif state.spec != wanted:
+            body = {**state.raw, "spec": wanted.to_json()}
+            self._cluster.put(STATES, await self._kube.replace(STATES, body))
+            _told(state, wanted)
+
+    async def _reread(self, name: str) -> None:
+        try:
+            self._cluster.put(STATES, await self._kube.get(STATES, name))
+        except NotFound:
+            gone = self._cluster.states.get(name)
+            if gone is not None:
+                self._cluster.drop(STATES, gone.raw)
+
+
+def _told(state: StateObject, wanted: SchedulerNodeStateSpec) -> None:
+    if state.spec.assignments != wanted.assignments:
+        named = wanted.assignments[0].scheduler if wanted.assignments else "the kernel's own"
+        _log.info("%s: scheduler %s", state.name, named)
+
+
+def _new_state(node: NodeObject, spec: SchedulerNodeStateSpec) -> Json:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "SchedulerNodeState",
+        "metadata": {
+            "name": node.name,
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid}
+            ],
+        },
+        "spec": spec.to_json(),
+    }

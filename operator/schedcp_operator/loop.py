@@ -1,0 +1,232 @@
+"""The loops: one task for each run under way, one for the policies.
+
+A step is: look at the world, `advance`, write the status, perform the effects, and take what came
+of them as the next events. The status is written before anything else happens, so whoever comes
+after a crash knows at least as much as was done.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from schedcp_api.base import API_VERSION
+from schedcp_api.runs import OptimizationRunStatus, RunStage
+
+from .advance import advance
+from .cluster import Cluster
+from .errors import Conflict, NotFound, NotLeader, OperatorError
+from .events import Event, Observed
+from .keeper import NodeKeeper
+from .kube import POLICIES, RUNS, Json, Kube
+from .leader import Leader
+from .objects import PolicyObject, RunObject
+from .perform import Performer
+from .policies import NewRun, PolicyView, decide
+from .prometheus import Figures
+from .views import Rules
+
+__all__ = ["Desk", "PolicyLoop", "RunLoops"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every loop works with."""
+
+    kube: Kube
+    cluster: Cluster
+    leader: Leader
+    keeper: NodeKeeper
+    performer: Performer
+    figures: Figures
+    rules: Callable[[], Rules]
+    poll_seconds: float
+    resync_seconds: float
+    clock: Callable[[], datetime]
+
+
+class RunLoops:
+    """Keeps one task going for each run that is not finished."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def run(self) -> None:
+        """Drive every run until cancelled; a run's trouble stays its own."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        cluster = self._desk.cluster
+        async with asyncio.TaskGroup() as group:
+            while True:
+                tasks = {name: task for name, task in tasks.items() if not task.done()}
+                for name, known in cluster.runs.items():
+                    if name not in tasks and known.run.status.stage is not RunStage.FINISHED:
+                        tasks[name] = group.create_task(self._drive(name), name=f"run {name}")
+                await cluster.wait(self._desk.resync_seconds)
+
+    async def _drive(self, name: str) -> None:
+        desk = self._desk
+        while True:
+            known = desk.cluster.runs.get(name)
+            if known is None or known.run.status.stage is RunStage.FINISHED:
+                return
+            moved = False
+            try:
+                moved = await self._step(name)
+            except NotLeader:
+                raise
+            except OperatorError as err:
+                _log.warning("run %s: %s", name, err)
+            except Exception:  # noqa: BLE001
+                # One run's defect must not stop the others, nor the renewal of leases.
+                _log.exception("run %s: a step failed; it will be tried again", name)
+            if not moved:
+                await desk.cluster.wait(desk.poll_seconds)
+
+    async def _step(self, name: str) -> bool:
+        """Look at the world once and follow where that leads; return whether the run moved on."""
+        desk = self._desk
+        start = desk.cluster.runs[name].run
+        waiting: deque[Event] = deque([Observed(desk.cluster.world(start))])
+        while waiting:
+            known = desk.cluster.runs[name]
+            event = waiting.popleft()
+            transition = advance(known.run, event, now=desk.clock(), rules=desk.rules())
+            if transition.status != known.run.status:
+                known = await self._write(known, transition.status)
+            for effect in transition.effects:
+                desk.leader.require()
+                came = await desk.performer.perform(known.run, effect)
+                if came is not None:
+                    waiting.append(came)
+        return _moved(start.status, desk.cluster.runs[name].run.status)
+
+    async def _write(self, known: RunObject, status: OptimizationRunStatus) -> RunObject:
+        desk = self._desk
+        epoch = desk.leader.epoch
+        if known.run.status.lease_epoch > epoch:
+            raise NotLeader(f"run {known.name} was written by epoch {known.run.status.lease_epoch}")
+        stage, before = status.stage, known.run.status.stage
+        body = {**known.raw, "status": status.replace(lease_epoch=epoch).to_json()}
+        try:
+            written = await desk.kube.replace(RUNS, body, status=True)
+        except Conflict:
+            desk.cluster.put(RUNS, await desk.kube.get(RUNS, known.name))
+            raise
+        except NotFound:
+            desk.cluster.drop(RUNS, known.raw)
+            raise
+        desk.cluster.put(RUNS, written)
+        if stage is not before:
+            _log.info("run %s: %s -> %s %s", known.name, before, stage, status.message)
+        return desk.cluster.runs[known.name]
+
+
+def _moved(before: OptimizationRunStatus, after: OptimizationRunStatus) -> bool:
+    fields = ("stage", "nodes", "step", "retries", "attempts", "verification")
+    return any(getattr(before, field) != getattr(after, field) for field in fields)
+
+
+class PolicyLoop:
+    """Keeps every policy's status true, and starts runs."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._prometheus_problem: str | None = None
+
+    async def run(self) -> None:
+        """Look at every policy whenever something changes, until cancelled."""
+        desk = self._desk
+        while True:
+            for name in sorted(desk.cluster.policies):
+                try:
+                    await self._look(desk.cluster.policies[name])
+                except NotLeader:
+                    raise
+                except OperatorError as err:
+                    _log.warning("policy %s: %s", name, err)
+            await desk.cluster.wait(desk.resync_seconds)
+
+    async def watch_prometheus(self) -> None:
+        """Ask Prometheus now and then whether it is there."""
+        while True:
+            try:
+                await self._desk.figures.ping()
+            except OperatorError as err:
+                self._prometheus_problem = str(err)
+            else:
+                self._prometheus_problem = ""
+            await asyncio.sleep(self._desk.resync_seconds)
+
+    async def _look(self, policy: PolicyObject) -> None:
+        desk = self._desk
+        cluster = desk.cluster
+        view = PolicyView(
+            policy=policy,
+            nodes=cluster.node_views(
+                policy.spec, policy=policy.name, run=policy.status.active_run or ""
+            ),
+            workloads=tuple(cluster.workloads(policy.spec)),
+            pods=len(cluster.target_pods(policy.spec)),
+            runs=tuple(
+                known.run
+                for known in cluster.runs.values()
+                if known.run.spec.policy_uid == policy.uid
+            ),
+            prometheus_problem=self._prometheus_problem,
+            seed=random.SystemRandom().getrandbits(31),
+        )
+        decision = decide(view, now=desk.clock(), rules=desk.rules())
+        if decision.start is not None:
+            await self._create(policy, decision.start)
+        if decision.status != policy.status:
+            await self._write(policy, decision.status.to_json())
+
+    async def _create(self, policy: PolicyObject, new: NewRun) -> None:
+        desk = self._desk
+        desk.leader.require()
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": RUNS.kind,
+            "metadata": {
+                "name": new.name,
+                "labels": {"schedcp.io/policy": policy.name[:63].rstrip("-.")},
+                "ownerReferences": [_owner(policy)],
+            },
+            "spec": new.spec.to_json(),
+        }
+        try:
+            created = await desk.kube.create(RUNS, body)
+            _log.info("run %s: %s was rolled out", new.name, new.spec.trigger.workload)
+        except Conflict:
+            created = await desk.kube.get(RUNS, new.name)
+        desk.cluster.put(RUNS, created)
+
+    async def _write(self, policy: PolicyObject, status: Json) -> None:
+        desk = self._desk
+        desk.leader.require()
+        try:
+            written = await desk.kube.replace(
+                POLICIES, {**policy.raw, "status": status}, status=True
+            )
+        except Conflict:
+            written = await desk.kube.get(POLICIES, policy.name)
+        except NotFound:
+            desk.cluster.drop(POLICIES, policy.raw)
+            return
+        desk.cluster.put(POLICIES, written)
+
+
+def _owner(policy: PolicyObject) -> Json:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": POLICIES.kind,
+        "name": policy.name,
+        "uid": policy.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }

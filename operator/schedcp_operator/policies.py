@@ -1,0 +1,313 @@
+"""What a policy says of itself, and whether it starts a run. Pure."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from schedcp_api.base import Condition, ConditionStatus, with_condition
+from schedcp_api.nodestates import RunState
+from schedcp_api.policies import (
+    Mode,
+    ObservedWorkload,
+    PromotedScheduler,
+    SchedulerPolicySpec,
+    SchedulerPolicyStatus,
+)
+from schedcp_api.runs import (
+    AttemptResult,
+    OptimizationRunSpec,
+    RunStage,
+    RunTrigger,
+    TriggerKind,
+)
+
+from .eligibility import Selection, select
+from .objects import PolicyObject, WorkloadObject
+from .views import NodeView, Rules, Run
+
+_MOST_WORKLOADS = 64
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """Everything that a policy's status depends on."""
+
+    policy: PolicyObject
+    nodes: tuple[NodeView, ...]
+    workloads: tuple[WorkloadObject, ...]
+    pods: int
+    runs: tuple[Run, ...]
+    """This policy's runs, by uid."""
+    prometheus_problem: str | None
+    """Why Prometheus cannot be asked; empty when it can, None while nobody has tried."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run to be created."""
+
+    name: str
+    spec: OptimizationRunSpec
+
+
+@dataclass(frozen=True)
+class PolicyDecision:
+    """The policy's new status, and the run to create before it is written, if any."""
+
+    status: SchedulerPolicyStatus
+    start: NewRun | None = None
+
+
+def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
+    """Return what `view` comes to."""
+    policy = view.policy
+    status = acknowledged(view, now=now)
+    selection = select(view.nodes, now=now, rules=rules)
+    status = status.replace(
+        observed_generation=policy.generation,
+        selected_pods=view.pods,
+        selected_nodes=len(view.nodes),
+        workloads=rollouts(view, now=now),
+    )
+    status = status.replace(conditions=_conditions(view, status, selection, now=now))
+    start = _start(view, status, selection, now=now)
+    if start is not None:
+        complete = tuple(
+            entry.replace(handled=True) if entry.complete_since is not None else entry
+            for entry in status.workloads
+        )
+        status = status.replace(active_run=start.name, promoted=None, workloads=complete)
+    status = status.replace(summary=_summary(view, status, now=now)[:256])
+    return PolicyDecision(status, start)
+
+
+def acknowledged(view: PolicyView, *, now: datetime) -> SchedulerPolicyStatus:
+    """Return the status with what became of its runs: one adopted, finished, or withdrawn."""
+    status = view.policy.status
+    runs = {run.name: run for run in view.runs}
+    active = runs.get(status.active_run or "")
+    if active is None:
+        unfinished = [run for run in view.runs if run.status.stage is not RunStage.FINISHED]
+        adopted = min(unfinished, key=lambda run: run.name, default=None)
+        status = status.replace(active_run=adopted.name if adopted else None)
+    elif active.status.stage is RunStage.FINISHED:
+        status = _finished(status, active, now=now)
+    if status.promoted is not None and withdrawal(view) is not None:
+        status = status.replace(promoted=None)
+    return status
+
+
+def _finished(status: SchedulerPolicyStatus, run: Run, *, now: datetime) -> SchedulerPolicyStatus:
+    outcome = run.status.outcome
+    promoted = None
+    if run.status.attempts and run.attempt.result is AttemptResult.PROMOTED and outcome:
+        promoted = PromotedScheduler(
+            run=run.name,
+            scheduler=run.attempt.candidate.scheduler,
+            arguments=run.attempt.candidate.arguments,
+            effect=outcome.effect or "0%",
+            promoted_at=run.status.finished_at or now,
+        )
+    return status.replace(
+        active_run=None,
+        last_run=run.name,
+        last_outcome=f"{outcome.kind}: {outcome.reason}" if outcome else "",
+        last_run_finished_at=run.status.finished_at or now,
+        promoted=promoted,
+    )
+
+
+def withdrawal(view: PolicyView) -> str | None:
+    """Return why the promoted scheduler must leave every node, or None while it may stay.
+
+    One node whose kernel ejected it, or whose guard rail it tripped, speaks for all of them.
+    """
+    promoted = view.policy.status.promoted
+    if promoted is None:
+        return None
+    if view.policy.spec.mode is not Mode.AUTO:
+        return f"the policy's mode is {view.policy.spec.mode}"
+    if not any(run.name == promoted.run for run in view.runs):
+        return f"run {promoted.run} is gone"
+    for node in view.nodes:
+        for said in node.status.assignments:
+            if said.run == promoted.run and said.state in (RunState.EJECTED, RunState.TRIPPED):
+                return f"{node.name}: {said.state}: {said.reason}"
+    return None
+
+
+def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]:
+    """Return the policy's workloads with since when each one's revision is complete.
+
+    A policy that was changed has its workloads' present revisions looked at again.
+    """
+    before = {entry.workload: entry for entry in view.policy.status.workloads}
+    changed = view.policy.status.observed_generation != view.policy.generation
+    found: list[ObservedWorkload] = []
+    for workload in view.workloads[:_MOST_WORKLOADS]:
+        known = before.get(workload.key)
+        if known is not None and known.revision != workload.revision:
+            known = None
+        since = known.complete_since if known is not None else None
+        found.append(
+            ObservedWorkload(
+                workload=workload.key,
+                revision=workload.revision,
+                complete_since=(since or now) if workload.complete else None,
+                handled=known.handled and not changed if known is not None else False,
+            )
+        )
+    return tuple(found)
+
+
+def _start(
+    view: PolicyView, status: SchedulerPolicyStatus, selection: Selection, *, now: datetime
+) -> NewRun | None:
+    spec = view.policy.spec
+    if spec.suspend or not spec.trigger.on_rollout or status.active_run is not None:
+        return None
+    if not any(node.target_pods for node in selection.nodes):
+        return None
+    if _cooling_down(spec, status, now) is not None:
+        return None
+    due = [entry for entry in status.workloads if _is_due(entry, spec, now)]
+    if not due:
+        return None
+    return _new_run(view, due[0], now=now)
+
+
+def _is_due(entry: ObservedWorkload, spec: SchedulerPolicySpec, now: datetime) -> bool:
+    if entry.handled or entry.complete_since is None:
+        return False
+    return now - entry.complete_since >= timedelta(seconds=spec.trigger.stabilization_seconds)
+
+
+def _cooling_down(
+    spec: SchedulerPolicySpec, status: SchedulerPolicyStatus, now: datetime
+) -> datetime | None:
+    """Return when the cool-down ends, or None when it has."""
+    if status.last_run_finished_at is None:
+        return None
+    ends = status.last_run_finished_at + timedelta(seconds=spec.trigger.cooldown_seconds)
+    return ends if ends > now else None
+
+
+def _new_run(view: PolicyView, entry: ObservedWorkload, *, now: datetime) -> NewRun:
+    """Return the run for a rollout; its name follows from it, so that it is created once."""
+    policy = view.policy
+    identity = f"{policy.uid}/{policy.generation}/{entry.workload}/{entry.revision}"
+    suffix = hashlib.sha256(identity.encode()).hexdigest()[:10]
+    return NewRun(
+        name=f"{policy.name[:200].rstrip('-.')}-{suffix}",
+        spec=OptimizationRunSpec(
+            policy=policy.name,
+            policy_uid=policy.uid,
+            policy_generation=policy.generation,
+            policy_spec=policy.spec,
+            trigger=RunTrigger(
+                kind=TriggerKind.ROLLOUT,
+                workload=entry.workload,
+                revision=entry.revision,
+                at=now,
+            ),
+            seed=view.seed,
+        ),
+    )
+
+
+def _conditions(
+    view: PolicyView, status: SchedulerPolicyStatus, selection: Selection, *, now: datetime
+) -> tuple[Condition, ...]:
+    true, false = ConditionStatus.TRUE, ConditionStatus.FALSE
+    matched = view.pods > 0
+    eligible = bool(selection.nodes) or status.active_run is not None or bool(status.promoted)
+    problem = view.prometheus_problem
+    told = (
+        ("WorkloadMatched", true if matched else false, *_matching(view)),
+        (
+            "NodesEligible",
+            true if eligible else false,
+            selection.reason if not eligible or selection.nodes else "InUse",
+            selection.message,
+        ),
+        (
+            "PrometheusReachable",
+            ConditionStatus.UNKNOWN if problem is None else (false if problem else true),
+            "NotTried" if problem is None else ("PrometheusUnavailable" if problem else "Answers"),
+            problem or ("nobody has asked yet" if problem is None else "Prometheus answers"),
+        ),
+        (
+            "Progressing",
+            true if status.active_run else false,
+            "Running" if status.active_run else "Idle",
+            f"run {status.active_run}" if status.active_run else "no run is under way",
+        ),
+    )
+    conditions = status.conditions
+    bad = ""
+    for kind, value, reason, message in told:
+        conditions = with_condition(
+            conditions,
+            kind,
+            value,
+            reason=reason,
+            message=message,
+            now=now,
+            generation=view.policy.generation,
+        )
+        if kind != "Progressing" and value is false and not bad:
+            bad = reason
+    ready = true if not bad and not view.policy.spec.suspend else false
+    return with_condition(
+        conditions,
+        "Ready",
+        ready,
+        reason=bad or ("Suspended" if view.policy.spec.suspend else "Ready"),
+        message="see the other conditions" if bad else "watching for rollouts",
+        now=now,
+        generation=view.policy.generation,
+    )
+
+
+def _matching(view: PolicyView) -> tuple[str, str]:
+    if view.pods > 0:
+        return "PodsMatched", f"{view.pods} running pods of {len(view.workloads)} workloads"
+    if view.workloads:
+        names = ", ".join(workload.key for workload in view.workloads[:4])
+        return "NoPods", f"{names} match, but none of their pods is running"
+    return (
+        "NoPods",
+        "no running pod matches spec.workload: compare podSelector with the pods' labels, and"
+        " namespaceSelector with the labels of their namespace",
+    )
+
+
+def _summary(view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime) -> str:
+    """Return one line: what it is doing, and whether it is better."""
+    runs = {run.name: run for run in view.runs}
+    active = runs.get(status.active_run or "")
+    if active is not None:
+        return f"{active.status.stage}: {active.status.message}".rstrip(": ")
+    if status.active_run:
+        return f"{RunStage.PENDING}"
+    if view.policy.spec.suspend:
+        return "suspended"
+    for condition in status.conditions:
+        if condition.type in ("WorkloadMatched", "NodesEligible") and (
+            condition.status is ConditionStatus.FALSE
+        ):
+            return f"{condition.reason}: {condition.message}"
+    if status.promoted is not None:
+        return f"keeps {status.promoted.scheduler}, {status.promoted.effect} better"
+    waiting = [entry for entry in status.workloads if not entry.handled]
+    ends = _cooling_down(view.policy.spec, status, now)
+    if waiting and ends is not None:
+        return f"cooling down until {ends.isoformat(timespec='seconds')}"
+    if any(entry.complete_since is None for entry in waiting):
+        return "waiting for a rollout to complete"
+    if waiting:
+        return "waiting for a rollout to settle"
+    if status.last_outcome:
+        return f"last run: {status.last_outcome}"
+    return "watching for rollouts"
