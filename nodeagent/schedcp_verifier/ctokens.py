@@ -1,0 +1,92 @@
+"""C as tokens and trees: what the Source stage looks at.
+
+The only module that knows the parser. Rules on tokens hold also where a tree has errors, because
+every token of the text is in the tree, in order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import tree_sitter_c
+from tree_sitter import Language, Node, Parser
+
+__all__ = ["CText", "Token", "without_splices"]
+
+_SPLICE = re.compile(rb"\\[ \t]*\r?\n")
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token with its line in the source that a person wrote."""
+
+    text: str
+    kind: str
+    line: int
+
+
+def without_splices(text: bytes) -> bytes:
+    """Join spliced lines, so that a token cannot hide in two halves; line numbers are kept."""
+    joined: list[bytes] = []
+    for line in _SPLICE.sub(b"\0", text).split(b"\n"):
+        splices = line.count(b"\0")
+        joined.append(line.replace(b"\0", b""))
+        joined.extend([b""] * splices)
+    return b"\n".join(joined)
+
+
+class CText:
+    """A parsed text; `lines` maps its lines to those of the source (identity when not given)."""
+
+    def __init__(self, text: bytes, lines: tuple[int, ...] | None = None) -> None:
+        self._lines = lines
+        self.root = Parser(Language(tree_sitter_c.language())).parse(text).root_node
+
+    def line(self, node: Node) -> int:
+        """Return the line of a node in the source."""
+        row = int(node.start_point[0])
+        if self._lines is None:
+            return row + 1
+        return self._lines[min(row, len(self._lines) - 1)] if self._lines else 0
+
+    def walk(self, start: Node | None = None) -> Iterator[Node]:
+        """Yield every node in the order of the text."""
+        stack = [start or self.root]
+        while stack:
+            node = stack.pop()
+            yield node
+            stack.extend(reversed(node.children))
+
+    def of_kind(self, *kinds: str) -> Iterator[Node]:
+        """Yield the nodes of some kinds."""
+        return (node for node in self.walk() if node.type in kinds)
+
+    @cached_property
+    def tokens(self) -> tuple[Token, ...]:
+        """Every token but comments; a string literal is one token, without its quotes."""
+        found: list[Token] = []
+        stack = [self.root]
+        while stack:
+            node = stack.pop()
+            if node.type == "comment":
+                continue
+            if node.type in ("string_literal", "system_lib_string"):
+                found.append(Token(string_value(node), "string", self.line(node)))
+            elif node.child_count == 0:
+                found.append(Token(text_of(node), node.type, self.line(node)))
+            else:
+                stack.extend(reversed(node.children))
+        return tuple(found)
+
+
+def text_of(node: Node) -> str:
+    """Return a node's text."""
+    return (node.text or b"").decode(errors="replace")
+
+
+def string_value(node: Node) -> str:
+    """Return what stands between the quotes of a string literal."""
+    return text_of(node)[1:-1]

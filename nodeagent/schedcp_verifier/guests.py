@@ -1,0 +1,179 @@
+"""Put a guest together, boot it, and return what it reported.
+
+Two kinds of guest: the proof (attach, trials, contract) and the replay. Both get everything they
+need in their initramfs: programs, plan, workloads and the candidate's object.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schedcp_api.base import digest_of
+from schedcp_api.candidates import Argument
+from schedcp_api.verdicts import EvaluationContract
+
+from .errors import ToolMissing, VmLostError
+from .initramfs import Entry, archive, file, program, symlink
+from .kernels import KernelBundle
+from .microvm import VCPUS, MicroVm, VmSpec
+from .records import GuestReport, parse_report
+from .replaying import arm_names
+from .workloads import HOG_BURST_NS, WorkloadSpec
+
+__all__ = ["GuestFactory", "GuestPlan", "GuestRun", "proof_plan", "replay_plan"]
+
+_SCRIPTS = Path(__file__).parent / "guest"
+_APPLETS = (
+    *("base64", "cat", "dmesg", "echo", "grep", "kill", "mkdir", "mount", "poweroff", "sed"),
+    *("sh", "sha256sum", "tail", "tr", "usleep"),
+)
+_PROGRAMS = ("schedcp-loader", "workload", "metronome", "heartbeat", "trials")
+_HEARTBEAT_CLASSES = 5
+"""The classes beside the one for each CPU."""
+
+
+@dataclass(frozen=True)
+class GuestPlan:
+    """What a guest is to do: which steps, with which settings and files."""
+
+    steps: str
+    settings: Mapping[str, str]
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class GuestRun:
+    """What came of one guest."""
+
+    report: GuestReport
+    console: str
+    seconds: float
+
+
+def proof_plan(contract: EvaluationContract) -> GuestPlan:
+    """Return the plan of a proof."""
+    hog = f"burst_ns=fixed:{HOG_BURST_NS}"
+    head = "warmup_ns 300000000\nduration_ns 1000000000\n"
+    weight = "".join(
+        f"group {name} threads={VCPUS} {hog} cgroup={name}\n" for name in ("heavy", "light", "idle")
+    )
+    limits = f"group capped {hog} cgroup=capped\ngroup fenced threads=2 {hog} cgroup=fenced\n"
+    nice = (
+        f"group ordinary threads={VCPUS} {hog} cgroup=nice\n"
+        f"group nice10 threads={VCPUS} nice=10 {hog} cgroup=nice\n"
+    )
+    return GuestPlan(
+        "proof",
+        {
+            "TIMEOUT_MS": str(contract.watchdog_ms),
+            "HEARTBEAT_LINES": str(_HEARTBEAT_CLASSES + VCPUS),
+        },
+        {
+            "contract-weight": head + weight,
+            "contract-limits": head + limits,
+            "contract-nice": head + nice,
+        },
+    )
+
+
+def replay_plan(contract: EvaluationContract, spec: WorkloadSpec) -> GuestPlan:
+    """Return the plan of a replay."""
+    files = {f"arm-{seed}": spec.text(seed) for seed in range(1, contract.seeds + 1)}
+    files |= {"arm-warm": spec.text(0), "arm-floor": spec.text(0, neighbours=False)}
+    return GuestPlan(
+        "replay",
+        {"TIMEOUT_MS": str(contract.watchdog_ms), "ARMS": " ".join(arm_names(contract.seeds))},
+        files,
+    )
+
+
+@dataclass(frozen=True)
+class GuestFactory:
+    """Boots guests with the programs of one place."""
+
+    programs: Path
+    """The folder of the loader and the guest's programs, all static."""
+    busybox: Path
+    qemu: str
+    deadline_seconds: float
+    stopping: threading.Event = field(default_factory=threading.Event, compare=False)
+    """Set it to give up every guest that runs."""
+
+    def run(
+        self,
+        plan: GuestPlan,
+        kernel: KernelBundle,
+        *,
+        object_: bytes,
+        arguments: tuple[Argument, ...],
+    ) -> GuestRun:
+        """Boot a guest and return its report; raise VmLostError when it did not finish."""
+        started = time.monotonic()
+        image = archive(self._entries(plan, object_, arguments))
+        with tempfile.TemporaryDirectory(prefix="schedcp-guest-") as folder:
+            initramfs = Path(folder) / "initramfs"
+            initramfs.write_bytes(image)
+            spec = VmSpec(kernel.vmlinuz, initramfs, self.deadline_seconds, qemu=self.qemu)
+            with MicroVm(spec, self.stopping) as vm:
+                report = parse_report(vm.lines())
+                console = vm.console.text()
+        if not report.complete:
+            raise VmLostError(
+                f"the guest stopped before its plan was done; its console ends:\n{console[-2000:]}"
+            )
+        if report.btf_digest and report.btf_digest != kernel.profile.btf_digest:
+            raise VmLostError(
+                f"the guest's kernel has types {report.btf_digest}, but the bundle says "
+                f"{kernel.profile.btf_digest}: make the bundle anew"
+            )
+        return GuestRun(report, console, time.monotonic() - started)
+
+    def digest(self) -> str:
+        """Return the digest of everything that every guest runs."""
+        return digest_of(archive(self._programs()))
+
+    def _entries(
+        self, plan: GuestPlan, object_: bytes, arguments: tuple[Argument, ...]
+    ) -> list[Entry]:
+        knobs = " ".join(f"--knob {a.name}={a.value}" for a in arguments)
+        settings = {
+            "STEPS": plan.steps,
+            "DIGEST": digest_of(object_),
+            "KNOBS": knobs,
+            **plan.settings,
+        }
+        # Names and values are restricted by the models to what needs no quoting inside quotes.
+        text = "".join(f"{name}='{value}'\n" for name, value in settings.items())
+        return [
+            *self._programs(),
+            file("guest/plan", text.encode()),
+            file("guest/candidate.o", object_),
+            *(file(f"guest/{name}", body.encode()) for name, body in plan.files.items()),
+        ]
+
+    def _programs(self) -> list[Entry]:
+        return [
+            program("init", (_SCRIPTS / "init").read_bytes()),
+            program("bin/busybox", _read(self.busybox, "install busybox-static")),
+            *(symlink(f"bin/{applet}", "busybox") for applet in _APPLETS),
+            *(
+                program(f"bin/{name}", _read(self.programs / name, "run `make -C schedulers`"))
+                for name in _PROGRAMS
+            ),
+            *(
+                file(f"guest/{name}", (_SCRIPTS / name).read_bytes())
+                for name in ("steps", "proof", "replay")
+            ),
+        ]
+
+
+def _read(path: Path, remedy: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ToolMissing(f"the guest needs {path}: {error.strerror}; {remedy}") from error

@@ -1,0 +1,191 @@
+"""Judge the replay: the candidate against the default scheduler, the same work on virtual time.
+
+Pure: a report in, figures and a check out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from schedcp_api.base import percent_text, percent_value
+from schedcp_api.profiles import WorkloadProfile
+from schedcp_api.verdicts import (
+    Check,
+    EvaluationContract,
+    Replay,
+    ReplayFigures,
+    ReplayMode,
+    Stage,
+)
+
+from .checks import error, failed, passed, warning
+from .microvm import VCPUS
+from .records import GroupData, GuestReport
+from .workloads import WorkloadSpec
+
+__all__ = ["FLOOR", "Replayed", "arm_names", "judge_replay"]
+
+WARM = "default-warm"
+FLOOR = "default-floor"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay came to."""
+
+    checks: tuple[Check, ...]
+    replay: Replay | None = None
+
+
+def arm_names(seeds: int) -> tuple[str, ...]:
+    """Return the arms in their order: warm-up, floor, then both schedulers for each seed."""
+    pairs = [f"{arm}-{seed}" for seed in range(1, seeds + 1) for arm in ("default", "candidate")]
+    return (WARM, FLOOR, *pairs)
+
+
+def judge_replay(
+    report: GuestReport,
+    ops_name: str,
+    contract: EvaluationContract,
+    *,
+    profile: WorkloadProfile,
+    spec: WorkloadSpec,
+) -> Replayed:
+    """Return the figures of a replay and whether they satisfy the contract."""
+    broken = _broken_arm(report, ops_name, contract)
+    if broken is not None:
+        return Replayed((broken,))
+    seeds = range(1, contract.seeds + 1)
+    baselines = [_figures(report, f"default-{seed}") for seed in seeds]
+    candidates = [_figures(report, f"candidate-{seed}") for seed in seeds]
+    baseline, candidate = _medians(baselines), _medians(candidates)
+    metric = _metric(contract)
+    gain = _relative(metric(baseline), metric(candidate))
+    loss = _relative(baseline.neighbour_cpu_ns, candidate.neighbour_cpu_ns)
+    replay = Replay(
+        baseline=baseline,
+        candidate=candidate,
+        floor=_figures(report, FLOOR),
+        improvement=percent_text(gain),
+        neighbour_loss=percent_text(loss),
+        seeds=contract.seeds,
+        fidelity=percent_text(_fidelity(baseline, profile, report, spec)),
+        spread=percent_text(_spread([metric(figures) for figures in candidates])),
+    )
+    return Replayed((_decision(replay, contract, spec),), replay)
+
+
+def _broken_arm(report: GuestReport, ops_name: str, contract: EvaluationContract) -> Check | None:
+    for arm in arm_names(contract.seeds):
+        said = report.texts.get(("workload", arm), "").strip()
+        status = report.statuses.get(("workload", arm))
+        if arm.startswith("candidate-"):
+            begin, end = report.states.get(f"{arm}-begin"), report.states.get(f"{arm}-end")
+            held = (
+                begin is not None
+                and end is not None
+                and begin.enabled
+                and end.enabled
+                and begin.ops == end.ops == ops_name
+                and begin.enable_seq == end.enable_seq
+            )
+            if not held:
+                exit_ = report.loader_event(arm, "exit") or report.loader_event(arm, "error")
+                why = f"{exit_.reason} {exit_.message}".strip() if exit_ else "no reason was given"
+                return failed(
+                    "replay",
+                    Stage.REPLAY,
+                    f"the scheduler did not stay attached through {arm}: {why}",
+                    exitKind=exit_.kind if exit_ else None,
+                    log=exit_.log if exit_ else "",
+                )
+        if status != 0:
+            return error("replay", Stage.REPLAY, f"{arm}: the workload did not run: {said}")
+    return None
+
+
+def _figures(report: GuestReport, arm: str) -> ReplayFigures:
+    groups = report.groups[arm].values()
+    target = [group for group in groups if group.group.startswith("t")]
+    neighbours = [group for group in groups if group.group.startswith("n")]
+    return ReplayFigures(
+        wakeup_p50_ns=_weighted(target, lambda group: group.wakeup_p50_ns),
+        wakeup_p99_ns=_weighted(target, lambda group: group.wakeup_p99_ns),
+        wakeup_p999_ns=_weighted(target, lambda group: group.wakeup_p999_ns),
+        target_cpu_ns=sum(group.cpu_time_ns for group in target),
+        neighbour_cpu_ns=sum(group.cpu_time_ns for group in neighbours),
+        makespan_ns=max((group.makespan_ns for group in target), default=0),
+    )
+
+
+def _weighted(groups: list[GroupData], figure: Callable[[GroupData], int]) -> int:
+    """Return the mean of a figure over groups, weighted by their wakeups; exact for one group."""
+    wakeups = sum(group.wakeups for group in groups)
+    return sum(figure(group) * group.wakeups for group in groups) // wakeups if wakeups else 0
+
+
+def _medians(runs: list[ReplayFigures]) -> ReplayFigures:
+    def of(name: str) -> int:
+        return int(median(getattr(run, name) for run in runs))
+
+    return ReplayFigures(**{name: of(name) for name in ReplayFigures.model_fields})
+
+
+def _metric(contract: EvaluationContract) -> Callable[[ReplayFigures], int]:
+    """Return the figure that the contract's metric is judged by; p99 stands for any other."""
+    if contract.metric == "WakeupLatencyP50":
+        return lambda figures: figures.wakeup_p50_ns
+    if contract.metric == "Makespan":
+        return lambda figures: figures.makespan_ns
+    return lambda figures: figures.wakeup_p99_ns
+
+
+def _relative(before: int, after: int) -> float:
+    """Return by how many percent of `before` the figure went down."""
+    return 100.0 * (before - after) / before if before else 0.0
+
+
+def _spread(values: list[int]) -> float:
+    return 100.0 * (max(values) - min(values)) / max(values) if max(values, default=0) else 0.0
+
+
+def _likeness(a: float, b: float) -> float:
+    return min(a, b) / max(a, b) if max(a, b) > 0 else 1.0
+
+
+def _fidelity(
+    baseline: ReplayFigures, profile: WorkloadProfile, report: GuestReport, spec: WorkloadSpec
+) -> float:
+    """Return how like the profile the baseline is: CPU of both sides and the wakeup rate."""
+    scale = VCPUS / profile.cpus
+    seconds = spec.window_ns / 1e9
+    groups = report.groups["default-1"].values()
+    wakeups = sum(group.wakeups for group in groups if group.group.startswith("t")) / seconds
+    expected = sum(g.wakeups_per_second for g in profile.target.thread_groups) * scale
+    likenesses = [
+        _likeness(baseline.target_cpu_ns / seconds / 1e6, profile.target.cpu_milli * scale),
+        _likeness(baseline.neighbour_cpu_ns / seconds / 1e6, profile.neighbours.cpu_milli * scale),
+        _likeness(wakeups, expected),
+    ]
+    return 100.0 * sum(likenesses) / len(likenesses)
+
+
+def _decision(replay: Replay, contract: EvaluationContract, spec: WorkloadSpec) -> Check:
+    gain, loss = percent_value(replay.improvement), percent_value(replay.neighbour_loss)
+    words = (
+        f"{contract.metric} better by {replay.improvement}, neighbours lose "
+        f"{replay.neighbour_loss} of their CPU time, over {replay.seeds} seeds"
+    )
+    evidence = {"fidelity": replay.fidelity, "leftOut": list(spec.left_out[:16])}
+    short = gain < percent_value(contract.minimum_improvement)
+    dear = loss > percent_value(contract.maximum_neighbour_loss)
+    if not short and not dear:
+        return passed("replay", Stage.REPLAY, words, **evidence)
+    wanted = (
+        f"{words}; asked for at least {contract.minimum_improvement} and at most "
+        f"{contract.maximum_neighbour_loss}"
+    )
+    judge = failed if contract.replay is ReplayMode.REQUIRED else warning
+    return judge("replay", Stage.REPLAY, wanted, **evidence)

@@ -1,0 +1,45 @@
+"""The verifier's settings: one frozen tree, read once in `__main__`, handed down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseSettings):
+    """Settings from the environment, `SCHEDCP_VERIFIER_NAME` each."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCHEDCP_VERIFIER_", frozen=True, use_attribute_docstrings=True
+    )
+
+    schedulers_dir: Path = Path("schedulers")
+    """The library: `manifests/`, the sources, and `include/schedcp/`."""
+    programs_dir: Path | None = None
+    """The loader and the guest's programs, all static; default `.output/bin` of the library."""
+    kernels_dir: Path = Path(".cache/kernels")
+    """Kernel bundles, one folder each."""
+    state_dir: Path = Path(".cache/verifier")
+    """The signing key, verdicts, built objects, and the record of tokens."""
+    libbpf_headers: Path = Path("/usr/include/bpf")
+    """The folder that holds `bpf_helpers.h`, libbpf 1.4 or newer."""
+    clang: str = "clang-19"
+    llvm_strip: str = "llvm-strip-19"
+    qemu: str = "qemu-system-x86_64"
+    busybox: Path = Path("/usr/bin/busybox")
+    """A static busybox for the guest."""
+    vm_deadline_seconds: float = Field(default=300.0, gt=0)
+    """How long one guest may take before it counts as lost; a proof takes 40 to 70 s."""
+    max_running: int = Field(default=1, ge=1, le=16)
+    """Verifications that run at the same time; each boots up to two guests of one CPU each."""
+    token_backdate_seconds: int = Field(default=60, ge=0, le=600)
+    """How far a token's start lies in the past, for clocks that do not agree."""
+
+    @property
+    def programs(self) -> Path:
+        """The folder of the guest's programs."""
+        return self.programs_dir or self.schedulers_dir / ".output" / "bin"

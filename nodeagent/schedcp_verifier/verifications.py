@@ -1,0 +1,165 @@
+"""Verifications as jobs: asked for once, run once, remembered on disk.
+
+A verification's id is the digest of its request. What it came to is kept together with a digest of
+everything else that the verdict depends on (source, programs of the guest, tools), so that a
+changed scheduler is proven anew under the same id. Verdicts that could not tell are not kept.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from schedcp_api.base import Digest, Noun, canonical_json, digest_of
+from schedcp_api.services import Verification, VerificationState
+from schedcp_api.verdicts import EvaluationContract, Verdict, VerificationRequest
+
+from .errors import VerifierError
+from .kernels import KernelShelf
+from .processes import run
+from .verifying import Verified, Verifier
+
+__all__ = ["Remembered", "VerdictStore", "Verifications"]
+
+_TOOL_SECONDS = 30.0
+
+
+class Remembered(Noun):
+    """A finished verification with the contract that it was judged by."""
+
+    fingerprint: Digest
+    contract: EvaluationContract
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class VerdictStore:
+    """Finished verifications and built objects, one file each, written whole or not at all."""
+
+    folder: Path
+
+    def find(self, id_: str) -> Remembered | None:
+        """Return what is remembered of a request; a damaged file counts as nothing."""
+        path = self._path("verdicts", id_)
+        if not path.is_file():
+            return None
+        try:
+            return Remembered.model_validate_json(path.read_bytes())
+        except ValidationError:
+            return None
+
+    def object(self, digest: str) -> bytes | None:
+        """Return a built object, unless it is unknown or no longer what it was."""
+        path = self._path("objects", digest)
+        data = path.read_bytes() if path.is_file() else None
+        return data if data is not None and digest_of(data) == digest else None
+
+    def keep(self, id_: str, remembered: Remembered, object_: bytes | None) -> None:
+        """Remember a finished verification and its object."""
+        if object_ is not None:
+            _write(self._path("objects", digest_of(object_)), object_)
+        _write(self._path("verdicts", id_), remembered.model_dump_json(by_alias=True).encode())
+
+    def _path(self, kind: str, digest: str) -> Path:
+        return self.folder / kind / digest.removeprefix("sha256:")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+@dataclass
+class Verifications:
+    """The verifications of one server."""
+
+    verifier: Verifier
+    shelf: KernelShelf
+    store: VerdictStore
+    pool: ThreadPoolExecutor
+    _running: dict[str, Verification] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def request(self, request: VerificationRequest) -> Verification:
+        """Start a verification unless it runs or is done, and return how it stands.
+
+        Raise UsageError when the request contradicts itself.
+        """
+        id_ = request.content_digest()
+        fingerprint = self._fingerprint(request)
+        with self._lock:
+            known = self._running.get(id_)
+            if known is not None and known.state is VerificationState.RUNNING:
+                return known
+            remembered = self.store.find(id_)
+            if remembered is not None and remembered.fingerprint == fingerprint:
+                return _done(id_, remembered.verdict)
+            started = Verification(id=id_, state=VerificationState.RUNNING)
+            self._running[id_] = started
+        self.pool.submit(self._work, id_, request, fingerprint)
+        return started
+
+    def find(self, id_: str) -> Verification | None:
+        """Return how a verification stands, nothing when it is unknown."""
+        with self._lock:
+            known = self._running.get(id_)
+        if known is not None:
+            return known
+        remembered = self.store.find(id_)
+        return _done(id_, remembered.verdict) if remembered is not None else None
+
+    def _work(self, id_: str, request: VerificationRequest, fingerprint: str) -> None:
+        outcome = _outcome(id_, lambda: self._verify(id_, request, fingerprint))
+        with self._lock:
+            self._running[id_] = outcome
+
+    def _verify(self, id_: str, request: VerificationRequest, fingerprint: str) -> Verified:
+        kernel = self.shelf.by_digest(request.kernel_digest)
+        verified = self.verifier.verify(request, kernel)
+        if not verified.verdict.undecided:
+            remembered = Remembered(
+                fingerprint=fingerprint, contract=request.contract, verdict=verified.verdict
+            )
+            self.store.keep(id_, remembered, verified.object)
+        return verified
+
+    def _fingerprint(self, request: VerificationRequest) -> str:
+        parts = {
+            "source": digest_of(self.verifier.subject(request).source),
+            "guest": self.verifier.guests.digest(),
+            "compiler": self._compiler,
+        }
+        return digest_of(canonical_json(parts))
+
+    @cached_property
+    def _compiler(self) -> str:
+        tool = self.verifier.tools.clang
+        return digest_of(run([tool, "--version"], timeout_seconds=_TOOL_SECONDS).stdout)
+
+
+def _done(id_: str, verdict: Verdict) -> Verification:
+    return Verification(id=id_, state=VerificationState.DONE, verdict=verdict)
+
+
+def _outcome(id_: str, work: Callable[[], Verified]) -> Verification:
+    """Return what the work came to; whatever breaks is the verifier's trouble and says so."""
+    try:
+        verdict = work().verdict
+    except VerifierError as error:
+        return Verification(id=id_, state=VerificationState.LOST, message=str(error)[:2048])
+    except Exception as error:  # noqa: BLE001 -- a thread's end must be told to whoever waits
+        words = f"the verifier failed: {type(error).__name__}: {error}"
+        return Verification(id=id_, state=VerificationState.LOST, message=words[:2048])
+    if verdict.undecided:
+        why = "; ".join(verdict.reasons())[:2048]
+        return Verification(id=id_, state=VerificationState.LOST, verdict=verdict, message=why)
+    return _done(id_, verdict)

@@ -1,0 +1,331 @@
+"""The pipeline: a request and a kernel in, a verdict and an object out, cheapest stage first.
+
+A stage that fails ends it, because what follows would judge something that is refused already. A
+guest that was lost is neither a pass nor a rejection: its check says Error and nothing is accepted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Self
+
+from schedcp_api.base import digest_of
+from schedcp_api.candidates import Argument, SchedulerManifest
+from schedcp_api.profiles import WorkloadProfile
+from schedcp_api.verdicts import (
+    Check,
+    ContractLoss,
+    Phase,
+    Replay,
+    ReplayMode,
+    Stage,
+    Verdict,
+    VerificationRequest,
+)
+
+from .btf import Btf
+from .building import BuildRoom, Toolchain
+from .checks import error, failed, passed, skipped
+from .errors import LibraryInvalid, UsageError, VmError
+from .guests import GuestFactory, proof_plan, replay_plan
+from .kernels import KernelBundle
+from .library import Library
+from .objects import ObjectFacts, inspect, judge_object
+from .proving import Proof, judge_proof
+from .replaying import Replayed, judge_replay
+from .settings import Settings
+from .sources import judge_expanded, judge_written
+from .workloads import WorkloadSpec, workload_of
+
+__all__ = ["Analysed", "Subject", "Verified", "Verifier"]
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be judged: a source with its knobs, from the library or from elsewhere."""
+
+    name: str
+    source: bytes
+    arguments: tuple[Argument, ...] = ()
+    manifest: SchedulerManifest | None = None
+    """Given for schedulers of the library, which may carry its names."""
+
+    @property
+    def file_name(self) -> str:
+        """What the compiler is told that the source is called."""
+        return f"{self.name}.bpf.c"
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """What the static stages found."""
+
+    checks: tuple[Check, ...]
+    object: bytes | None = None
+    facts: ObjectFacts | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether some check refuses the candidate."""
+        return _any_failed(self.checks)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A verdict with the object that it is about."""
+
+    verdict: Verdict
+    object: bytes | None
+
+
+def _any_failed(checks: tuple[Check, ...]) -> bool:
+    return any(check.phase is Phase.FAILED for check in checks)
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Everything that verification needs of this machine."""
+
+    library: Library
+    tools: Toolchain
+    guests: GuestFactory
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the verifier that `settings` describe."""
+        folder = settings.schedulers_dir.resolve()
+        return cls(
+            Library(folder),
+            Toolchain(
+                settings.clang, settings.llvm_strip, settings.libbpf_headers, folder / "include"
+            ),
+            GuestFactory(
+                settings.programs.resolve(),
+                settings.busybox,
+                settings.qemu,
+                settings.vm_deadline_seconds,
+            ),
+        )
+
+    def subject(self, request: VerificationRequest) -> Subject:
+        """Return what a request is about; raise UsageError when it contradicts itself."""
+        candidate = request.candidate
+        if candidate.source_digest is None:
+            if request.source is not None:
+                raise UsageError("a source came without its digest in the candidate")
+            found = self.library.scheduler(candidate.scheduler)
+            return Subject(candidate.scheduler, found.source, candidate.arguments, found.manifest)
+        if request.source is None:
+            raise UsageError(f"the source {candidate.source_digest} was not sent along")
+        source = request.source.encode()
+        if digest_of(source) != candidate.source_digest:
+            raise UsageError(
+                f"the source that came has digest {digest_of(source)}, the candidate says "
+                f"{candidate.source_digest}"
+            )
+        return Subject(candidate.scheduler, source, candidate.arguments)
+
+    def analyse(
+        self, subject: Subject, request: VerificationRequest, kernel: KernelBundle
+    ) -> Analysed:
+        """Run the static stages: Source, Build, Bytecode."""
+        started = time.monotonic()
+        trusted = subject.manifest is not None
+        checks: tuple[Check, ...] = judge_written(subject.source, trusted=trusted)
+        if subject.manifest is not None:
+            checks = (_manifest_check(subject.manifest, subject.arguments), *checks)
+        if _any_failed(checks):
+            return Analysed(_timed(checks, Stage.SOURCE, started))
+        with BuildRoom.prepared(
+            subject.source, subject.file_name, kernel=kernel, tools=self.tools
+        ) as room:
+            text, problems = room.preprocess()
+            if not problems:
+                checks += judge_expanded(subject.source, text, subject.file_name)
+            checks = (*_timed(checks, Stage.SOURCE, started), *problems)
+            if _any_failed(checks):
+                return Analysed(checks)
+            started = time.monotonic()
+            built = room.compile()
+        checks += _timed(built.checks, Stage.BUILD, started)
+        if built.object is None:
+            return Analysed(checks)
+        started = time.monotonic()
+        facts, found = self._bytecode(built.object, subject, request, kernel)
+        return Analysed((*checks, *_timed(found, Stage.BYTECODE, started)), built.object, facts)
+
+    def _bytecode(
+        self, data: bytes, subject: Subject, request: VerificationRequest, kernel: KernelBundle
+    ) -> tuple[ObjectFacts | None, tuple[Check, ...]]:
+        try:
+            facts = inspect(data)
+        except ValueError as error_:
+            return None, (failed("object", Stage.BYTECODE, f"the object cannot be read: {error_}"),)
+        manifest = subject.manifest
+        if manifest is not None and facts.ops_name != manifest.ops_name:
+            raise LibraryInvalid(
+                f"the manifest of {manifest.name} says {manifest.ops_name!r}, the object calls "
+                f"itself {facts.ops_name!r}"
+            )
+        return facts, judge_object(
+            facts,
+            request.contract,
+            trusted=manifest is not None,
+            kernel_functions=Btf(kernel.btf).functions,
+            knobs=manifest.knobs if manifest is not None else (),
+            arguments=subject.arguments,
+        )
+
+    def verify(
+        self, request: VerificationRequest, kernel: KernelBundle, notify: Notify = _silent
+    ) -> Verified:
+        """Return the verdict on a candidate; `notify` hears which stage begins."""
+        started = time.monotonic()
+        subject = self.subject(request)
+        notify("Source, Build, Bytecode")
+        analysed = self.analyse(subject, request, kernel)
+        checks = analysed.checks
+        proof, replayed = Proof(()), Replayed(())
+        if analysed.object is not None and analysed.facts is not None and not analysed.failed:
+            notify("Attach, Dynamic, Contract; Replay beside them")
+            with ThreadPoolExecutor(max_workers=2, thread_name_prefix="guest") as pool:
+                ops_name = analysed.facts.ops_name
+                proving = pool.submit(
+                    self.prove, request, kernel, object_=analysed.object, ops_name=ops_name
+                )
+                replaying = pool.submit(
+                    self.replay, request, kernel, object_=analysed.object, ops_name=ops_name
+                )
+                proof, replayed = proving.result(), replaying.result()
+            checks = (*checks, *proof.checks, *replayed.checks)
+        return Verified(
+            _verdict(
+                request,
+                subject,
+                kernel,
+                analysed=analysed,
+                checks=checks,
+                losses=proof.losses,
+                replay=replayed.replay,
+                seconds=time.monotonic() - started,
+            ),
+            analysed.object,
+        )
+
+    def prove(
+        self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
+    ) -> Proof:
+        """Boot the proof's guest and judge what it reports."""
+        try:
+            run = self.guests.run(
+                proof_plan(request.contract),
+                kernel,
+                object_=object_,
+                arguments=request.candidate.arguments,
+            )
+        except VmError as lost:
+            return Proof((error("guest", Stage.DYNAMIC, f"the proof was lost: {lost}"),))
+        proof = judge_proof(run.report, ops_name, request.contract)
+        first, *rest = proof.checks
+        timed = first.replace(evidence={**first.evidence, "guestMs": int(run.seconds * 1000)})
+        return Proof((timed, *rest), proof.losses)
+
+    def replay(
+        self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
+    ) -> Replayed:
+        """Boot the replay's guest and judge its figures, or say why there is nothing to replay."""
+        profile = request.profile
+        if profile is None:
+            return Replayed((_without_profile(request),))
+        spec, refusal = _spec_of(profile)
+        if spec is None:
+            return Replayed((refusal,))
+        try:
+            run = self.guests.run(
+                replay_plan(request.contract, spec),
+                kernel,
+                object_=object_,
+                arguments=request.candidate.arguments,
+            )
+        except VmError as lost:
+            return Replayed((error("replay", Stage.REPLAY, f"the replay was lost: {lost}"),))
+        found = judge_replay(run.report, ops_name, request.contract, profile=profile, spec=spec)
+        first, *rest = found.checks
+        timed = first.replace(evidence={**first.evidence, "guestMs": int(run.seconds * 1000)})
+        return Replayed((timed, *rest), found.replay)
+
+
+def _manifest_check(manifest: SchedulerManifest, arguments: tuple[Argument, ...]) -> Check:
+    problems = manifest.problems(arguments)
+    if problems:
+        return failed("arguments", Stage.SOURCE, "; ".join(problems))
+    return passed("arguments", Stage.SOURCE, f"{len(arguments)} arguments fit the manifest")
+
+
+def _spec_of(profile: WorkloadProfile) -> tuple[WorkloadSpec | None, Check]:
+    try:
+        return workload_of(profile), passed("replay", Stage.REPLAY, "the profile can be replayed")
+    except ValueError as reason:
+        return None, error("replay", Stage.REPLAY, str(reason))
+
+
+def _without_profile(request: VerificationRequest) -> Check:
+    """A contract that requires a replay cannot be met without a profile."""
+    if request.contract.replay is ReplayMode.REQUIRED:
+        return failed(
+            "replay",
+            Stage.REPLAY,
+            "the contract requires a replay, but the request has no profile: send one, or make "
+            "the replay advisory",
+        )
+    return skipped("replay", Stage.REPLAY, "no profile was given, so there is nothing to replay")
+
+
+def _timed(checks: tuple[Check, ...], stage: Stage, started: float) -> tuple[Check, ...]:
+    """Note how long a stage took in its first check."""
+    took_ms = int((time.monotonic() - started) * 1000)
+    for index, check in enumerate(checks):
+        if check.stage is stage:
+            timed = check.replace(evidence={**check.evidence, "stageMs": took_ms})
+            return (*checks[:index], timed, *checks[index + 1 :])
+    return checks
+
+
+def _verdict(
+    request: VerificationRequest,
+    subject: Subject,
+    kernel: KernelBundle,
+    *,
+    analysed: Analysed,
+    checks: tuple[Check, ...],
+    losses: tuple[ContractLoss, ...],
+    replay: Replay | None,
+    seconds: float,
+) -> Verdict:
+    refused = any(check.phase in (Phase.FAILED, Phase.ERROR) for check in checks)
+    proven = {Stage.BUILD, Stage.BYTECODE, Stage.ATTACH, Stage.DYNAMIC, Stage.CONTRACT}
+    reached = {check.stage for check in checks}
+    return Verdict(
+        accepted=not refused and proven <= reached,
+        checks=checks,
+        contract_losses=losses,
+        replay=replay,
+        scheduler=request.candidate.scheduler,
+        ops_name=analysed.facts.ops_name[:256] if analysed.facts else "",
+        arguments=subject.arguments,
+        candidate_digest=request.candidate.content_digest(),
+        source_digest=digest_of(subject.source),
+        digest=digest_of(analysed.object) if analysed.object is not None else None,
+        contract_digest=request.contract.content_digest(),
+        kernel=kernel.profile,
+        duration_seconds=round(seconds),
+    )
