@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
+from schedcp_lab.cluster import Cluster
+from schedcp_lab.demo import Demo
 from schedcp_lab.errors import LabError
 from schedcp_lab.kube_binaries import ensure_helm
+from schedcp_lab.product import Product
+from schedcp_lab.report import html_report, text_report
+from schedcp_lab.views import Api
+from schedcp_lab.watching import watcher_for
 from schedcp_lab.workshop import cache_of, prepare, prepare_only, repository_root
 
 __all__ = ["app", "main"]
@@ -18,9 +28,6 @@ __all__ = ["app", "main"]
 EXIT_FAILED = 1
 EXIT_BROKEN = 2
 EXIT_USAGE = 64
-
-USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
-"""Every wrong use of a command line; typer exports only this subclass of it."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -46,12 +53,40 @@ def helm(context: typer.Context) -> None:
     os.execv(program, [str(program), *context.args])  # noqa: S606
 
 
+@app.command()
+def demo(
+    nodes: Annotated[int, typer.Option(min=2, max=8, help="How many nodes.")] = 2,
+    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path(
+        ".cache/run/demo.html"
+    ),
+) -> int:
+    """Run the main job end to end on a cluster of micro-VMs, and report; 0 when all held."""
+    console = Console()
+    workshop = prepare()
+    started_at = datetime.datetime.now(datetime.UTC)
+    with ExitStack() as stack:
+        cluster = stack.enter_context(
+            Cluster.start(workshop, workshop.cache.directory("run") / "demo", nodes=nodes)
+        )
+        product = Product.install(cluster)
+        api = Api(cluster.plane.kubeconfig)
+        stack.callback(api.close)
+        screen, watcher = watcher_for(console)
+        stack.enter_context(screen)
+        record = Demo(cluster, product, api, watcher).play(started_at)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(html_report(record), encoding="utf-8")
+    console.print(text_report(record))
+    console.print(f"report: {report}")
+    return 0 if record.passed else EXIT_FAILED
+
+
 def main() -> None:
     """Run the command line: 0 done, 1 not as it should be, 2 broken, 64 wrong usage."""
     try:
         status = app(standalone_mode=False)
-    except USAGE_ERROR as error:
-        error.show()
+    except TyperException as error:
+        Console(stderr=True).print(f"error: {error.format_message()}; try --help", markup=False)
         sys.exit(EXIT_USAGE)
     except LabError as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False)

@@ -20,7 +20,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["Authority", "Credential", "key_pair", "kubeconfig", "write_private"]
+__all__ = [
+    "Authority",
+    "Credential",
+    "key_pair",
+    "kubeconfig",
+    "kubeconfig_with_token",
+    "write_private",
+]
 
 LIFETIME = datetime.timedelta(days=30)
 CLOCK_TOLERANCE = datetime.timedelta(hours=1)
@@ -121,11 +128,20 @@ def key_pair() -> tuple[str, str]:
 
 def kubeconfig(server: str, *, authority_pem: str, user: str, credential: Credential) -> str:
     """Return a kubeconfig with everything embedded (JSON, which is YAML)."""
-    cluster = {"server": server, "certificate-authority-data": _base64(authority_pem)}
     identity = {
         "client-certificate-data": _base64(credential.certificate),
         "client-key-data": _base64(credential.key),
     }
+    return _kubeconfig(server, authority_pem, user, identity)
+
+
+def kubeconfig_with_token(server: str, *, authority_pem: str, user: str, token: str) -> str:
+    """Return a kubeconfig whose user shows a bearer token, such as a service account's."""
+    return _kubeconfig(server, authority_pem, user, {"token": token})
+
+
+def _kubeconfig(server: str, authority_pem: str, user: str, identity: dict[str, str]) -> str:
+    cluster = {"server": server, "certificate-authority-data": _base64(authority_pem)}
     document = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,0 +1,206 @@
+"""The product on a lab's cluster: the chart by helm, operator and verifier as local processes.
+
+The operator acts under the chart's own service account, so that the lab sees the rights that a real
+installation has. In an emulated guest it would be slow; the chart can run it in the cluster too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from schedcp_lab.certificates import kubeconfig_with_token, write_private
+from schedcp_lab.cluster import AGENT_SERVER_NAME, Cluster
+from schedcp_lab.errors import CommandFailed
+from schedcp_lab.https_probe import https_ok
+from schedcp_lab.node_config import API_HOST
+from schedcp_lab.ports import free_ports
+from schedcp_lab.processes import Process, ProcessSpec, environment, run
+from schedcp_lab.workshop import AGENT_IMAGE
+
+__all__ = ["NAMESPACE", "Product"]
+
+NAMESPACE = "schedcp-system"
+RELEASE = "schedcp"
+SERVICE_ACCOUNT = "schedcp-operator"
+TOKEN_HOURS = 24
+HELM_TIMEOUT_SECONDS = 300.0
+READY_SECONDS = 60.0
+TOOL_TIMEOUT_SECONDS = 60.0
+OPS_PATH = "/sys/kernel/sched_ext/root/ops"
+Report = Callable[[str], None]
+
+
+class Product:
+    """The installed product; its processes belong to the cluster's supervisor."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._folder = cluster.folder / "product"
+        self._folder.mkdir()
+        (self._port,) = free_ports(1)
+        self.operator: Process
+        self.verifier: Process
+
+    @classmethod
+    def install(cls, cluster: Cluster, *, report: Report = print) -> Product:
+        """Start the verifier, install the chart, start the operator; return when all are ready."""
+        product = cls(cluster)
+        with cluster.timer.part("verifier"):
+            report("product: starting the verifier")
+            product._start_verifier()
+        with cluster.timer.part("helm install"):
+            report("product: helm install charts/schedcp")
+            product._helm_install()
+        with cluster.timer.part("operator"):
+            report("product: starting the operator")
+            product._start_operator()
+        return product
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm against the cluster; return what it printed."""
+        done = run(
+            [self._cluster.workshop.helm, *arguments, "--namespace", NAMESPACE],
+            timeout_seconds=HELM_TIMEOUT_SECONDS,
+            env=environment({"KUBECONFIG": str(self._cluster.plane.kubeconfig)}),
+        )
+        return done.stdout
+
+    def import_source(self, source: Path) -> str:
+        """Import a scheduler's source into the operator's repository, with its manifest."""
+        manifest = source.with_name(source.name.removesuffix(".bpf.c") + ".yaml")
+        command = ["-m", "schedcp_operator", "repository", "import", str(source)]
+        command += ["--manifest", str(manifest)]
+        done = run(
+            [sys.executable, *command],
+            timeout_seconds=TOOL_TIMEOUT_SECONDS,
+            env=environment(self._operator_settings()),
+        )
+        return done.stdout.strip()
+
+    def attached_ops(self, node: str) -> str:
+        """Ask a node's kernel itself which scheduler it runs; empty for its own."""
+        pod = self.agent_pod(node)
+        script = f"cat {OPS_PATH} 2>/dev/null || cat /sys/kernel/sched_ext/state"
+        try:
+            said = self._cluster.plane.kubectl(
+                *("-n", NAMESPACE, "exec", pod, "--", "sh", "-c", script)
+            ).stdout.strip()
+        except CommandFailed as error:
+            return f"unknown ({str(error).splitlines()[-1]})"
+        return "" if said == "disabled" else said
+
+    def agent_pod(self, node: str) -> str:
+        """Return the name of a node's agent pod."""
+        listed = json.loads(
+            self._cluster.plane.kubectl(
+                *("-n", NAMESPACE, "get", "pods", "-o", "json"),
+                *("-l", "app.kubernetes.io/component=agent"),
+                *("--field-selector", f"spec.nodeName={node}"),
+            ).stdout
+        )
+        names = [item["metadata"]["name"] for item in listed["items"]]
+        if not names:
+            raise CommandFailed(f"node {node} has no agent pod")
+        return str(names[0])
+
+    def restart_operator(self) -> None:
+        """Start the operator again after it was killed."""
+        self.operator = self._cluster.supervisor.restart(self.operator)
+        self._wait_operator()
+
+    @property
+    def _socket(self) -> Path:
+        return self._folder / "verifier.sock"
+
+    def _start_verifier(self) -> None:
+        workshop = self._cluster.workshop
+        settings = {
+            "SCHEDCP_VERIFIER_SCHEDULERS_DIR": str(workshop.root / "schedulers"),
+            "SCHEDCP_VERIFIER_STATE_DIR": str(self._folder / "verifier"),
+        }
+        env = environment(settings)
+        self._public_key = run(
+            [sys.executable, "-m", "schedcp_verifier", "keygen"],
+            timeout_seconds=TOOL_TIMEOUT_SECONDS,
+            env=env,
+        ).stdout
+        serve = ("-m", "schedcp_verifier", "serve", "--socket", str(self._socket))
+        kernels = ("--kernels", str(workshop.kernel.parent))
+        spec = ProcessSpec(
+            "verifier",
+            (sys.executable, *serve, *kernels),
+            self._folder / "verifier.log",
+            env=env,
+        )
+        self.verifier = self._cluster.supervisor.start(spec)
+        self.verifier.wait_ready(self._socket.exists, timeout_seconds=READY_SECONDS)
+
+    def _helm_install(self) -> None:
+        pki = self._cluster.plane.pki
+        agent = pki.product_server(AGENT_SERVER_NAME)
+        repository, tag = AGENT_IMAGE.rsplit(":", 1)
+        values = {
+            "trustedKeys": [self._public_key],
+            "operator": {
+                "enabled": False,
+                "externalURL": f"https://{API_HOST}:{self._port}",
+                "externalCA": pki.product.pem,
+            },
+            "agent": {
+                "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+                "settings": {"HEARTBEAT_SECONDS": "5"},
+            },
+            "tls": {
+                "agent": {"certificate": agent.certificate, "key": agent.key},
+                "agentServerName": AGENT_SERVER_NAME,
+            },
+        }
+        path = write_private(self._folder / "values.json", json.dumps(values, indent=1))
+        chart = str(self._cluster.workshop.root / "charts" / "schedcp")
+        self.helm("install", RELEASE, chart, "--create-namespace", "--values", str(path), "--wait")
+
+    def _start_operator(self) -> None:
+        plane = self._cluster.plane
+        token = plane.kubectl(
+            *("-n", NAMESPACE, "create", "token", SERVICE_ACCOUNT, f"--duration={TOKEN_HOURS}h")
+        ).stdout.strip()
+        text = kubeconfig_with_token(
+            plane.server, authority_pem=plane.authority_pem, user=SERVICE_ACCOUNT, token=token
+        )
+        write_private(self._folder / "operator.kubeconfig", text)
+        server = plane.pki.product_server("schedcp-operator", API_HOST, "127.0.0.1", "localhost")
+        server.write(self._folder, "operator")
+        spec = ProcessSpec(
+            "operator",
+            (sys.executable, "-m", "schedcp_operator", "run"),
+            self._folder / "operator.log",
+            env=environment(self._operator_settings()),
+        )
+        self.operator = self._cluster.supervisor.start(spec)
+        self._wait_operator()
+
+    def _wait_operator(self) -> None:
+        authority = self._cluster.plane.pki.product.pem
+        self.operator.wait_ready(
+            lambda: https_ok(self._port, "/readyz", authority_pem=authority),
+            timeout_seconds=READY_SECONDS,
+        )
+
+    def _operator_settings(self) -> dict[str, str]:
+        settings = {
+            "KUBECONFIG": self._folder / "operator.kubeconfig",
+            "NAMESPACE": NAMESPACE,
+            "MANIFESTS_DIR": self._cluster.workshop.root / "schedulers" / "manifests",
+            "STORE_PATH": self._folder / "store.sqlite",
+            "VERIFIER_SOCKET": self._socket,
+            "PROMETHEUS_URL": self._cluster.prometheus.url,
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": self._port,
+            "TLS_CERT_FILE": self._folder / "operator.crt",
+            "TLS_KEY_FILE": self._folder / "operator.key",
+            "SOAK_SECONDS": 15,
+        }
+        return {f"SCHEDCP_OPERATOR_{name}": str(value) for name, value in settings.items()}
