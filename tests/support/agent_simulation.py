@@ -1,0 +1,109 @@
+"""Drive `reconcile` tick by tick against a fake kernel and loader."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from schedcp_agent.loader import LoadRequest
+from schedcp_agent.memory import Desired, Memory
+from schedcp_agent.observations import FetchFailure, Observed, Trip
+from schedcp_agent.reconcile import Action, Attach, Decision, Detach, Fetch, follow, reconcile
+from schedcp_api.base import digest_of
+from schedcp_api.nodestates import SchedulerNodeStateSpec
+from support.agent import KERNEL, NOW, OBJECT, RULES, FakeKernel, FakeLoader
+
+
+@dataclass
+class Simulation:
+    """One node: `tick` moves the clock one second on and does what was decided."""
+
+    rules = RULES
+    now: datetime = NOW
+    memory: Memory = field(default_factory=Memory)
+    kernel: FakeKernel = field(default_factory=FakeKernel)
+    objects: frozenset[str] = frozenset({digest_of(OBJECT)})
+    fetch_failures: dict[str, FetchFailure] = field(default_factory=dict)
+    trip: Trip | None = None
+    stopping: bool = False
+    loader: FakeLoader = field(init=False)
+    actions: list[Action] = field(default_factory=list)
+    observed: Observed = field(default_factory=Observed)
+
+    def __post_init__(self) -> None:
+        self.loader = FakeLoader(self.kernel)
+
+    def wish(self, spec: SchedulerNodeStateSpec, *, generation: int = 1) -> None:
+        """Have the operator want something."""
+        self.memory = follow(self.memory, Desired(spec, generation), now=self.now)
+
+    def renew(self) -> None:
+        """Have the operator renew its lease."""
+        assert self.memory.desired is not None
+        spec = self.memory.desired.spec.replace(lease_renewed_at=self.now)
+        self.wish(spec, generation=self.memory.desired.generation + 1)
+
+    def tick(self, seconds: int = 1, *, renewing: bool = True) -> tuple[Action, ...]:
+        """Move on, and return the actions of the last second."""
+        decision = Decision(self.memory)
+        for _ in range(seconds):
+            self.now += timedelta(seconds=1)
+            if renewing and self.memory.desired is not None:
+                self.renew()
+            view, ended = self.loader.poll(now=self.now)
+            self.observed = Observed(
+                kernel=KERNEL,
+                sched_ext=self.kernel.read(),
+                loader=view,
+                exit=ended,
+                trip=self.trip,
+                objects=self.objects,
+                fetch_failures=self.fetch_failures,
+                stopping=self.stopping,
+            )
+            decision = reconcile(self.memory, self.observed, rules=self.rules, now=self.now)
+            self.memory = decision.memory
+            self.actions += decision.actions
+            for action in decision.actions:
+                self.perform(action)
+        return decision.actions
+
+    def perform(self, action: Action) -> None:
+        """Do what was decided."""
+        match action:
+            case Attach(assignment, timeout_ms):
+                request = LoadRequest(
+                    Path("object"),
+                    assignment.object_digest,
+                    assignment.run,
+                    assignment.ops_name,
+                    assignment.arguments,
+                    timeout_ms,
+                )
+                self.loader.start(request, now=self.now)
+            case Detach():
+                self.loader.stop()
+            case Fetch():
+                pass
+
+    @property
+    def attached(self) -> bool:
+        """Return whether the kernel runs a scheduler."""
+        return not self.kernel.state.idle
+
+    @property
+    def standing(self) -> str:
+        """Return the course's standing as `State/Reason`, or empty."""
+        course = self.memory.course
+        if course is None or course.standing is None:
+            return ""
+        return f"{course.standing.state}/{course.standing.reason}"
+
+    def restart_agent(self, memory: Memory) -> None:
+        """Have another agent take over; the loader went with the old one."""
+        self.memory = memory
+        self.kernel.disable()
+        self.loader = FakeLoader(self.kernel)
+        self.now += timedelta(seconds=1)
+
+
+__all__ = ["Simulation", "replace"]

@@ -1,0 +1,170 @@
+"""The edges' own decisions: blobs, keys, objects of the API, events of the loader, settings."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schedcp_agent.blobs import ObjectCache
+from schedcp_agent.errors import CorruptBlob, NodeUnsuitable, RequestFailed
+from schedcp_agent.kernel_probe import SchedExt, read_kernel_profile, read_sched_ext
+from schedcp_agent.keys import TrustedKeys, parse_keys
+from schedcp_agent.kube import parse_object
+from schedcp_agent.loader import parse_event
+from schedcp_agent.settings import AgentSettings
+from schedcp_api.base import digest_of
+from support.agent import NOW, OBJECT, SIGNER, STRANGER, ImmediateExecutor, MemoryBlobs, wish
+
+DIGEST = digest_of(OBJECT)
+
+
+def pem(key: Any) -> bytes:
+    text: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return text
+
+
+class TestObjects:
+    """Objects on the node's disk."""
+
+    def cache(self, blobs: MemoryBlobs, folder: Path) -> ObjectCache:
+        return ObjectCache(blobs, folder / "objects", ImmediateExecutor())
+
+    def test_an_object_arrives(self, tmp_path: Path) -> None:
+        cache = self.cache(MemoryBlobs({DIGEST: OBJECT}), tmp_path)
+        cache.request(DIGEST)
+        assert cache.present == frozenset()
+        cache.collect()
+        assert cache.present == {DIGEST}
+        assert cache.path(DIGEST).read_bytes() == OBJECT
+
+    @pytest.mark.parametrize(
+        ("error", "permanent", "reason"),
+        [
+            (CorruptBlob("other bytes"), True, "CorruptObject"),
+            (RequestFailed("denied", status=403), True, "FetchFailed"),
+            (RequestFailed("not there", status=404), False, "FetchFailed"),
+            (RequestFailed("no answer"), False, "FetchFailed"),
+            (RequestFailed("trouble", status=503), False, "FetchFailed"),
+        ],
+    )
+    def test_a_failure(
+        self, tmp_path: Path, error: Exception, permanent: bool, reason: str
+    ) -> None:
+        blobs = MemoryBlobs({DIGEST: OBJECT}, failures=[error])
+        cache = self.cache(blobs, tmp_path)
+        cache.request(DIGEST)
+        cache.collect()
+        failure = cache.failures[DIGEST]
+        assert (failure.attempts, failure.permanent, failure.reason) == (1, permanent, reason)
+        cache.request(DIGEST)
+        assert blobs.gets == 1, "it must wait before it asks again"
+
+    def test_old_objects_go(self, tmp_path: Path) -> None:
+        contents = [b"object %d" % number for number in range(12)]
+        cache = self.cache(MemoryBlobs({digest_of(c): c for c in contents}), tmp_path)
+        for content in contents:
+            cache.request(digest_of(content))
+            cache.collect()
+        assert len(cache.present) == 8
+        assert len(list((tmp_path / "objects").iterdir())) == 8
+
+
+class TestKeys:
+    """Trusted keys."""
+
+    def test_several_keys_and_rubbish(self) -> None:
+        text = pem(SIGNER) + b"some words\n" + pem(generate_private_key(SECP256R1()))
+        text += b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n" + pem(STRANGER)
+        assert parse_keys(text) == (SIGNER.public_key(), STRANGER.public_key())
+
+    @given(st.binary(max_size=300))
+    def test_any_bytes(self, text: bytes) -> None:
+        assert parse_keys(text) == ()
+
+    def test_a_changed_file_is_read_again(self, tmp_path: Path) -> None:
+        path = tmp_path / "keys.pem"
+        keys = TrustedKeys(path)
+        assert keys.current() == ()
+        path.write_bytes(pem(SIGNER))
+        assert keys.current() == (SIGNER.public_key(),)
+        (tmp_path / "new").write_bytes(pem(STRANGER))
+        os.utime(tmp_path / "new", ns=(1, 1))
+        (tmp_path / "new").replace(path)
+        assert keys.current() == (STRANGER.public_key(),)
+        path.unlink()
+        assert keys.current() == ()
+
+
+class TestNodeStateObjects:
+    """What the API server says."""
+
+    def test_a_spec(self) -> None:
+        spec = wish()
+        found = parse_object({"metadata": {"generation": 4}, "spec": spec.to_json()}, "17")
+        assert (found.spec, found.generation, found.resource_version) == (spec, 4, "17")
+
+    def test_a_spec_of_a_newer_operator(self) -> None:
+        spec = {**wish().to_json(), "somethingNew": 1}
+        found = parse_object({"metadata": {}, "spec": spec}, "1")
+        assert found.spec is None
+        assert "somethingNew" in found.problem
+
+    def test_a_status_that_cannot_be_read_is_not_used(self) -> None:
+        found = parse_object({"metadata": {}, "spec": {}, "status": {"nonsense": 1}}, "1")
+        assert found.status is None
+        assert found.spec is not None
+
+
+class TestLoaderEvents:
+    """What the loader says."""
+
+    def test_attached(self) -> None:
+        event = parse_event(b'{"event":"attached","ops":"schedcp_x","enableSeq":3,"more":1}')
+        assert event is not None
+        assert (event.event, event.ops, event.enable_seq) == ("attached", "schedcp_x", 3)
+
+    @given(st.binary(max_size=200))
+    def test_any_line(self, line: bytes) -> None:
+        event = parse_event(line)
+        assert event is None or event.event
+
+    @pytest.mark.parametrize("line", [b"{}", b"[]", b"null", b'{"event":1}', b'"event"'])
+    def test_what_is_not_an_event(self, line: bytes) -> None:
+        assert parse_event(line) is None
+
+
+class TestKernel:
+    """What sysfs says."""
+
+    def test_sched_ext(self, tmp_path: Path) -> None:
+        assert read_sched_ext(tmp_path) == SchedExt()
+        folder = tmp_path / "kernel" / "sched_ext"
+        (folder / "root").mkdir(parents=True)
+        for name, text in {
+            "state": "enabled\n",
+            "root/ops": "schedcp_x\n",
+            "enable_seq": "5\n",
+            "nr_rejected": "0\n",
+        }.items():
+            (folder / name).write_text(text)
+        assert read_sched_ext(tmp_path) == SchedExt(True, "enabled", "schedcp_x", 5, 0)
+        assert not read_sched_ext(tmp_path).idle
+
+    def test_no_btf(self, tmp_path: Path) -> None:
+        with pytest.raises(NodeUnsuitable, match="CONFIG_DEBUG_INFO_BTF"):
+            read_kernel_profile(tmp_path)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    monkeypatch.setenv("SCHEDCP_AGENT_NODE_NAME", "node-1")
+    settings = AgentSettings()
+    assert settings.kube_url == "https://[fd00::1]:6443"
+    assert settings.node_name == "node-1"
+    assert NOW.tzinfo is not None

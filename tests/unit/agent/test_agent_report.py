@@ -1,0 +1,139 @@
+"""The status that the agent writes."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from schedcp_agent.kernel_probe import SchedExt
+from schedcp_agent.observations import Observed
+from schedcp_agent.report import Facts, same_but_for_time, status_of
+from schedcp_api.crds import structural_schema
+from schedcp_api.nodestates import Arm, RunState, SchedulerNodeStateStatus
+from support.agent import KERNEL, NOW, assignment, switchback, wish
+from support.agent_simulation import Simulation
+
+
+def status(world: Simulation, facts: Facts | None = None) -> SchedulerNodeStateStatus:
+    return status_of(
+        world.memory,
+        world.observed,
+        facts or Facts(),
+        previous=SchedulerNodeStateStatus(),
+        now=world.now,
+    )
+
+
+def conditions(found: SchedulerNodeStateStatus) -> dict[str, str]:
+    return {c.type: f"{c.status}/{c.reason}" for c in found.conditions}
+
+
+def test_a_node_at_rest() -> None:
+    world = Simulation()
+    world.wish(wish(), generation=4)
+    world.tick()
+    found = status(world)
+    assert found.observed_epoch == 3
+    assert found.kernel == KERNEL
+    assert (found.sched_ext_state, found.attached, found.assignments) == ("disabled", (), ())
+    assert conditions(found) == {
+        "Ready": "True/Ready",
+        "SchedExt": "True/Supported",
+        "LeaseValid": "True/Renewed",
+        "ForeignScheduler": "False/None",
+        "OnDefaultScheduler": "True/Restored",
+    }
+
+
+def test_an_active_assignment() -> None:
+    world = Simulation()
+    world.wish(wish(assignment()))
+    world.tick()
+    assert status(world).assignments == ()
+    world.tick(2)
+    found = status(world)
+    assert found.assignments[0].state is RunState.ACTIVE
+    assert found.attached[0].ops_name == "schedcp_latency_class"
+    assert found.attached[0].enable_seq == 8
+    assert found.attached[0].run == "checkout-1"
+    assert conditions(found)["OnDefaultScheduler"] == "False/SchedulerAttached"
+
+
+def test_a_finished_switchback() -> None:
+    world = Simulation()
+    world.wish(wish(assignment(switchback=switchback(Arm.ON, Arm.OFF))))
+    world.tick(10)
+    assert (status(world).assignments[0].state, status(world).assignments[0].reason) == (
+        RunState.SWITCHING_BACK,
+        "InProgress",
+    )
+    world.tick(40)
+    found = status(world)
+    assert found.assignments[0].reason == "Finished"
+    assert found.switchback is not None
+    assert found.switchback.finished
+    assert len(found.switchback.blocks) == 2
+
+
+def test_somebody_elses_scheduler() -> None:
+    world = Simulation()
+    world.kernel.enable("rusty")
+    world.tick()
+    found = status(world)
+    assert found.attached[0].object_digest is None
+    assert conditions(found)["ForeignScheduler"] == "True/ForeignScheduler"
+    assert conditions(found)["OnDefaultScheduler"] == "False/SchedulerAttached"
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (Facts(probes_problem="no headers"), "False/ProbesUnavailable"),
+        (Facts(spec_problem="unknown field"), "False/SpecUnreadable"),
+        (Facts(rank="no real-time priority"), "True/Ready"),
+    ],
+)
+def test_what_ready_says(facts: Facts, expected: str) -> None:
+    world = Simulation()
+    world.tick()
+    assert conditions(status(world, facts))["Ready"] == expected
+
+
+def test_no_sched_ext() -> None:
+    world = Simulation()
+    world.tick()
+    world.observed = Observed(kernel=KERNEL, sched_ext=SchedExt())
+    found = conditions(status(world))
+    assert found["SchedExt"] == "False/NotSupported"
+    assert found["OnDefaultScheduler"] == "True/Restored"
+
+
+def test_only_time_has_passed() -> None:
+    world = Simulation()
+    world.wish(wish(assignment()))
+    world.tick(3)
+    first = status(world)
+    later = status_of(
+        world.memory,
+        world.observed,
+        Facts(pod_pressure_permille=70),
+        previous=first,
+        now=world.now + timedelta(seconds=5),
+    )
+    assert same_but_for_time(first, later)
+    assert later.attached[0].since == first.attached[0].since
+    assert not same_but_for_time(first, later.replace(sched_ext_state="disabled"))
+
+
+def test_long_texts_fit_the_schema() -> None:
+    world = Simulation()
+    world.wish(wish(assignment()))
+    world.tick(3)
+    world.loader.eject(1026, "x" * 9000, now=world.now)
+    world.tick(3)
+    long = replace(world.observed, sched_ext=replace(world.observed.sched_ext, ops="o" * 900))
+    world.observed = long
+    found = status(world, Facts(probes_problem="p" * 9000))
+    assert SchedulerNodeStateStatus.model_validate(found.to_json()) == found
+    assert "properties" in structural_schema(SchedulerNodeStateStatus)
+    assert found.heartbeat_at == NOW + timedelta(seconds=6)
