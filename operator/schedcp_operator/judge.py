@@ -29,7 +29,7 @@ MINIMUM_PAIRS = 5
 """Fewer pairs cannot reach ALPHA: the smallest p value is 2 ** -pairs."""
 LARGEST_LOST_SHARE = 0.25
 """A canary that lost more of its pairs than this is not judged."""
-_MOST_UNITS = 16
+_MOST_UNITS = 14
 """With more pairs, neighbouring ones are flipped together: a subgroup, hence still exact."""
 
 _FLOORS = {

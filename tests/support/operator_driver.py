@@ -1,0 +1,194 @@
+"""Drives a run through `advance()` with a world that obeys: no clock, no I/O."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from schedcp_api.base import digest_of
+from schedcp_api.nodestates import SchedulerNodeStateSpec
+from schedcp_api.runs import Lesson, RunStage
+from schedcp_api.services import TokenRequest, Verification, VerificationState
+from schedcp_api.tokens import TokenClaims
+from schedcp_api.verdicts import Verdict
+from schedcp_operator.advance import advance
+from schedcp_operator.assignments import desired_assignment, desired_profile_request
+from schedcp_operator.events import (
+    Effect,
+    Event,
+    FiguresRead,
+    LessonsStored,
+    MakePlans,
+    Observed,
+    PlanningFailed,
+    PlansMade,
+    PromotionFigure,
+    PromotionRead,
+    ReadFigures,
+    ReadPromotion,
+    SignToken,
+    StoreLessons,
+    SyncNodes,
+    TokenReceived,
+    Transition,
+    VerificationSeen,
+    Verify,
+)
+from schedcp_operator.planner import make_plans
+from schedcp_operator.stages.promoting import is_settled
+from schedcp_operator.views import NodeView, Run, World
+
+from .operator_nouns import (
+    KERNEL,
+    LIBRARY,
+    NOW,
+    RULES,
+    Agent,
+    figures,
+    node,
+    profile,
+    token,
+    verdict,
+    world,
+)
+
+_MOST_STEPS = 500
+
+
+class Driver:
+    """One run and the world around it."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        nodes: int = 3,
+        pairs: list[list[tuple[float, float]]] | None = None,
+        rejected: set[str] | None = None,
+    ) -> None:
+        """`pairs` are the figures of each canary in turn; `rejected` the verifier's refusals."""
+        self.run = run
+        self.now: datetime = NOW
+        self.nodes: dict[str, NodeView] = {
+            f"node-{n}": node(f"node-{n}") for n in range(1, nodes + 1)
+        }
+        self.approved = ""
+        self.verdicts: list[Verdict] = []
+        self.lessons: tuple[Lesson, ...] = ()
+        self._pairs = list(pairs or [])
+        self._rejected = rejected or set()
+
+    def world(self) -> World:
+        """The world as the run sees it."""
+        return world(*self.nodes.values(), spec=self.run.policy, approved=self.approved)
+
+    def tell(self, event: Event) -> Transition:
+        """One event; effects are returned, not performed."""
+        transition = advance(self.run, event, now=self.now, rules=RULES)
+        self.run = Run(self.run.name, self.run.spec, transition.status)
+        return transition
+
+    def observe(self) -> Transition:
+        """Look at the world; effects are not performed."""
+        return self.tell(Observed(self.world()))
+
+    def step(self) -> None:
+        """Look at the world, perform what is asked for, and let time and the agents go on."""
+        waiting: list[Event] = [Observed(self.world())]
+        while waiting:
+            for effect in self.tell(waiting.pop(0)).effects:
+                came = self.perform(effect)
+                if came is not None:
+                    waiting.append(came)
+        self.now += timedelta(seconds=5)
+        self.obey()
+
+    def until(self, stage: RunStage) -> None:
+        """Step until the run is in `stage`."""
+        for _ in range(_MOST_STEPS):
+            if self.run.status.stage is stage:
+                return
+            if self.run.status.stage is RunStage.FINISHED:
+                raise AssertionError(f"finished before {stage}: {self.run.status.outcome}")
+            self._one(stage)
+        raise AssertionError(f"still in {self.run.status.stage}: {self.run.status.message}")
+
+    def _one(self, stage: RunStage) -> None:
+        """Step, but stop at the very event that enters `stage`."""
+        waiting: list[Event] = [Observed(self.world())]
+        while waiting:
+            transition = self.tell(waiting.pop(0))
+            if self.run.status.stage is stage:
+                break
+            for effect in transition.effects:
+                came = self.perform(effect)
+                if came is not None:
+                    waiting.append(came)
+        self.now += timedelta(seconds=5)
+        self.obey()
+
+    def refresh(self) -> None:
+        """Let every agent's heartbeat be of now."""
+        for name, view in self.nodes.items():
+            self.nodes[name] = replace(view, status=view.status.replace(heartbeat_at=self.now))
+
+    def obey(self) -> None:
+        """Let every agent do what the run wants of it."""
+        for name, view in self.nodes.items():
+            wanted = desired_assignment(self.run, name)
+            spec = SchedulerNodeStateSpec(
+                assignments=(wanted,) if wanted else (),
+                profile_request=desired_profile_request(self.run, name, seconds=20),
+            )
+            since = next((e.since for e in self.run.status.nodes if e.name == name), self.now)
+            self.nodes[name] = Agent(view).obeys(spec, now=self.now, since=since)
+
+    def settled(self) -> int:
+        """How many promoted nodes have held for the soak time."""
+        return sum(
+            is_settled(self.run, self.nodes[entry.name], now=self.now, rules=RULES)
+            for entry in self.run.status.nodes
+        )
+
+    def plans(self) -> PlansMade | PlanningFailed:
+        """What the planner says."""
+        return make_plans(
+            profile(), self.run.policy, library=LIBRARY, kernel_digest=KERNEL.content_digest()
+        )
+
+    def sign_request(self) -> TokenRequest:
+        """What the run asks the signer for."""
+        claims = TokenClaims(run=self.run.name, nodes=self.run.status.eligible_nodes)
+        return TokenRequest(
+            verification=self.run.status.verification or digest_of(b"v"), claims=claims
+        )
+
+    def perform(self, effect: Effect) -> Event | None:
+        """What a world that obeys makes of an effect."""
+        match effect:
+            case SyncNodes():
+                return None
+            case MakePlans():
+                return self.plans()
+            case Verify():
+                return self._verified(effect)
+            case SignToken(request, _):
+                return TokenReceived(token(request, self.verdicts[-1], now=self.now))
+            case ReadFigures(nodes):
+                pairs = self._pairs.pop(0) if self._pairs else [(0.5, 1.0)] * 5
+                read = figures(pairs)
+                return FiguresRead(tuple(block.replace(node=nodes[0].node) for block in read))
+            case ReadPromotion(step, names):
+                seen = tuple(PromotionFigure(name, "Objective", 1.0, 0.5) for name in names)
+                return PromotionRead(step, seen)
+            case StoreLessons(lessons):
+                self.lessons = lessons
+                return LessonsStored(digest_of(b"lessons"))
+
+    def _verified(self, effect: Verify) -> Event:
+        accepted = effect.candidate.scheduler not in self._rejected
+        given = verdict(effect.candidate, effect.contract.content_digest(), accepted=accepted)
+        self.verdicts.append(given)
+        return VerificationSeen(
+            Verification(
+                id=effect.candidate.content_digest(), state=VerificationState.DONE, verdict=given
+            )
+        )
