@@ -123,6 +123,10 @@ class NodeFiles:
     def console(self) -> Path:
         return self.folder / "console.log"
 
+    @property
+    def qemu_log(self) -> Path:
+        return self.folder / "qemu.log"
+
 
 class NodeVm:
     """A node's guest. As a context manager it stops the guest when the block ends."""
@@ -161,9 +165,10 @@ class NodeVm:
         folder.mkdir(parents=True, exist_ok=True)
         files = NodeFiles(folder)
         files.console.unlink(missing_ok=True)
+        files.qemu_log.unlink(missing_ok=True)
         _write_private(files.config, config_disk(config_files(settings, credentials)))
         argv = qemu_command(image, files, forwards=forwards, hardware=hardware)
-        spec = ProcessSpec(f"node {settings.name}", argv, folder / "qemu.log")
+        spec = ProcessSpec(f"node {settings.name}", argv, files.qemu_log)
         return cls(supervisor, spec, files, image=image, settings=settings, forwards=forwards)
 
     def __enter__(self) -> Self:
@@ -197,7 +202,7 @@ class NodeVm:
         if not self.alive:
             raise NodeLost(
                 f"node {self.settings.name} ended although it should run; QEMU said:"
-                f" {tail(self._process.spec.log) or 'nothing'}\n"
+                f" {tail(self._files.qemu_log) or 'nothing'}\n"
                 f"the end of {self.console}:\n{tail(self.console)}"
             )
 
