@@ -175,6 +175,8 @@ def structural_schema(model: type[BaseModel]) -> dict[str, Any]:
 def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     node = _resolve(node, definitions)
     result = {key: node[key] for key in _KEPT if key in node and node[key] is not None}
+    if "default" in result:
+        result["default"] = _without_null(result["default"])
     if "properties" in node:
         result["properties"] = {
             name: _structural(child, definitions) for name, child in node["properties"].items()
@@ -190,6 +192,15 @@ def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
     if result.get("type") == "integer":
         result.setdefault("format", "int64")
     return result
+
+
+def _without_null(value: Any) -> Any:
+    """Return a default as an API server accepts it: what is not set is not there."""
+    if isinstance(value, dict):
+        return {key: _without_null(child) for key, child in value.items() if child is not None}
+    if isinstance(value, list):
+        return [_without_null(child) for child in value]
+    return value
 
 
 def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
