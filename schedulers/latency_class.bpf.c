@@ -122,9 +122,10 @@ static __always_inline s32 victim_claim(const struct task_struct *p, s32 prev_cp
 	return -1;
 }
 
-static __always_inline void preempt_insert(struct task_struct *p)
+/* `dsq` is the local queue of a CPU that was claimed for this task. */
+static __always_inline void preempt_insert(struct task_struct *p, u64 dsq)
 {
-	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, burst_limit_ns, SCX_ENQ_PREEMPT);
+	scx_bpf_dsq_insert(p, dsq, burst_limit_ns, SCX_ENQ_PREEMPT);
 	STAT_INC(preemptions);
 }
 
@@ -144,7 +145,7 @@ s32 SCHEDCP_OPS(latency_class_select_cpu, struct task_struct *p, s32 prev_cpu, u
 	victim = victim_claim(p, prev_cpu);
 	if (victim < 0)
 		return cpu;
-	preempt_insert(p);
+	preempt_insert(p, SCX_DSQ_LOCAL);
 	return victim;
 }
 
@@ -155,9 +156,28 @@ static __always_inline void enqueue_pinned(struct task_struct *p, struct wait_ct
 	s32 cpu = scx_bpf_task_cpu(p);
 
 	if (latency && (enq_flags & SCX_ENQ_WAKEUP) && cpu_claim(cpu))
-		preempt_insert(p);
+		preempt_insert(p, SCX_DSQ_LOCAL);
 	else
 		pinned_insert(p, wait, cpu, slice_ns, wait->vtime, enq_flags);
+}
+
+/* Nobody was to be preempted at its wakeup, or a real-time task took the CPU that it was given. */
+static __always_inline void enqueue_latency(struct task_struct *p, struct wait_ctx *wait,
+					    const struct task_ctx *tctx, u64 enq_flags)
+{
+	s32 victim = victim_claim(p, scx_bpf_task_cpu(p));
+	u64 deadline;
+
+	if (victim >= 0) {
+		preempt_insert(p, SCX_DSQ_LOCAL_ON | victim);
+		return;
+	}
+	/* Real time, so that nobody can starve: a short burst brings it forward. */
+	deadline = bpf_ktime_get_ns() +
+		   tctx->behaviour.average_burst_ns * WEIGHT_DEFAULT / (p->scx.weight ?: 1);
+	ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
+	kick_idle_for(p, enq_flags);
+	STAT_INC(latency_dispatches);
 }
 
 void SCHEDCP_OPS(latency_class_enqueue, struct task_struct *p, u64 enq_flags)
@@ -177,17 +197,12 @@ void SCHEDCP_OPS(latency_class_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	if (latency) {
-		/* Real time, so that nobody can starve: a short burst brings it forward. */
-		u64 deadline = bpf_ktime_get_ns() + tctx->behaviour.average_burst_ns *
-							    WEIGHT_DEFAULT / (p->scx.weight ?: 1);
-
-		ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
-		STAT_INC(latency_dispatches);
-	} else {
-		ordered_insert(p, wait, SHARED_DSQ, slice_ns, wait->vtime, enq_flags);
-		STAT_INC(shared_dispatches);
+		enqueue_latency(p, wait, tctx, enq_flags);
+		return;
 	}
+	ordered_insert(p, wait, SHARED_DSQ, slice_ns, wait->vtime, enq_flags);
 	kick_idle_for(p, enq_flags);
+	STAT_INC(shared_dispatches);
 }
 
 void SCHEDCP_OPS(latency_class_dispatch, s32 cpu, struct task_struct *prev)
