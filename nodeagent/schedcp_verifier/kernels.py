@@ -59,6 +59,13 @@ class KernelBundle:
         """The raw BTF of the kernel."""
         return (self.folder / "vmlinux.btf").read_bytes()
 
+    def has_function(self, name: str) -> bool:
+        """Say whether BTF knows the name, as it does of every kfunc that the kernel has.
+
+        A name that is something else is not told apart here; the kernel does that on loading.
+        """
+        return b"\0" + name.encode() + b"\0" in self.btf
+
     @cached_property
     def profile(self) -> KernelProfile:
         """What verdicts and tokens call this kernel."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from elftools.common.exceptions import ELFError
@@ -201,7 +201,7 @@ def judge_object(
     contract: EvaluationContract,
     *,
     trusted: bool,
-    kernel_functions: frozenset[str],
+    kernel_has: Callable[[str], bool],
     knobs: tuple[Knob, ...],
     arguments: tuple[Argument, ...],
 ) -> tuple[Check, ...]:
@@ -215,7 +215,7 @@ def judge_object(
         _judge_tables(facts, trusted=trusted),
         _judge_timeout(facts, contract),
         _judge_maps(facts),
-        _judge_kfuncs(facts, kernel_functions),
+        _judge_kfuncs(facts, kernel_has),
         _judge_helpers(facts),
         _judge_knobs(facts, knobs, arguments),
     )
@@ -320,13 +320,11 @@ def _judge_maps(facts: ObjectFacts) -> Check:
     return passed("maps", Stage.BYTECODE, f"{len(facts.maps)} maps of allowed kinds")
 
 
-def _judge_kfuncs(facts: ObjectFacts, kernel_functions: frozenset[str]) -> Check:
+def _judge_kfuncs(facts: ObjectFacts, kernel_has: Callable[[str], bool]) -> Check:
     names = [name.partition("___")[0] for name, _ in facts.kfuncs]
     foreign = [name for name in names if not ALLOWED_KFUNCS.fullmatch(name)]
     absent = [
-        name
-        for name, weak in facts.kfuncs
-        if not weak and name.partition("___")[0] not in kernel_functions
+        name for name, weak in facts.kfuncs if not weak and not kernel_has(name.partition("___")[0])
     ]
     if foreign:
         return failed(

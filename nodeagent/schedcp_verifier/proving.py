@@ -13,6 +13,7 @@ from schedcp_api.verdicts import Check, ContractLoss, EvaluationContract, Stage
 
 from .checks import bounded, error, failed, passed, warning
 from .records import GuestReport, LoaderData, StateData
+from .verifierlog import refusal_of
 
 __all__ = ["TRIALS", "Proof", "judge_proof"]
 
@@ -71,7 +72,7 @@ def _exit_evidence(exit_: LoaderData | None) -> dict[str, object]:
     if exit_ is None:
         return {}
     return {
-        "exitKind": exit_.kind,
+        "exitKind": exit_.kind if exit_.kind >= 0 else None,
         "exitCode": str(exit_.code),
         "reason": exit_.reason,
         "exitMessage": exit_.message,
@@ -83,7 +84,11 @@ def _exit_evidence(exit_: LoaderData | None) -> dict[str, object]:
 def _why(exit_: LoaderData | None) -> str:
     if exit_ is None:
         return "the loader gave no reason"
-    return f"{exit_.reason or 'exit'} (kind {exit_.kind}): {exit_.message or exit_.log or '-'}"
+    if not exit_.reason and not exit_.message:
+        # The scheduler recorded no exit of its own; the kernel's log has the reason last.
+        lines = exit_.log.splitlines()
+        return lines[-1] if lines else "the kernel gave no reason"
+    return f"{exit_.reason or 'exit'} (kind {exit_.kind}): {exit_.message}"
 
 
 def _attachment(report: GuestReport, ops_name: str) -> tuple[Check, ...]:
@@ -95,7 +100,7 @@ def _attachment(report: GuestReport, ops_name: str) -> tuple[Check, ...]:
             failed(
                 "kernel-verifier",
                 Stage.BUILD,
-                f"the kernel refuses the programs: {_verifier_says(messages)}",
+                f"the kernel refuses the programs: {refusal_of(messages)}",
                 log=messages,
             ),
         )
@@ -148,18 +153,6 @@ def _attached(report: GuestReport, ops_name: str) -> Check:
         f"{ops_name} was attached and held",
         states=_states(report),
     )
-
-
-def _verifier_says(messages: str) -> str:
-    """Return the kernel verifier's last words before its statistics, and libbpf's last line."""
-    lines = [line.strip() for line in messages.splitlines() if line.strip()]
-    words = [
-        line
-        for line in lines
-        if not re.match(r"libbpf:|processed \d+ insns|-- |\d+: \(|;|R\d+.*=|from \d+", line)
-    ]
-    last = words[-1:] or lines[-1:] or ["it gave no reason"]
-    return last[0]
 
 
 def _states(report: GuestReport) -> list[str]:

@@ -148,9 +148,10 @@ def serve_on_socket(settings: Settings, path: Path) -> None:
         pool = stack.enter_context(
             ThreadPoolExecutor(settings.max_running, thread_name_prefix="verification")
         )
+        verifier = Verifier.from_settings(settings)
         service = Service(
             Verifications(
-                Verifier.from_settings(settings),
+                verifier,
                 KernelShelf(settings.kernels_dir.resolve()),
                 VerdictStore(settings.state_dir.resolve()),
                 pool,
@@ -160,7 +161,7 @@ def serve_on_socket(settings: Settings, path: Path) -> None:
             settings.token_backdate_seconds,
         )
         service.verifications.shelf.bundles()
-        stack.callback(service.verifications.verifier.guests.stopping.set)
+        stack.callback(verifier.guests.stopping.set)
         listener = stack.enter_context(_listen(path))
         stack.callback(path.unlink, missing_ok=True)
         config = uvicorn.Config(application(service), log_level="warning", access_log=False)

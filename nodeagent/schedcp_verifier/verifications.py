@@ -12,23 +12,20 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
-from schedcp_api.base import Digest, Noun, canonical_json, digest_of
+from schedcp_api.base import Digest, Noun, digest_of
 from schedcp_api.services import Verification, VerificationState
 from schedcp_api.verdicts import EvaluationContract, Verdict, VerificationRequest
 
 from .errors import VerifierError
-from .kernels import KernelShelf
-from .processes import run
-from .verifying import Verified, Verifier
+from .kernels import KernelBundle, KernelShelf
+from .verifying import Verified
 
 __all__ = ["Remembered", "VerdictStore", "Verifications"]
-
-_TOOL_SECONDS = 30.0
 
 
 class Remembered(Noun):
@@ -78,11 +75,23 @@ def _write(path: Path, data: bytes) -> None:
     fresh.replace(path)
 
 
+class Prover(Protocol):
+    """What proves a candidate on a kernel."""
+
+    def identity(self, request: VerificationRequest) -> str:
+        """Return the digest of all that a verdict depends on beside the request."""
+        ...
+
+    def verify(self, request: VerificationRequest, kernel: KernelBundle) -> Verified:
+        """Return the verdict and the object."""
+        ...
+
+
 @dataclass
 class Verifications:
     """The verifications of one server."""
 
-    verifier: Verifier
+    prover: Prover
     shelf: KernelShelf
     store: VerdictStore
     pool: ThreadPoolExecutor
@@ -95,7 +104,7 @@ class Verifications:
         Raise UsageError when the request contradicts itself.
         """
         id_ = request.content_digest()
-        fingerprint = self._fingerprint(request)
+        fingerprint = self.prover.identity(request)
         with self._lock:
             known = self._running.get(id_)
             if known is not None and known.state is VerificationState.RUNNING:
@@ -124,26 +133,13 @@ class Verifications:
 
     def _verify(self, id_: str, request: VerificationRequest, fingerprint: str) -> Verified:
         kernel = self.shelf.by_digest(request.kernel_digest)
-        verified = self.verifier.verify(request, kernel)
+        verified = self.prover.verify(request, kernel)
         if not verified.verdict.undecided:
             remembered = Remembered(
                 fingerprint=fingerprint, contract=request.contract, verdict=verified.verdict
             )
             self.store.keep(id_, remembered, verified.object)
         return verified
-
-    def _fingerprint(self, request: VerificationRequest) -> str:
-        parts = {
-            "source": digest_of(self.verifier.subject(request).source),
-            "guest": self.verifier.guests.digest(),
-            "compiler": self._compiler,
-        }
-        return digest_of(canonical_json(parts))
-
-    @cached_property
-    def _compiler(self) -> str:
-        tool = self.verifier.tools.clang
-        return digest_of(run([tool, "--version"], timeout_seconds=_TOOL_SECONDS).stdout)
 
 
 def _done(id_: str, verdict: Verdict) -> Verification:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
-from schedcp_api.base import digest_of
+from schedcp_api.base import canonical_json, digest_of
 from schedcp_api.candidates import Argument, SchedulerManifest
 from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.verdicts import (
@@ -26,7 +26,6 @@ from schedcp_api.verdicts import (
     VerificationRequest,
 )
 
-from .btf import Btf
 from .building import BuildRoom, Toolchain
 from .checks import error, failed, passed, skipped
 from .errors import LibraryInvalid, UsageError, VmError
@@ -34,6 +33,7 @@ from .guests import GuestFactory, proof_plan, replay_plan
 from .kernels import KernelBundle
 from .library import Library
 from .objects import ObjectFacts, inspect, judge_object
+from .processes import run
 from .proving import Proof, judge_proof
 from .replaying import Replayed, judge_replay
 from .settings import Settings
@@ -41,6 +41,8 @@ from .sources import judge_expanded, judge_written
 from .workloads import WorkloadSpec, workload_of
 
 __all__ = ["Analysed", "Subject", "Verified", "Verifier"]
+
+_TOOL_SECONDS = 30.0
 
 Notify = Callable[[str], None]
 
@@ -180,10 +182,20 @@ class Verifier:
             facts,
             request.contract,
             trusted=manifest is not None,
-            kernel_functions=Btf(kernel.btf).functions,
+            kernel_has=kernel.has_function,
             knobs=manifest.knobs if manifest is not None else (),
             arguments=subject.arguments,
         )
+
+    def identity(self, request: VerificationRequest) -> str:
+        """Return the digest of all that a verdict depends on beside the request itself."""
+        compiler = run([self.tools.clang, "--version"], timeout_seconds=_TOOL_SECONDS).stdout
+        parts = {
+            "source": digest_of(self.subject(request).source),
+            "guest": self.guests.digest(),
+            "compiler": digest_of(compiler),
+        }
+        return digest_of(canonical_json(parts))
 
     def verify(
         self, request: VerificationRequest, kernel: KernelBundle, notify: Notify = _silent

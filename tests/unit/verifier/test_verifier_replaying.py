@@ -1,0 +1,103 @@
+"""The replay's figures are medians over seeds, and its decision follows the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from schedcp_api.verdicts import EvaluationContract, Phase, ReplayMode
+from schedcp_verifier.records import parse_report
+from schedcp_verifier.replaying import Replayed, arm_names, judge_replay
+from schedcp_verifier.workloads import workload_of
+from support.verifier import MS, group_record, record, state_record, workload_profile
+
+
+def arm_lines(arm: str, p99_ms: int, neighbours_ms: int) -> list[bytes]:
+    figures = {"wakeups": 842, "wakeupP50Ns": MS, "wakeupP99Ns": p99_ms * MS}
+    lines = [
+        record("status", arm, program="workload", code=0),
+        group_record(arm, "t0", 422, **figures),
+    ]
+    if neighbours_ms:
+        lines.append(group_record(arm, "n0", neighbours_ms))
+    if arm.startswith("candidate"):
+        lines = [state_record(f"{arm}-begin"), *lines, state_record(f"{arm}-end")]
+    return lines
+
+
+def replay_lines(
+    default_ms: int = 4, candidate_ms: int = 1, candidate_cpu: int = 7400
+) -> list[bytes]:
+    lines = [*arm_lines("default-warm", 9, 7400), *arm_lines("default-floor", 1, 0)]
+    for seed in (1, 2):
+        lines += arm_lines(f"default-{seed}", default_ms, 7400)
+        lines += arm_lines(f"candidate-{seed}", candidate_ms, candidate_cpu)
+    return lines
+
+
+def judged(lines: list[bytes], **contract: object) -> Replayed:
+    profile = workload_profile()
+    return judge_replay(
+        parse_report(lines),
+        "tried",
+        EvaluationContract.model_validate(contract),
+        profile=profile,
+        spec=workload_of(profile),
+    )
+
+
+def test_the_arms_are_interleaved_after_a_warm_up_and_the_floor() -> None:
+    assert arm_names(2) == (
+        "default-warm", "default-floor", "default-1", "candidate-1", "default-2", "candidate-2",
+    )  # fmt: skip
+
+
+def test_a_gain_passes_with_its_figures() -> None:
+    found = judged(replay_lines())
+    assert found.replay is not None
+    assert found.checks[0].phase is Phase.PASSED
+    assert (found.replay.improvement, found.replay.neighbour_loss) == ("75.00%", "0.00%")
+    assert found.replay.floor.wakeup_p99_ns == MS
+    assert found.replay.fidelity == "100.00%" or float(found.replay.fidelity[:-1]) > 98
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (replay_lines(candidate_ms=4), "better by 0.00%"),
+        (replay_lines(candidate_ms=8), "better by -100.00%"),
+        (replay_lines(candidate_cpu=3700), "lose 50.00%"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("mode", "phase"), [(ReplayMode.REQUIRED, Phase.FAILED), (ReplayMode.ADVISORY, Phase.WARNING)]
+)
+def test_no_gain_or_a_dear_one_is_refused_or_told(
+    lines: list[bytes], words: str, mode: ReplayMode, phase: Phase
+) -> None:
+    found = judged(lines, replay=mode)
+    assert found.checks[0].phase is phase
+    assert words in found.checks[0].message
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        state_record("candidate-2-end", "disabled", ""),
+        state_record("candidate-2-end", enableSeq=7),
+        state_record("candidate-2-end", ops="other"),
+    ],
+)
+def test_a_candidate_that_left_is_refused_and_has_no_figures(state: bytes) -> None:
+    lines = [state if b'"candidate-2-end"' in line else line for line in replay_lines()]
+    found = judged(lines)
+    assert found.replay is None
+    assert found.checks[0].phase is Phase.FAILED
+
+
+def test_a_workload_that_did_not_run_could_not_tell() -> None:
+    broken = record("status", "default-2", program="workload", code=1)
+    lines = [
+        broken if b'"default-2"' in line and b"status" in line else line for line in replay_lines()
+    ]
+    found = judged(lines)
+    assert (found.replay, found.checks[0].phase) == (None, Phase.ERROR)
