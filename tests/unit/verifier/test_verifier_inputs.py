@@ -1,0 +1,119 @@
+"""Bundles, manifests and command lines that make no sense are told apart from bad candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from schedcp_api.base import digest_of
+from schedcp_api.candidates import Candidate, PlanKind
+from schedcp_api.verdicts import VerificationRequest
+from schedcp_verifier.__main__ import run_command
+from schedcp_verifier.errors import KernelUnavailable, LibraryInvalid, UsageError
+from schedcp_verifier.kernels import KernelBundle, KernelShelf
+from schedcp_verifier.library import Library
+from schedcp_verifier.settings import Settings
+from schedcp_verifier.verifying import Verifier
+from support.verifier import make_bundle
+
+MANIFEST = {
+    "name": "fifo",
+    "summary": "s",
+    "goodFor": "g",
+    "badFor": "b",
+    "source": "fifo.bpf.c",
+    "license": "GPL-2.0",
+    "opsName": "schedcp_fifo",
+}
+
+
+def library(folder: Path, **changes: object) -> Library:
+    (folder / "manifests").mkdir()
+    (folder / "fifo.bpf.c").write_text("int x;\n")
+    (folder / "manifests/fifo.yaml").write_text(yaml.safe_dump({**MANIFEST, **changes}))
+    return Library(folder)
+
+
+def test_a_scheduler_comes_with_its_source(tmp_path: Path) -> None:
+    found = library(tmp_path).scheduler("fifo")
+    assert (found.manifest.ops_name, found.source) == ("schedcp_fifo", b"int x;\n")
+
+
+def test_an_unknown_scheduler_is_a_wrong_use_that_names_the_known(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there are: fifo"):
+        library(tmp_path).scheduler("lifo")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"source": "../out.c"}, {"source": "gone.c"}, {"name": "x"}, {"bad": 1}]
+)
+def test_a_broken_manifest_is_the_librarys_fault(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    with pytest.raises(LibraryInvalid):
+        library(tmp_path, **changes).scheduler("fifo")
+
+
+def test_a_bundle_must_be_whole_and_have_sched_ext(tmp_path: Path) -> None:
+    assert KernelBundle.open(make_bundle(tmp_path / "good")).profile.release == "7.0.0-test"
+    with pytest.raises(KernelUnavailable, match="no sched_ext"):
+        KernelBundle.open(make_bundle(tmp_path / "old", sched_ext=False))
+    (tmp_path / "good/vmlinuz").unlink()
+    with pytest.raises(KernelUnavailable, match="lacks vmlinuz"):
+        KernelBundle.open(tmp_path / "good")
+
+
+def test_kernels_are_found_by_digest_and_by_age(tmp_path: Path) -> None:
+    for release in ("6.9.1", "6.18.15", "6.10.2"):
+        make_bundle(tmp_path / release, release)
+    shelf = KernelShelf(tmp_path)
+    assert shelf.newest().profile.release == "6.18.15"
+    wanted = KernelBundle.open(tmp_path / "6.9.1").profile
+    assert shelf.by_digest(wanted.content_digest()).profile == wanted
+    with pytest.raises(KernelUnavailable, match=r"6\.10\.2"):
+        shelf.by_digest(digest_of(b"another"))
+
+
+def test_a_request_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    verifier = Verifier.from_settings(Settings(schedulers_dir=tmp_path))
+    candidate = Candidate(kind=PlanKind.GENERATE, scheduler="x", source_digest=digest_of(b"a"))
+    for source, words in ((None, "not sent along"), ("b", "the candidate says")):
+        request = VerificationRequest(
+            candidate=candidate, source=source, kernel_digest=digest_of(b"k")
+        )
+        with pytest.raises(UsageError, match=words):
+            verifier.subject(request)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["prove", "x"],
+        ["verify"],
+        ["verify", "fifo", "--nonsense"],
+        ["verify", "no_such.bpf.c"],
+        ["verify", "fifo", "--", "slice"],
+        ["verify", "fifo", "--", "slice=many"],
+        ["verify", "fifo", "--", "slice=1", "slice=2"],
+        ["verify", "fifo", "--keep", "Everything"],
+        ["replay", "no-such-profile.json"],
+    ],
+)
+def test_wrong_usage_ends_with_64(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCHEDCP_VERIFIER_KERNELS_DIR", str(tmp_path))
+    make_bundle(tmp_path / "k")
+    assert run_command(arguments) == 64
+
+
+def test_a_missing_kernel_could_not_tell(tmp_path: Path) -> None:
+    assert run_command(["verify", "fifo", "--kernel", str(tmp_path)]) == 2
+
+
+def test_help_and_version_are_no_errors() -> None:
+    assert run_command(["--help"]) == 0
+    assert run_command(["version"]) == 0
