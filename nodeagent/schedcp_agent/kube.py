@@ -51,6 +51,9 @@ class NodeStates(Protocol):
     def write(self, status: SchedulerNodeStateStatus) -> None:
         """Replace the status; raise RequestFailed."""
 
+    def close(self) -> None:
+        """Give the connection up."""
+
 
 class KubeNodeStates:
     """`NodeStates` over the API server, for one node's object alone."""
@@ -100,6 +103,10 @@ class KubeNodeStates:
             content_type="application/json-patch+json",
         )
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._web.close()
+
 
 def parse_object(found: dict[str, Any], version: str) -> Seen:
     """Return what an object says; a spec that this agent cannot read is a problem, not a crash."""
@@ -144,8 +151,13 @@ class SpecWatcher:
         return tuple(taken)
 
     def stop(self) -> None:
-        """Ask the thread to end; it may still wait in a read, so nobody waits for it."""
+        """Ask the thread to end, which it does with the next version or at the watch's end."""
         self._ended.set()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread's end; return whether it came in time."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         failures = 0
@@ -158,6 +170,7 @@ class SpecWatcher:
                 _LOG.warning("cannot follow the desired state: %s", err)
                 self._ended.wait(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
                 failures += 1
+        self._states.close()
 
     def _follow(self) -> None:
         """List once, then watch until the server ends it; every version goes into the queue."""
@@ -204,6 +217,11 @@ class StatusWriter:
             self._ended = True
             self._condition.notify_all()
 
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread's end; return whether it came in time."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
     def _run(self) -> None:
         failures = 0
         while (status := self._next()) is not None:
@@ -220,6 +238,7 @@ class StatusWriter:
                 with self._condition:
                     self._busy = False
                     self._condition.notify_all()
+        self._states.close()
 
     def _next(self) -> SchedulerNodeStateStatus | None:
         with self._condition:

@@ -8,7 +8,7 @@ import json
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -28,6 +28,12 @@ class Web:
         self._token_file = token_file
         self._timeout = timeout_seconds
         self._client: httpx.Client | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def get(self, path: str, *, limit: int, params: Mapping[str, str] | None = None) -> bytes:
         """Return the body, at most `limit` bytes of it; raise RequestFailed."""
@@ -93,6 +99,8 @@ class Web:
             raise RequestFailed("no server is configured: set its URL in the agent's settings")
         if self._client is None:
             context = ssl.create_default_context(cafile=str(self._ca_file))
+            # Many clusters' own authorities lack extensions that newer Pythons insist on.
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             self._client = httpx.Client(
                 base_url=self._base_url, verify=context, timeout=self._timeout, trust_env=False
             )

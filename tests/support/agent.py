@@ -342,6 +342,9 @@ class MemoryNodeStates:
             self.written.append(status)
             self.changed.notify_all()
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def wait_written(
         self, condition: Callable[[SchedulerNodeStateStatus], bool], *, seconds: float = 30.0
     ) -> SchedulerNodeStateStatus:
