@@ -1,9 +1,9 @@
 """OCI images without a registry: a Debian base, then the real Dockerfiles, as docker archives.
 
 Each image is an artefact of the cache: `image.tar` (a docker archive with the image's full name)
-and `digest` (of that file). A build has a storage directory of its own that is removed afterwards,
-pulls nothing, and sees only a context that is assembled for it. Python packages come from a
-wheelhouse that is prepared outside (`wheels`), so that an image build needs no package index.
+and `digest` (of that file). A build pulls nothing, and sees only a context that is assembled for
+it. Python packages come from a wheelhouse that is prepared outside (`wheels`), so that an image
+build needs no package index. Builds share one storage: what did not change is not built again.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class _Storage:
         self._buildah(["pull", "--quiet", f"docker-archive:{archive}"])
 
     def build(self, spec: ImageSpec, context: Path) -> None:
-        options = ["--isolation", "chroot", "--pull-never", "--format", "docker"]
+        options = ["--isolation", "chroot", "--pull-never", "--layers", "--format", "docker"]
         options += ["--file", str(spec.dockerfile), "--tag", spec.name]
         if spec.target is not None:
             options += ["--target", spec.target]
@@ -221,17 +221,12 @@ class _Storage:
 
     def _buildah(self, arguments: Sequence[str]) -> None:
         places = ["--root", str(self.root / "storage"), "--runroot", str(self.root / "run")]
-        command = ["buildah", *places, "--storage-driver", "vfs", *arguments]
+        command = ["buildah", *places, "--storage-driver", "overlay", *arguments]
         run(as_root(command), timeout_seconds=BUILD_TIMEOUT_SECONDS)
 
 
 @contextmanager
 def _storage(cache: Cache) -> Iterator[_Storage]:
-    root = Path(tempfile.mkdtemp(prefix="buildah-", dir=cache.directory("work")))
-    try:
-        yield _Storage(root)
-    finally:
-        run(
-            as_root(["rm", "--recursive", "--force", "--one-file-system", str(root)]),
-            timeout_seconds=COPY_TIMEOUT_SECONDS,
-        )
+    """The builds' common storage, which keeps layers; one build at a time."""
+    with cache.lock("buildah"):
+        yield _Storage(cache.directory("buildah"))

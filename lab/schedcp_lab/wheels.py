@@ -1,8 +1,9 @@
 """Wheelhouses: the wheels that an image installs, fetched outside the image build.
 
 Versions are those of the committed lock file, resolved for the image's Python and not the host's.
-The project's own wheel is built from the sources and put beside its dependencies, so an image needs
-no more than `pip install --no-index --find-links wheels 'schedcp[EXTRA]'`.
+The project's own wheel is built from the sources and put beside its dependencies, so that an image
+needs no index: `dependencies/` changes with the lock file, `project/` with every change of the
+code, and an image that installs them in this order rebuilds only the last layer.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ def wheelhouse(cache: Cache, repository: Path, *, extras: Sequence[str]) -> Path
     }
 
     def build(folder: Path) -> None:
+        (folder / "dependencies").mkdir()
         for wheel in dependencies.glob("*.whl"):
-            shutil.copyfile(wheel, folder / wheel.name)
+            shutil.copyfile(wheel, folder / "dependencies" / wheel.name)
+        project = folder / "project"
         run(
-            ["uv", "build", "--quiet", "--wheel", "--out-dir", folder, repository],
+            ["uv", "build", "--quiet", "--wheel", "--out-dir", project, repository],
             timeout_seconds=FETCH_TIMEOUT_SECONDS,
         )
         # uv leaves a .gitignore in what it thinks is a build directory.
-        (folder / ".gitignore").unlink(missing_ok=True)
+        (project / ".gitignore").unlink(missing_ok=True)
 
     return cache.artefact(f"wheels/{'-'.join(names)}", inputs, build)
 
