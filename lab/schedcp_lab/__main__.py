@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +16,12 @@ from typer.exceptions import TyperException
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.demo import Demo
 from schedcp_lab.errors import LabError
-from schedcp_lab.kube_binaries import ensure_helm
+from schedcp_lab.kube_binaries import ensure_helm, ensure_kube_binaries
+from schedcp_lab.processes import environment, run
 from schedcp_lab.product import Product
 from schedcp_lab.report import html_report, text_report
+from schedcp_lab.session import add_node, hold, read_session, start_detached, stop
+from schedcp_lab.tree import picture
 from schedcp_lab.views import Api
 from schedcp_lab.watching import watcher_for
 from schedcp_lab.workshop import cache_of, prepare, prepare_only, repository_root
@@ -28,8 +31,17 @@ __all__ = ["app", "main"]
 EXIT_FAILED = 1
 EXIT_BROKEN = 2
 EXIT_USAGE = 64
+KUBECTL_TIMEOUT_SECONDS = 60.0
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+node = typer.Typer(no_args_is_help=True, help="The running lab's nodes.")
+app.add_typer(node, name="node")
+
+
+def _run_dir() -> Path:
+    return cache_of(repository_root()).directory("run")
 
 
 @app.command()
@@ -51,6 +63,52 @@ def helm(context: typer.Context) -> None:
     """Run the helm that the lab uses."""
     program = ensure_helm(cache_of(repository_root()))
     os.execv(program, [str(program), *context.args])  # noqa: S606
+
+
+@app.command()
+def up(
+    nodes: Annotated[int, typer.Option(min=1, max=8, help="How many nodes.")] = 2,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is up.")] = False,
+) -> None:
+    """Start a cluster with the product and hold it until it is stopped."""
+    if detach:
+        session = start_detached(_run_dir(), nodes=nodes)
+        typer.echo(f"export KUBECONFIG='{session.kubeconfig}'")
+        return
+    hold(prepare(), _run_dir(), nodes=nodes)
+
+
+@app.command()
+def down() -> None:
+    """Stop the running lab."""
+    stop(_run_dir())
+
+
+@app.command()
+def status() -> None:
+    """Show the running lab: its runs, its nodes, and how to reach it."""
+    session = read_session(_run_dir())
+    with closing(Api(Path(session.kubeconfig))) as api:
+        now = datetime.datetime.now(datetime.UTC)
+        Console().print(picture("SchedCP", api.runs(), api.nodes(), now=now))
+    typer.echo(f"export KUBECONFIG='{session.kubeconfig}'; Prometheus {session.prometheus}")
+
+
+@node.command("add")
+def node_add() -> None:
+    """Start one more node in the running lab."""
+    typer.echo(add_node(_run_dir()))
+
+
+@app.command()
+def workload() -> None:
+    """Put the demo's workload on the running lab: a service beside batch work."""
+    root = repository_root()
+    kubectl = ensure_kube_binaries(cache_of(root)).kubectl
+    shop = root / "lab" / "workloads" / "shop.yaml"
+    command: list[str | Path] = [kubectl, "apply", "-f", shop]
+    env = environment({"KUBECONFIG": read_session(_run_dir()).kubeconfig})
+    typer.echo(run(command, timeout_seconds=KUBECTL_TIMEOUT_SECONDS, env=env).stdout, nl=False)
 
 
 @app.command()

@@ -1,0 +1,173 @@
+"""A lab that stays up: one process holds it, others find it through its session file.
+
+`hold()` runs in that process until a signal. Requests of other processes are files in a folder that
+the holder looks into, so that nothing listens on a port; each is answered by a file beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+
+from schedcp_lab.cluster import Cluster
+from schedcp_lab.errors import LabError
+from schedcp_lab.processes import environment, tail, wait_until
+from schedcp_lab.product import Product
+from schedcp_lab.workshop import Workshop
+
+__all__ = ["Session", "add_node", "hold", "read_session", "start_detached", "stop"]
+
+START_SECONDS = 1800.0
+STOP_SECONDS = 120.0
+NODE_SECONDS = 300.0
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where a running lab is found."""
+
+    pid: int
+    kubeconfig: str
+    prometheus: str
+    folder: str
+
+    @property
+    def alive(self) -> bool:
+        """Say whether its process runs."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def session_file(run_dir: Path) -> Path:
+    """Return where the session of a checkout's lab is written."""
+    return run_dir / "session.json"
+
+
+def read_session(run_dir: Path) -> Session:
+    """Return the running lab; raise LabError when there is none."""
+    path = session_file(run_dir)
+    if path.exists():
+        session = Session(**json.loads(path.read_text()))
+        if session.alive:
+            return session
+        path.unlink()
+    raise LabError("no lab is up; start one with `schedcp-lab up`")
+
+
+def hold(
+    workshop: Workshop, run_dir: Path, *, nodes: int, report: Callable[[str], None] = print
+) -> None:
+    """Start a lab with the product and hold it until SIGTERM or SIGINT; then stop everything."""
+    wanted = True
+
+    def let_go(_number: int, _frame: FrameType | None) -> None:
+        nonlocal wanted
+        wanted = False
+
+    with Cluster.start(workshop, run_dir / "lab", nodes=nodes, report=report) as cluster:
+        Product.install(cluster, report=report)
+        requests = cluster.folder / "requests"
+        requests.mkdir()
+        session = Session(
+            pid=os.getpid(),
+            kubeconfig=str(cluster.plane.kubeconfig),
+            prometheus=cluster.prometheus.url,
+            folder=str(cluster.folder),
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, let_go)
+        fresh = session_file(run_dir).with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(session), indent=1))
+        fresh.replace(session_file(run_dir))
+        report(
+            f"lab: up; export KUBECONFIG='{session.kubeconfig}'; Prometheus {session.prometheus}"
+        )
+        try:
+            while wanted:
+                cluster.require_alive()
+                _answer(cluster, requests)
+                time.sleep(POLL_SECONDS)
+        finally:
+            session_file(run_dir).unlink(missing_ok=True)
+            report("lab: stopping")
+
+
+def _answer(cluster: Cluster, requests: Path) -> None:
+    """Do what was asked for; each request is answered once."""
+    for request in sorted(requests.glob("*.request")):
+        request.unlink()
+        name = cluster.add_node().settings.name
+        cluster.wait_nodes_ready()
+        request.with_suffix(".answer").write_text(name)
+
+
+def start_detached(run_dir: Path, *, nodes: int) -> Session:
+    """Start a lab in a process of its own; return when it is up."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    log = run_dir / "lab.log"
+    command = [sys.executable, "-m", "schedcp_lab", "up", f"--nodes={nodes}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            start_new_session=True,
+        )
+
+    def is_up() -> bool:
+        if process.poll() is not None:
+            raise LabError(f"the lab ended with status {process.returncode}:\n{tail(log)}")
+        return session_file(run_dir).exists()
+
+    wait_until(
+        is_up,
+        what="the lab is up",
+        timeout_seconds=START_SECONDS,
+        interval_seconds=POLL_SECONDS,
+        hint=lambda: tail(log),
+    )
+    return read_session(run_dir)
+
+
+def stop(run_dir: Path) -> None:
+    """Stop the running lab; return when its process is gone."""
+    session = read_session(run_dir)
+    os.kill(session.pid, signal.SIGTERM)
+    wait_until(
+        lambda: not session.alive or not session_file(run_dir).exists(),
+        what="the lab has stopped",
+        timeout_seconds=STOP_SECONDS,
+        interval_seconds=POLL_SECONDS,
+    )
+
+
+def add_node(run_dir: Path) -> str:
+    """Have the running lab start one more node; return its name when it is Ready."""
+    requests = Path(read_session(run_dir).folder) / "requests"
+    request = requests / f"{uuid.uuid4().hex}.request"
+    request.write_text("node\n")
+    answer = request.with_suffix(".answer")
+    wait_until(
+        answer.exists,
+        what="the new node is Ready",
+        timeout_seconds=NODE_SECONDS,
+        interval_seconds=POLL_SECONDS,
+    )
+    name = answer.read_text()
+    answer.unlink()
+    return name
