@@ -1,0 +1,163 @@
+"""The supervision of the loader, with a program that behaves like it in every way but one."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from schedcp_agent.loader import LoadRequest, ProcessLoader
+from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderPhase, LoaderView
+from schedcp_api.candidates import Argument
+from support import agent_loader_standin
+
+DEADLINE_SECONDS = 30.0
+DIGEST = "sha256:" + "0" * 64
+
+
+class Bench:
+    """A loader on the stand-in program, and its present state."""
+
+    def __init__(self, folder: Path, **deadlines: float) -> None:
+        program = folder / "schedcp-loader"
+        standin = Path(agent_loader_standin.__file__)
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{standin}" "$@"\n')
+        program.chmod(0o755)
+        self._folder = folder
+        self.loader = ProcessLoader(
+            program,
+            lease_ms=int(deadlines.get("lease_ms", 20_000)),
+            realtime_priority=0,
+            attach_timeout_seconds=deadlines.get("attach", 30.0),
+            detach_timeout_seconds=deadlines.get("detach", 30.0),
+        )
+        self.view = LoaderView()
+        self.ended: LoaderExit | None = None
+
+    def start(self, behaviour: str) -> None:
+        path = self._folder / "object"
+        path.write_text(behaviour)
+        knobs = (Argument(name="slice_us", value="3000"),)
+        request = LoadRequest(path, DIGEST, "run-1", "schedcp_x", knobs, 10_000)
+        self.loader.start(request, now=datetime.now(UTC))
+
+    def wait(self, condition: Callable[[], bool], *, renewing: bool = True) -> None:
+        """Poll, as the agent's ticks do, until `condition` holds."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, (self.view, self.ended)
+            self.view, ended = self.loader.poll(now=datetime.now(UTC))
+            self.ended = ended or self.ended
+            if renewing:
+                self.loader.renew()
+            time.sleep(0.02)
+
+    def until_attached(self) -> None:
+        self.wait(lambda: self.view.phase is LoaderPhase.ATTACHED)
+
+    def until_ended(self, *, renewing: bool = True) -> LoaderExit:
+        self.wait(lambda: self.ended is not None, renewing=renewing)
+        assert self.ended is not None
+        assert self.loader.poll(now=datetime.now(UTC)) == (LoaderView(), None), "shown once"
+        return self.ended
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A loader with generous deadlines."""
+    yield from benches(tmp_path)
+
+
+def benches(folder: Path, **deadlines: float) -> Iterator[Bench]:
+    made = Bench(folder, **deadlines)
+    yield made
+    made.loader.stop()
+    if made.view.phase is not LoaderPhase.NONE and made.ended is None:
+        made.wait(lambda: made.ended is not None)
+
+
+def test_attached_held_and_detached(bench: Bench) -> None:
+    bench.start("attach")
+    bench.until_attached()
+    assert (bench.view.ops, bench.view.enable_seq, bench.view.run) == ("schedcp_x", 3, "run-1")
+    bench.loader.stop()
+    ended = bench.until_ended()
+    assert (ended.outcome, ended.was_attached, ended.kind) == (LoaderOutcome.DETACHED, True, 0)
+
+
+def test_an_ejection_is_told_in_the_kernels_words(bench: Bench) -> None:
+    bench.start("eject")
+    ended = bench.until_ended()
+    assert (ended.outcome, ended.kind) == (LoaderOutcome.EJECTED, 1026)
+    assert (ended.reason, ended.message, ended.dump) == ("stall", "runnable task", "d")
+
+
+def test_what_it_refuses(bench: Bench) -> None:
+    bench.start("refuse")
+    ended = bench.until_ended()
+    assert (ended.outcome, ended.was_attached) == (LoaderOutcome.DIGEST_MISMATCH, False)
+    assert ended.message == "not the object that was approved"
+
+
+@pytest.mark.parametrize("lease_ms", [500])
+def test_it_lets_go_when_nobody_renews(tmp_path: Path, lease_ms: int) -> None:
+    for bench in benches(tmp_path, lease_ms=lease_ms):
+        bench.start("attach")
+        bench.until_attached()
+        assert bench.until_ended(renewing=False).outcome is LoaderOutcome.LEASE_EXPIRED
+
+
+def test_it_is_killed(bench: Bench) -> None:
+    bench.start("die")
+    ended = bench.until_ended()
+    assert ended.outcome is LoaderOutcome.KILLED
+    assert "-9" in ended.message
+
+
+def test_somebody_else_ends_it(bench: Bench, tmp_path: Path) -> None:
+    bench.start("attach")
+    bench.until_attached()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _runs(entry, str(tmp_path / "object")):
+            os.kill(int(entry.name), signal.SIGTERM)
+    assert bench.until_ended().outcome is LoaderOutcome.KILLED
+
+
+def _runs(entry: Path, argument: str) -> bool:
+    try:
+        return argument.encode() in (entry / "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def test_one_that_never_attaches(tmp_path: Path) -> None:
+    for bench in benches(tmp_path, attach=1.0):
+        bench.start("hang")
+        assert bench.until_ended().outcome is LoaderOutcome.ATTACH_TIMEOUT
+
+
+def test_one_that_does_not_hear(tmp_path: Path) -> None:
+    for bench in benches(tmp_path, detach=1.0):
+        bench.start("deaf")
+        bench.until_attached()
+        bench.loader.stop()
+        assert bench.until_ended().outcome is LoaderOutcome.DETACHED
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    loader = ProcessLoader(
+        tmp_path / "gone",
+        lease_ms=1000,
+        realtime_priority=0,
+        attach_timeout_seconds=1,
+        detach_timeout_seconds=1,
+    )
+    request = LoadRequest(tmp_path / "o", DIGEST, "run-1", "schedcp_x", (), 10_000)
+    loader.start(request, now=datetime.now(UTC))
+    _, ended = loader.poll(now=datetime.now(UTC))
+    assert ended is not None
+    assert ended.outcome is LoaderOutcome.START_FAILED
