@@ -36,10 +36,10 @@ from .settings import Settings
 from .signer import Signer
 from .verifying import Verified, Verifier
 
-__all__ = ["main"]
+__all__ = ["WAIVED_WITHOUT_POLICY", "main", "run_command"]
 
 ACCEPTED, REJECTED, UNDECIDED, USAGE = 0, 1, 2, 64
-_WAIVED_HERE = tuple(loss for loss in ContractLoss if loss is not ContractLoss.CPUSET)
+WAIVED_WITHOUT_POLICY = tuple(loss for loss in ContractLoss if loss is not ContractLoss.CPUSET)
 """Without a policy nobody says which limits the pods ask for: losses are shown, not refused."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None)
@@ -95,7 +95,7 @@ def verify(
     seen = _profile(profile)
     contract = EvaluationContract(
         replay=ReplayMode.ADVISORY if seen is None or advisory else ReplayMode.REQUIRED,
-        waived_losses=tuple(loss for loss in _WAIVED_HERE if loss not in (keep or [])),
+        waived_losses=tuple(loss for loss in WAIVED_WITHOUT_POLICY if loss not in (keep or [])),
     )
     request = _request(target, knobs or [], bundle, contract=contract, profile=seen)
     console = Console(stderr=json)

@@ -6,6 +6,7 @@ Thin: each handler parses, calls one function, returns. Only the socket's owner 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -165,7 +166,14 @@ def serve_on_socket(settings: Settings, path: Path) -> None:
         listener = stack.enter_context(_listen(path))
         stack.callback(path.unlink, missing_ok=True)
         config = uvicorn.Config(application(service), log_level="warning", access_log=False)
+        _leave_signals_to_the_server()
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _leave_signals_to_the_server() -> None:
+    """Make the server's own raising of a caught signal harmless: the clean-up comes after it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
 
 
 def _listen(path: Path) -> socket.socket:

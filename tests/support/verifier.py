@@ -12,9 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from schedcp_api.base import digest_of
+from schedcp_api.candidates import Candidate, PlanKind
 from schedcp_api.kernels import profile_of
 from schedcp_api.profiles import Distribution, GroupProfile, ThreadGroup, WorkloadProfile
-from schedcp_api.verdicts import Check, Phase, Stage, Verdict, VerificationRequest
+from schedcp_api.verdicts import (
+    Check,
+    EvaluationContract,
+    Phase,
+    Stage,
+    Verdict,
+    VerificationRequest,
+)
 from schedcp_verifier.errors import VerifierError
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.proving import TRIALS
@@ -221,4 +229,20 @@ def workload_profile(
         duration_ms=10_000,
         target=side((thread_group(),) if target is None else target),
         neighbours=side((hog_group(),) if neighbours is None else neighbours),
+    )
+
+
+def source_request(
+    path: Path, kernel: KernelBundle, contract: EvaluationContract
+) -> VerificationRequest:
+    """Return the request for a source that is not in the library."""
+    source = path.read_text()
+    name = path.name.removesuffix(".bpf.c").lower().replace("-", "_")
+    return VerificationRequest(
+        candidate=Candidate(
+            kind=PlanKind.GENERATE, scheduler=name, source_digest=digest_of(source.encode())
+        ),
+        source=source,
+        kernel_digest=kernel.profile.content_digest(),
+        contract=contract,
     )

@@ -1,0 +1,69 @@
+"""What the kernel tier needs: kernel bundles, programs of the guest, QEMU; from `make setup`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from schedcp_verifier.errors import KernelUnavailable
+from schedcp_verifier.kernels import KernelBundle, KernelShelf
+from schedcp_verifier.settings import Settings
+from schedcp_verifier.verifying import Verifier
+from support.laboratory import PARALLEL_GUESTS, Laboratory, unfit
+
+
+@pytest.fixture(scope="session")
+def verifier_settings(repository: Path, required_tiers: frozenset[str]) -> Settings:
+    """Settings for this checkout, or the reason why this tier cannot run."""
+    settings = Settings(
+        schedulers_dir=repository / "schedulers", kernels_dir=repository / ".cache" / "kernels"
+    )
+    for tool in (settings.qemu, settings.clang, settings.llvm_strip):
+        if shutil.which(tool) is None:
+            unfit(f"{tool} is not installed", required_tiers)
+    for program in ("schedcp-loader", "workload", "metronome", "heartbeat", "trials"):
+        if not (settings.programs / program).is_file():
+            unfit(f"{program} is not built", required_tiers)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def kernels(
+    verifier_settings: Settings, required_tiers: frozenset[str]
+) -> tuple[KernelBundle, ...]:
+    """Every kernel bundle of this checkout."""
+    try:
+        bundles = KernelShelf(verifier_settings.kernels_dir).bundles()
+    except KernelUnavailable as error:
+        unfit(str(error), required_tiers)
+    if not bundles:
+        unfit("there is no kernel bundle", required_tiers)
+    return bundles
+
+
+@pytest.fixture(scope="session")
+def kernel(verifier_settings: Settings, kernels: tuple[KernelBundle, ...]) -> KernelBundle:
+    """The newest kernel, which the nodes of the lab run."""
+    assert kernels
+    return KernelShelf(verifier_settings.kernels_dir).newest()
+
+
+@pytest.fixture(scope="session")
+def laboratory(
+    request: pytest.FixtureRequest, verifier_settings: Settings, kernel: KernelBundle
+) -> Iterator[Laboratory]:
+    """The laboratory, at work on every source that a selected test asks about."""
+    verifier = Verifier.from_settings(verifier_settings)
+    with ThreadPoolExecutor(PARALLEL_GUESTS) as pool:
+        found = Laboratory(verifier, kernel, pool)
+        for item in request.session.items:
+            callspec = getattr(item, "callspec", None)
+            if callspec is not None and "source_path" in callspec.params:
+                found.begin(callspec.params["source_path"])
+        yield found
+        verifier.guests.stopping.set()
+        pool.shutdown(cancel_futures=True)

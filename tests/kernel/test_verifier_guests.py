@@ -1,0 +1,115 @@
+"""A guest that is lost, or says what it should not, is neither a pass nor a rejection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from schedcp_api.verdicts import Phase
+from schedcp_verifier.errors import GuestOutputError, VmLostError
+from schedcp_verifier.guests import GuestFactory
+from schedcp_verifier.initramfs import archive, program, symlink
+from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.microvm import MicroVm, VmSpec
+from schedcp_verifier.settings import Settings
+from support.laboratory import CONTRACT, Laboratory
+from support.verifier import source_request, workload_profile
+
+BOOT_SECONDS = 240
+APPLETS = ("sh", "mount", "mkdir", "cat", "echo", "poweroff", "sleep", "usleep", "yes")
+
+
+@contextmanager
+def guest(
+    folder: Path, settings: Settings, kernel: KernelBundle, script: str, **limits: float
+) -> Iterator[MicroVm]:
+    """Boot a guest whose PID 1 is `script`, with results on descriptor 3."""
+    head = "#!/bin/sh\nexport PATH=/bin\nmkdir -p /dev\nmount -t devtmpfs dev /dev\n"
+    image = archive(
+        [
+            program("init", f"{head}exec 3>/dev/vport0p1\n{script}\n".encode()),
+            program("bin/busybox", settings.busybox.read_bytes()),
+            *(symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
+        ]
+    )
+    initramfs = folder / "initramfs"
+    initramfs.write_bytes(image)
+    values = {"deadline_seconds": float(BOOT_SECONDS), **limits}
+    with MicroVm(VmSpec(kernel.vmlinuz, initramfs, qemu=settings.qemu, **values)) as vm:  # type: ignore[arg-type]
+        yield vm
+
+
+def test_lines_arrive_until_the_guest_powers_off(
+    tmp_path: Path, verifier_settings: Settings, kernel: KernelBundle
+) -> None:
+    script = "echo one >&3; echo two >&3; poweroff -f"
+    with guest(tmp_path, verifier_settings, kernel, script) as vm:
+        assert list(vm.lines()) == [b"one", b"two"]
+
+
+def test_a_guest_that_never_ends_is_lost(
+    tmp_path: Path, verifier_settings: Settings, kernel: KernelBundle
+) -> None:
+    script = "while :; do usleep 100000; done"
+    with (
+        guest(tmp_path, verifier_settings, kernel, script, deadline_seconds=5.0) as vm,
+        pytest.raises(VmLostError, match="had not ended after 5 s"),
+    ):
+        list(vm.lines())
+
+
+def test_a_guest_that_floods_is_cut_off(
+    tmp_path: Path, verifier_settings: Settings, kernel: KernelBundle
+) -> None:
+    with (
+        guest(tmp_path, verifier_settings, kernel, "yes >&3", result_bytes=100_000) as vm,
+        pytest.raises(GuestOutputError, match="more than 100000 bytes"),
+    ):
+        list(vm.lines())
+
+
+def test_a_guest_whose_kernel_panics_says_so_on_its_console(
+    tmp_path: Path, verifier_settings: Settings, kernel: KernelBundle
+) -> None:
+    with guest(tmp_path, verifier_settings, kernel, "exit 3") as vm:
+        assert list(vm.lines()) == []
+        assert "Attempted to kill init" in vm.console.text()
+
+
+def test_a_lost_proof_is_neither_a_pass_nor_a_rejection(
+    laboratory: Laboratory, kernel: KernelBundle, repository: Path
+) -> None:
+    factory = laboratory.verifier.guests
+    hasty = GuestFactory(factory.programs, factory.busybox, factory.qemu, 2.0, threading.Event())
+    verifier = type(laboratory.verifier)(
+        laboratory.verifier.library, laboratory.verifier.tools, hasty
+    )
+    path = repository / "tests/data/schedulers/good/minimal_fifo.bpf.c"
+    verdict = verifier.verify(source_request(path, kernel, CONTRACT), kernel).verdict
+    assert verdict.undecided
+    assert not verdict.accepted
+    assert [c.id for c in verdict.checks if c.phase is Phase.ERROR] == ["guest"]
+
+
+def test_a_replay_gives_the_same_figures_to_the_last_digit(
+    laboratory: Laboratory, kernel: KernelBundle, repository: Path
+) -> None:
+    verifier = laboratory.verifier
+    path = repository / "tests/data/schedulers/good/bounded_vtime.bpf.c"
+    request = source_request(path, kernel, CONTRACT).replace(profile=workload_profile())
+    analysed = verifier.analyse(verifier.subject(request), request, kernel)
+    assert analysed.object is not None
+    built = analysed.object
+
+    def replay() -> object:
+        return verifier.replay(request, kernel, object_=built, ops_name="bounded_vtime").replay
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (future.result() for future in [pool.submit(replay) for _ in range(2)])
+    assert first is not None
+    assert first == second

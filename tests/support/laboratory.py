@@ -1,0 +1,49 @@
+"""Verification on a real kernel, for the tests of the kernel tier."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from schedcp_api.verdicts import EvaluationContract, ReplayMode, VerificationRequest
+from schedcp_verifier.__main__ import WAIVED_WITHOUT_POLICY
+from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.verifying import Verified, Verifier
+from support.verifier import source_request
+
+CONTRACT = EvaluationContract(
+    replay=ReplayMode.ADVISORY, waived_losses=WAIVED_WITHOUT_POLICY, seeds=1
+)
+PARALLEL_GUESTS = 2
+
+
+@dataclass
+class Laboratory:
+    """Verifies sources on the newest kernel, two guests at a time, each source once."""
+
+    verifier: Verifier
+    kernel: KernelBundle
+    pool: ThreadPoolExecutor
+    started: dict[str, Future[Verified]] = field(default_factory=dict)
+
+    def begin(self, path: Path) -> Future[Verified]:
+        """Start the verification of a source, unless it was started before."""
+        if str(path) not in self.started:
+            request = source_request(path, self.kernel, CONTRACT)
+            self.started[str(path)] = self.submit(request)
+        return self.started[str(path)]
+
+    def submit(self, request: VerificationRequest) -> Future[Verified]:
+        """Start any verification."""
+        return self.pool.submit(self.verifier.verify, request, self.kernel)
+
+
+def unfit(missing: str, required_tiers: frozenset[str]) -> NoReturn:
+    """Skip on a laptop, fail where the tier is required; `missing` says what is not there."""
+    if "kernel" in required_tiers:
+        pytest.fail(f"the kernel tier is required here, but {missing}; run `make setup`")
+    pytest.skip(f"{missing}; run `make setup`")
