@@ -6,13 +6,14 @@ Reads only. The lab learns nothing about a run that any user of kubectl could no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from kubernetes import client, config
 
 from schedcp_api.base import GROUP, VERSION
-from schedcp_api.nodestates import SchedulerNodeStateStatus
+from schedcp_api.nodestates import SchedulerNodeStateSpec, SchedulerNodeStateStatus
 from schedcp_api.policies import SchedulerPolicyStatus
 from schedcp_api.runs import OptimizationRunSpec, OptimizationRunStatus
 
@@ -41,7 +42,8 @@ class NodeView:
 
     name: str
     status: SchedulerNodeStateStatus
-    lease_renewed: bool
+    lease_until: datetime | None
+    """When the operator's lease on the assignment runs out; None without one."""
     assigned: str
     """The ops name that the operator wants there; empty for none."""
 
@@ -94,13 +96,15 @@ class Api:
         """Return every node's state, by name."""
         views = []
         for item in self._list("schedulernodestates"):
-            assignments = item.get("spec", {}).get("assignments", [])
+            spec = SchedulerNodeStateSpec.model_validate(item.get("spec", {}))
             views.append(
                 NodeView(
                     name=item["metadata"]["name"],
                     status=SchedulerNodeStateStatus.model_validate(item.get("status", {})),
-                    lease_renewed="leaseRenewedAt" in item.get("spec", {}),
-                    assigned=assignments[0]["opsName"] if assignments else "",
+                    lease_until=spec.lease_renewed_at + timedelta(seconds=spec.lease_seconds)
+                    if spec.lease_renewed_at
+                    else None,
+                    assigned=spec.assignments[0].ops_name if spec.assignments else "",
                 )
             )
         return sorted(views, key=lambda view: view.name)
