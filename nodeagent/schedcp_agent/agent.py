@@ -37,6 +37,7 @@ from .report import Facts, same_but_for_time, status_of
 
 _LOG = logging.getLogger(__name__)
 _SETTLE_POLL_SECONDS = 0.1
+_HANGS_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,19 @@ class Agent:
         self._stopping = threading.Event()
         self._kept_off: tuple[Assignment, ...] | None = None
         self._last_tick = time.monotonic()
+        self._last_phase = LoaderPhase.NONE
+
+    def late_seconds(self) -> float:
+        """Return for how long the next tick has been due; at most 0 when it is not."""
+        return time.monotonic() - self._last_tick - self._parts.tick_seconds
+
+    def attached(self) -> bool:
+        """Return whether the loader's scheduler was attached at the last tick."""
+        return self._last_phase is LoaderPhase.ATTACHED
 
     def alive(self) -> bool:
         """Return whether the agent has ticked of late; answers the kubelet's liveness probe."""
-        return time.monotonic() - self._last_tick < 10 * self._parts.tick_seconds + 20
+        return self.late_seconds() < _HANGS_SECONDS
 
     def stop(self) -> None:
         """Have `run` detach and return; may be called from a signal handler."""
@@ -115,6 +125,7 @@ class Agent:
         self._parts.loader.renew()
         self._say(observed, now)
         self._last_tick = time.monotonic()
+        self._last_phase = observed.loader.phase
         return observed
 
     def _take_in_desired(self, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """The pods' part of the cgroup tree: who is there, how much CPU it used, how long it waited."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 _UID = r"[0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}"
 _POD_FOLDER = re.compile(rf"^(?:kubepods(?:-burstable|-besteffort)?-)?pod({_UID})(?:\.slice)?$")
 _CLASS_FOLDER = re.compile(r"^(?:burstable|besteffort|kubepods-(?:burstable|besteffort)\.slice)$")
+_USAGE = re.compile(r"^usage_usec (\d{1,20})$", re.MULTILINE)
+_PRESSURE = re.compile(r"^(some|full) avg10=(\d{1,3}\.\d{1,2}) .*?total=(\d{1,20})$", re.MULTILINE)
 _ROOTS = ("kubepods", "kubepods.slice", "kubelet/kubepods", "kubelet.slice/kubelet-kubepods.slice")
 _CGROUP2_ROOTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 
@@ -44,33 +47,34 @@ def find_pods(cgroup_root: Path) -> tuple[PodCgroup, ...]:
     found: list[PodCgroup] = []
     for name in _ROOTS:
         root = cgroup_root / name
-        for folder in (root, *(d for d in _folders(root) if _CLASS_FOLDER.match(d.name))):
-            for candidate in _folders(folder):
-                match = _POD_FOLDER.match(candidate.name)
-                if match:
-                    uid = match.group(1).replace("_", "-")
-                    found.append(PodCgroup(uid, candidate, ids_below(candidate)))
+        folders = _folders(str(root))
+        classes = [path for folder, path in folders if _CLASS_FOLDER.match(folder)]
+        for folder, path in (*folders, *(pair for above in classes for pair in _folders(above))):
+            match = _POD_FOLDER.match(folder)
+            if match:
+                uid = match.group(1).replace("_", "-")
+                found.append(PodCgroup(uid, Path(path), ids_below(Path(path))))
     return tuple(found)
 
 
 def ids_below(path: Path) -> tuple[int, ...]:
     """Return the cgroup ids (inode numbers) of `path` and everything below; empty if it is gone."""
     ids: list[int] = []
-    pending = [path]
+    pending = [str(path)]
     while pending:
         folder = pending.pop()
         try:
-            ids.append(folder.stat().st_ino)
+            ids.append(os.stat(folder).st_ino)  # noqa: PTH116  (every second, for every pod)
         except OSError:
             continue
-        pending.extend(_folders(folder))
+        pending.extend(below for _, below in _folders(folder))
     return tuple(ids)
 
 
 def read_usage(path: Path) -> Usage:
     """Return a cgroup's use of the CPU and its pressure; zeros for one that is gone."""
-    pressure = parse_pressure(_text(path / "cpu.pressure"))
-    match = re.search(r"^usage_usec (\d+)$", _text(path / "cpu.stat"), re.MULTILINE)
+    pressure = parse_pressure(_text(f"{path}/cpu.pressure"))
+    match = _USAGE.search(_text(f"{path}/cpu.stat"))
     return Usage(int(match.group(1)) if match else 0, *pressure)
 
 
@@ -78,24 +82,25 @@ def parse_pressure(text: str) -> tuple[int, int, int]:
     """Return `some` in microseconds in total, and `some` and `full` avg10 in permille."""
     found = {
         kind: (round(float(average) * 10), int(total))
-        for kind, average, total in re.findall(
-            r"^(some|full) avg10=(\d{1,3}\.\d{1,2}) .*?total=(\d{1,20})$", text, re.MULTILINE
-        )
+        for kind, average, total in _PRESSURE.findall(text)
     }
     some, full = found.get("some", (0, 0)), found.get("full", (0, 0))
     return some[1], min(some[0], 1000), min(full[0], 1000)
 
 
-def _folders(path: Path) -> tuple[Path, ...]:
+def _folders(path: str) -> list[tuple[str, str]]:
+    """Return the names and paths of the folders in `path`."""
     # Pods come and go while we look; what is gone has no folders.
     try:
-        return tuple(entry for entry in path.iterdir() if entry.is_dir())
+        with os.scandir(path) as entries:
+            return [(e.name, e.path) for e in entries if e.is_dir(follow_symlinks=False)]
     except OSError:
-        return ()
+        return []
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     try:
-        return path.read_text()
+        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
+            return file.read()
     except OSError:
         return ""

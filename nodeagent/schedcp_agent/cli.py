@@ -39,14 +39,13 @@ def run() -> None:
     # httpx says every request; the watch and the heartbeat would fill the log.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = AgentSettings()
+    logging.getLogger(__name__).info("schedcp-agent %s on node %s", VERSION, settings.node_name)
     if not settings.node_name:
         raise typer.BadParameter("SCHEDCP_AGENT_NODE_NAME is not set: it names this node's object")
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     (settings.state_dir / PID_FILE).write_text(str(os.getpid()))
     exporter = Exporter()
-    rank = realtime.take_priority(settings.realtime_priority)
-    if rank:
-        logging.getLogger(__name__).warning("%s", rank)
+    rank = _rank(settings.realtime_priority)
     agent = make_agent(settings, exporter, rank=rank)
     server = MetricsServer(
         (settings.metrics_bind, settings.metrics_port),
@@ -56,16 +55,39 @@ def run() -> None:
         healthy=agent.alive,
     )
     server.start()
+    keeper = realtime.Keeper(
+        priority=settings.realtime_priority,
+        late_seconds=agent.late_seconds,
+        attached=agent.attached,
+    )
+    if settings.realtime_priority:
+        keeper.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     signal.signal(signal.SIGUSR1, lambda *_: agent.hands_off())
     try:
         restored = agent.run(settle_timeout_seconds=settings.detach_timeout_seconds + 10)
     finally:
+        if settings.realtime_priority:
+            keeper.stop()
         server.stop()
         (settings.state_dir / PID_FILE).unlink(missing_ok=True)
     if not restored:
         raise NotRestored("the agent ends without proof that the kernel's own scheduler is back")
+
+
+def _rank(priority: int) -> str:
+    """Lock memory, and try whether real-time priority may be had; return what was not permitted."""
+    from . import realtime
+
+    refused = [realtime.lock_memory()]
+    if priority:
+        refused.append(realtime.set_priority(0, priority))
+        realtime.set_priority(0, 0)
+    rank = "; ".join(filter(None, refused))
+    if rank:
+        logging.getLogger(__name__).warning("%s", rank)
+    return rank
 
 
 @app.command()

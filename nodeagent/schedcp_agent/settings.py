@@ -52,7 +52,7 @@ class AgentSettings(BaseSettings):
     detach_timeout_seconds: float = Field(default=50.0, gt=0)
     """Above the loader's own wait for the kernel to finish disabling, which is 45 s."""
     realtime_priority: int = Field(default=1, ge=0, le=50)
-    """SCHED_FIFO priority of agent and loader; 0 leaves both in the fair class."""
+    """SCHED_FIFO priority of the loader, and of the agent when it is starved; 0: never."""
 
     cgroup_root: Path = Path("/sys/fs/cgroup")
     """The node's cgroup2 tree."""
