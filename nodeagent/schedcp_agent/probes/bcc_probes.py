@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProbesUnavailable
+from .btf_offsets import member_offsets
 from .decode import TaskRow, decode_group, decode_sum, decode_task, longest_waits
 from .port import SIDES, GroupReading, SideReading, Tracked
 
@@ -19,8 +20,8 @@ _GROUPS_MAX = 1024
 _TGIDS_MAX = 64
 _KINDS = 3
 _BY_GROUP, _BY_TGID = 0, 1
-_TRACEPOINTS = Path("/sys/kernel/tracing/events/sched/sched_switch/format")
-_TRACEPOINTS_OLD = Path("/sys/kernel/debug/tracing/events/sched/sched_switch/format")
+_BTF = Path("/sys/kernel/btf/vmlinux")
+_TASK_MEMBERS = ("pid", "tgid", "comm")
 
 
 def open_probes() -> "BccProbes":
@@ -28,10 +29,6 @@ def open_probes() -> "BccProbes":
 
     Raise ProbesUnavailable, with the reason, where that cannot work.
     """
-    if not _readable(_TRACEPOINTS) and not _readable(_TRACEPOINTS_OLD):
-        raise ProbesUnavailable(
-            f"{_TRACEPOINTS} is not readable: mount tracefs at /sys/kernel/tracing"
-        )
     try:
         from bcc import BPF
     except ImportError as err:
@@ -41,6 +38,7 @@ def open_probes() -> "BccProbes":
     source = files(__package__).joinpath("wakeups.c").read_text()
     flags = [
         "-w",
+        *_task_flags(),
         f"-DSIDES={SIDES}",
         f"-DCGROUPS_MAX={_CGROUPS_MAX}",
         f"-DTASKS_MAX={_TASKS_MAX}",
@@ -57,11 +55,13 @@ def open_probes() -> "BccProbes":
         ) from err
 
 
-def _readable(path: Path) -> bool:
+def _task_flags() -> list[str]:
+    """Return where this kernel's task_struct has what the probes read."""
     try:
-        return path.stat().st_size >= 0
-    except OSError:
-        return False
+        offsets = member_offsets(_BTF.read_bytes(), "task_struct", _TASK_MEMBERS)
+    except (OSError, ValueError) as err:
+        raise ProbesUnavailable(f"{_BTF} does not describe task_struct: {err}") from err
+    return [f"-DTASK_{name.upper()}={offset}" for name, offset in offsets.items()]
 
 
 class BccProbes:

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Count what threads of tracked cgroups do: wakeup latency, burst and sleep, by side, and in a
- * profile by process as well. Three tracepoints, no kernel headers beyond bcc's own: it compiles
- * in a fraction of the time that linux/sched.h takes.
+ * profile by process as well. Raw tracepoints: they need neither tracefs nor perf events, which some
+ * distributions keep for CAP_SYS_ADMIN. Where the members of task_struct lie comes from the kernel's
+ * BTF as macros, so that linux/sched.h need not be compiled.
  *
  * A thread's side comes from its cgroup at the moment it leaves a CPU, when it is `current`.
  * Durations, all by the same clock:
@@ -12,7 +13,7 @@
  * A thread that was never seen asleep has no stamp, so nothing is counted from half a story.
  */
 
-/* SIDES, CGROUPS_MAX, TASKS_MAX, GROUPS_MAX and TGIDS_MAX come from the loader. */
+/* SIDES, the ..._MAX of the maps, and TASK_PID, TASK_TGID and TASK_COMM come from the loader. */
 #define SLOTS 160
 #define COMM_MAX 16
 
@@ -20,8 +21,7 @@ enum kind { LATENCY, BURST, SLEEP, KINDS };
 enum counter { LOST_TASKS, LOST_GROUPS, COUNTERS };
 enum option { BY_GROUP, BY_TGID, OPTIONS };
 
-/* Bits of prev_state as the tracepoint shows it; 0x100 marks a preemption. */
-enum { STATE_SLEEPS = 0xff, STATE_DEAD = 0x30 };
+enum { STATE_RUNNING = 0, STATE_DEAD = 0x80 };
 
 struct hist {
 	u64 slots[SLOTS];
@@ -35,7 +35,7 @@ struct task {
 	u64 off_ns; /* asleep since; 0: not asleep */
 	u64 burst_ns;
 	u32 side;
-	u32 tgid; /* 0 until the thread has left a CPU once */
+	u32 tgid;
 };
 
 struct group_key {
@@ -112,7 +112,7 @@ static __always_inline struct group *group_of(struct task *task)
 	struct group *group, *empty;
 	u32 zero = 0;
 
-	if (!task->tgid || !option(BY_GROUP))
+	if (!option(BY_GROUP))
 		return NULL;
 	group = groups.lookup(&key);
 	if (group)
@@ -176,7 +176,15 @@ static __always_inline void switched_in(u32 pid, u64 now)
 	task->on_ns = now;
 }
 
-static __always_inline void switched_out(struct task *task, const char *comm, u32 pid, long state,
+static __always_inline u32 number_of(void *task, u32 offset)
+{
+	u32 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), task + offset);
+	return number;
+}
+
+static __always_inline void switched_out(struct task *task, void *kernel_task, u32 pid, bool sleeps,
 					 u64 now)
 {
 	struct group *group = group_of(task);
@@ -188,9 +196,9 @@ static __always_inline void switched_out(struct task *task, const char *comm, u3
 		__sync_fetch_and_add(&group->cpu_ns, ran);
 		__sync_fetch_and_add(&group->switches, 1);
 		if (pid == task->tgid || !group->comm[0])
-			__builtin_memcpy(group->comm, comm, COMM_MAX);
+			bpf_probe_read_kernel(group->comm, COMM_MAX, kernel_task + TASK_COMM);
 	}
-	if (!(state & STATE_SLEEPS))
+	if (!sleeps)
 		return;
 	if (task->burst_ns)
 		record(task, group, BURST, task->burst_ns);
@@ -199,13 +207,17 @@ static __always_inline void switched_out(struct task *task, const char *comm, u3
 	task->off_ns = now;
 }
 
-TRACEPOINT_PROBE(sched, sched_switch)
+/* (bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state) */
+RAW_TRACEPOINT_PROBE(sched_switch)
 {
+	bool preempted = ctx->args[0];
+	void *from = (void *)ctx->args[1];
+	u32 state = ctx->args[3];
 	u64 now = bpf_ktime_get_ns();
-	u32 prev = args->prev_pid, next = args->next_pid;
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u64 current = bpf_get_current_pid_tgid();
+	u32 prev = current, tgid = current >> 32;
+	u32 next = number_of((void *)ctx->args[2], TASK_PID);
 	struct task *task, fresh = {};
-	char comm[COMM_MAX];
 	u32 side;
 
 	if (next)
@@ -230,17 +242,17 @@ TRACEPOINT_PROBE(sched, sched_switch)
 	}
 	task->side = side;
 	task->tgid = tgid;
-	__builtin_memcpy(comm, args->prev_comm, COMM_MAX);
-	switched_out(task, comm, prev, args->prev_state, now);
-	if (args->prev_state & STATE_DEAD)
+	switched_out(task, from, prev, !preempted && state != STATE_RUNNING, now);
+	if (state & STATE_DEAD)
 		tasks.delete(&prev);
 	return 0;
 }
 
-TRACEPOINT_PROBE(sched, sched_wakeup)
+/* (struct task_struct *p) */
+RAW_TRACEPOINT_PROBE(sched_wakeup)
 {
 	u64 now = bpf_ktime_get_ns();
-	u32 pid = args->pid;
+	u32 pid = number_of((void *)ctx->args[0], TASK_PID);
 	struct task *task = tasks.lookup(&pid);
 	struct group *group;
 
@@ -258,15 +270,17 @@ TRACEPOINT_PROBE(sched, sched_wakeup)
 }
 
 /* A new thread starts on its parent's side; its own first switch-out corrects that. */
-TRACEPOINT_PROBE(sched, sched_wakeup_new)
+RAW_TRACEPOINT_PROBE(sched_wakeup_new)
 {
-	u32 pid = args->pid;
+	void *child = (void *)ctx->args[0];
+	u32 pid = number_of(child, TASK_PID);
 	u32 side = side_of_current(bpf_get_current_pid_tgid() >> 32);
 	struct task fresh = {};
 
 	if (!side)
 		return 0;
 	fresh.side = side;
+	fresh.tgid = number_of(child, TASK_TGID);
 	fresh.woken_ns = bpf_ktime_get_ns();
 	tasks.update(&pid, &fresh);
 	return 0;
