@@ -122,10 +122,10 @@ static __always_inline s32 victim_claim(const struct task_struct *p, s32 prev_cp
 	return -1;
 }
 
-/* `dsq` is the local queue of a CPU that was claimed for this task. */
-static __always_inline void preempt_insert(struct task_struct *p, u64 dsq)
+/* The CPU that the task is about to be put on was claimed for it. */
+static __always_inline void preempt_insert(struct task_struct *p)
 {
-	scx_bpf_dsq_insert(p, dsq, burst_limit_ns, SCX_ENQ_PREEMPT);
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, burst_limit_ns, SCX_ENQ_PREEMPT);
 	STAT_INC(preemptions);
 }
 
@@ -145,7 +145,7 @@ s32 SCHEDCP_OPS(latency_class_select_cpu, struct task_struct *p, s32 prev_cpu, u
 	victim = victim_claim(p, prev_cpu);
 	if (victim < 0)
 		return cpu;
-	preempt_insert(p, SCX_DSQ_LOCAL);
+	preempt_insert(p);
 	return victim;
 }
 
@@ -156,28 +156,33 @@ static __always_inline void enqueue_pinned(struct task_struct *p, struct wait_ct
 	s32 cpu = scx_bpf_task_cpu(p);
 
 	if (latency && (enq_flags & SCX_ENQ_WAKEUP) && cpu_claim(cpu))
-		preempt_insert(p, SCX_DSQ_LOCAL);
+		preempt_insert(p);
 	else
 		pinned_insert(p, wait, cpu, slice_ns, wait->vtime, enq_flags);
 }
 
-/* Nobody was to be preempted at its wakeup, or a real-time task took the CPU that it was given. */
+/*
+ * Nobody was to be preempted at its wakeup, or a real-time task took the CPU that it was given. A
+ * kicked CPU takes it from the queue: direct dispatch to another CPU's local queue is deferred by
+ * the kernel when it comes from ops.cpu_release, and was seen to be a whole slice late on 6.18.
+ */
 static __always_inline void enqueue_latency(struct task_struct *p, struct wait_ctx *wait,
 					    const struct task_ctx *tctx, u64 enq_flags)
 {
-	s32 victim = victim_claim(p, scx_bpf_task_cpu(p));
-	u64 deadline;
+	/* Real time, so that nobody can starve: a short burst brings it forward. */
+	u64 deadline = bpf_ktime_get_ns() +
+		       tctx->behaviour.average_burst_ns * WEIGHT_DEFAULT / (p->scx.weight ?: 1);
+	s32 victim;
 
-	if (victim >= 0) {
-		preempt_insert(p, SCX_DSQ_LOCAL_ON | victim);
+	ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
+	STAT_INC(latency_dispatches);
+	victim = victim_claim(p, scx_bpf_task_cpu(p));
+	if (victim < 0) {
+		kick_idle_for(p, enq_flags);
 		return;
 	}
-	/* Real time, so that nobody can starve: a short burst brings it forward. */
-	deadline = bpf_ktime_get_ns() +
-		   tctx->behaviour.average_burst_ns * WEIGHT_DEFAULT / (p->scx.weight ?: 1);
-	ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
-	kick_idle_for(p, enq_flags);
-	STAT_INC(latency_dispatches);
+	scx_bpf_kick_cpu(victim, SCX_KICK_PREEMPT);
+	STAT_INC(preemptions);
 }
 
 void SCHEDCP_OPS(latency_class_enqueue, struct task_struct *p, u64 enq_flags)
