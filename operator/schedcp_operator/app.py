@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import kopf
 
 from .cluster import Cluster
-from .errors import NotLeader, OperatorError, SettingsError, TemporaryError
+from .errors import NotLeader, OperatorError, TemporaryError
 from .handlers import registry_of, settings_of
 from .keeper import KeeperSettings, NodeKeeper
 from .kube import STATES, Kube
@@ -69,24 +69,43 @@ class _Parts:
     figures: Prometheus
 
 
+@dataclass(frozen=True)
+class _Flags:
+    """How the end comes about: `stop` is asked for, then `unwatch` ends the watches, last."""
+
+    stop: asyncio.Event
+    watching: asyncio.Event
+    unwatch: asyncio.Event
+
+
 async def run_operator(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    flags = _Flags(asyncio.Event(), asyncio.Event(), asyncio.Event())
     async with AsyncExitStack() as stack:
         parts = await _parts(settings, stack)
         async with asyncio.TaskGroup() as group:
+            group.create_task(_watch(parts, flags), name="watch")
             tasks = [
-                group.create_task(_watch(parts, stop), name="watch"),
+                group.create_task(_take_signals(flags), name="signals"),
                 group.create_task(_serve(parts), name="server"),
                 group.create_task(parts.leader.run(), name="leader"),
                 group.create_task(_lead(parts), name="lead"),
             ]
-            await stop.wait()
-            for task in tasks[1:]:
+            await flags.stop.wait()
+            for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            flags.unwatch.set()
+
+
+async def _take_signals(flags: _Flags) -> None:
+    """Take the signals over from kopf, which claims them when it starts.
+
+    The Lease is given back and the loops end before the watches do.
+    """
+    await flags.watching.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, flags.stop.set)
 
 
 async def _parts(settings: Settings, stack: AsyncExitStack) -> _Parts:
@@ -125,16 +144,16 @@ async def _parts(settings: Settings, stack: AsyncExitStack) -> _Parts:
     )
 
 
-async def _watch(parts: _Parts, stop: asyncio.Event) -> None:
+async def _watch(parts: _Parts, flags: _Flags) -> None:
     await kopf.operator(
         registry=registry_of(parts.cluster, parts.kube),
         settings=settings_of(),
         standalone=True,
         clusterwide=True,
-        stop_flag=stop,
+        ready_flag=flags.watching,
+        stop_flag=flags.unwatch,
     )
-    if not stop.is_set():
-        raise SettingsError("the watches ended by themselves: see the log above")
+    flags.stop.set()
 
 
 async def _serve(parts: _Parts) -> None:

@@ -113,7 +113,6 @@ class Leader:
         elif self._may_take(lease, spec):
             epoch = max(int(spec.get("leaseTransitions") or 0), await self._epoch_floor()) + 1
             await self._kube.replace(LEASES, self._body(lease, epoch, acquired=True))
-            _log.info("leading with epoch %d", epoch)
             self._held(started, epoch)
 
     def _may_take(self, lease: Json, spec: Json) -> bool:
@@ -128,6 +127,8 @@ class Leader:
         return self._clock() - self._seen[1] > length
 
     def _held(self, started: float, epoch: int) -> None:
+        if epoch != self._epoch:
+            _log.info("leading with epoch %d", epoch)
         self._epoch = epoch
         self._valid_until = started + _SAFETY * self._settings.seconds
 

@@ -1,19 +1,16 @@
 """The operator as a process against a real API server; the other sides are small servers."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from schedcp_lab.control_plane import ControlPlane
-from support.api_server import POLICIES, Api, api_client
-from support.operator_world import (
-    POLICY,
-    World,
-    operator_world,
-    policy,
-    prepare,
-)
+from support.api_server import POLICIES, RUNS, STATES, Api, Json, api_client
+from support.operator_nouns import OLD_KERNEL
+from support.operator_world import POLICY, World, operator_world, policy, prepare, rolled_out
+from support.stage_gate import StageGate
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +28,14 @@ def world(kube: ControlPlane, api: Api, tmp_path: Path) -> Iterator[World]:
     """Two nodes with a rolled out service; the operator is not started yet."""
     with operator_world(kube, api, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def gate(api: Api) -> Iterator[StageGate]:
+    """A gate that holds runs in a stage."""
+    made = StageGate(api)
+    yield made
+    made.remove()
 
 
 def test_a_rollout_ends_in_a_promotion(world: World) -> None:
@@ -51,3 +56,208 @@ def test_a_rollout_ends_in_a_promotion(world: World) -> None:
     policy_object = world.api.get(f"{POLICIES}/{POLICY}") or {}
     assert "finalizers" not in policy_object["metadata"]
     assert "annotations" not in policy_object["metadata"]
+
+
+def test_no_gain_is_rolled_back(world: World) -> None:
+    world.behaviour.on = 2.0
+    world.start()
+    world.apply(policy(search={"maxCandidates": 2}))
+    status = world.finished()
+    assert (status["outcome"]["kind"], status["outcome"]["reason"]) == ("Worse", "Worse")
+    assert [a["result"] for a in status["attempts"]] == ["RolledBack", "RolledBack"]
+    assert all("restoredAt" in node for node in status["nodes"])
+    assert not any(world.assignments().values())
+    world.wait(lambda: world.status().get("lastOutcome") == "Worse: Worse", "the policy says so")
+    assert "promoted" not in world.status()
+
+
+def test_an_ejected_scheduler_is_left_and_the_next_one_tried(world: World) -> None:
+    world.behaviour.ejected = {"latency_class"}
+    world.start()
+    world.apply(policy())
+    status = world.finished()
+    assert [a["result"] for a in status["attempts"]] == ["RolledBack", "Promoted"]
+    assert status["attempts"][0]["outcome"]["reason"] == "Ejected"
+
+
+def test_a_lost_verification_is_tried_again(world: World) -> None:
+    world.behaviour.lost = 1
+    world.start()
+    world.apply(policy(mode="Recommend"))
+    assert world.finished()["outcome"]["reason"] == "ModeRecommend"
+    assert world.behaviour.verifications == 2
+
+
+def test_a_forged_token_reaches_no_node(world: World) -> None:
+    world.behaviour.forged = True
+    world.start()
+    world.apply(policy())
+    outcome = world.finished()["outcome"]
+    assert (outcome["kind"], outcome["reason"]) == ("Error", "BadSignature")
+    assert not any(world.assignments().values())
+
+
+def test_a_selector_that_matches_nothing(world: World) -> None:
+    world.start()
+    world.apply(policy(workload={"podSelector": {"matchLabels": {"app": "chekout"}}}))
+    matched = world.wait(lambda: world.condition("WorkloadMatched"), "the condition is there")
+    assert (matched["status"], matched["reason"]) == ("False", "NoPods")
+    assert "podSelector" in matched["message"]
+    assert world.condition("Ready")["reason"] == "NoPods"
+    assert world.run() is None
+
+
+def test_no_node_has_sched_ext(world: World) -> None:
+    world.behaviour.kernel = OLD_KERNEL
+    world.start()
+    world.apply(policy())
+    world.wait(
+        lambda: world.condition("NodesEligible").get("reason") == "NoSchedExt",
+        "the policy says that no kernel has sched_ext",
+    )
+    assert OLD_KERNEL.release in world.condition("NodesEligible")["message"]
+    assert world.run() is None
+
+
+def test_without_prometheus_nothing_is_promoted(world: World) -> None:
+    world.behaviour.prometheus_up = False
+    world.start(DEADLINES__JUDGING_SECONDS="2")
+    world.apply(policy())
+    world.wait(
+        lambda: world.condition("PrometheusReachable").get("status") == "False",
+        "the policy says that Prometheus is gone",
+    )
+    outcome = world.finished()["outcome"]
+    assert (outcome["kind"], outcome["reason"]) == ("Inconclusive", "PrometheusUnavailable")
+    assert not any(world.assignments().values())
+
+
+def test_a_deleted_policy_leaves_nothing_behind(world: World) -> None:
+    world.start()
+    world.apply(policy())
+    world.finished()
+    world.wait(lambda: world.status().get("promoted"), "the scheduler is kept")
+    world.kill()
+    world.api.delete(f"{POLICIES}/{POLICY}")
+    assert all(world.assignments().values())
+    world.start()
+    world.wait(lambda: not any(world.assignments().values()), "every node is cleared")
+
+
+def test_only_rollouts_start_runs(world: World) -> None:
+    world.start()
+    world.apply(policy(mode="Observe"))
+    assert world.finished()["outcome"]["reason"] == "ModeObserve"
+    world.wait(lambda: world.status().get("lastRun"), "the run is over")
+    first = world.status()["lastRun"]
+    rolled_out(world.api, nodes=("node-1", "node-2"))
+    rolled_out(world.api, image="checkout:2", nodes=("node-1", "node-2"))
+    second = world.wait(
+        lambda: (run := world.status().get("lastRun")) != first and run, "a second run is over"
+    )
+    assert second != first
+
+
+def test_blobs_are_for_agents_only(world: World) -> None:
+    world.start()
+    world.wait(lambda: world.api.items(STATES), "the operator keeps the nodes' states")
+    answers = world.blob_requests()
+    assert {name: answer[0] for name, answer in answers.items()} == {
+        "no token": 401,
+        "garbage": 401,
+        "wrong audience": 401,
+        "wrong user": 403,
+        "wrong digest": 422,
+        "good": 204,
+        "read back": 200,
+        "missing": 404,
+        "too large": 413,
+    }, answers
+
+
+STAGES = (
+    "Pending",
+    "Profiling",
+    "Planning",
+    "Verifying",
+    "Signing",
+    "AwaitingApproval",
+    "Canary",
+    "Judging",
+    "Promoting",
+    "Learning",
+)
+
+
+def test_killed_in_each_stage_it_ends_right(world: World, gate: StageGate) -> None:
+    gate.close(STAGES[0], probe=probe_spec(policy()["spec"]))
+    world.start()
+    world.apply(policy(approval={"required": "BeforeCanary"}))
+    for stage, following in zip(STAGES, (*STAGES[1:], ""), strict=True):
+        world.wait(partial(world.is_in, stage), f"the run is in {stage}")
+        world.kill()
+        if stage == "AwaitingApproval":
+            approve(world)
+        gate.move(following)
+        world.start()
+    status = world.finished()
+    assert status["outcome"]["kind"] == "Improved"
+    entered = [entry["stage"] for entry in status["stages"]]
+    assert entered == [*STAGES[1:], "Finished"]
+    world.wait(lambda: world.status().get("promoted"), "the scheduler is kept")
+    for assigned in world.assignments().values():
+        assert [a["run"] for a in assigned] == [world.status()["promoted"]["run"]]
+    assert status["leaseEpoch"] == len(STAGES) + 1
+
+
+def test_killed_while_rolling_back_it_still_restores(world: World, gate: StageGate) -> None:
+    world.behaviour.on = 2.0
+    gate.close("RollingBack", probe=probe_spec(policy()["spec"]))
+    world.start()
+    world.apply(policy(search={"maxCandidates": 1}))
+    world.wait(lambda: world.stage() == "RollingBack", "the run rolls back")
+    world.kill()
+    gate.move("")
+    world.start()
+    assert world.finished()["outcome"]["kind"] == "Worse"
+    assert not any(world.assignments().values())
+
+
+def test_a_second_replica_takes_over(world: World) -> None:
+    world.start()
+    first = world.operator
+    world.wait(lambda: world.api.items(STATES), "the first replica leads")
+    world.behaviour.prometheus_up = False
+    world.apply(policy())
+    world.wait(lambda: world.stage() == "Judging", "the run is held up")
+    world.start_another()
+    assert first is not None
+    first.kill()
+    world.behaviour.prometheus_up = True
+    assert world.finished()["outcome"]["kind"] == "Improved"
+    assert world.finished()["leaseEpoch"] == 2
+
+
+def approve(world: World) -> None:
+    """Approve the candidate under way, as a person would."""
+    run = world.run() or {}
+    digest = run["status"]["attempts"][-1]["candidateDigest"]
+    patch = {"metadata": {"annotations": {"schedcp.io/approved": digest}}}
+    world.api.merge(f"{RUNS}/{run['metadata']['name']}", patch)
+
+
+def probe_spec(spec: Json) -> Json:
+    """The spec of a run that no policy stands behind."""
+    return {
+        "policy": "nobody",
+        "policyUid": "none",
+        "policyGeneration": 1,
+        "policySpec": spec,
+        "trigger": {
+            "kind": "Rollout",
+            "workload": "Deployment/shop/checkout",
+            "revision": "0",
+            "at": "2026-01-01T00:00:00Z",
+        },
+        "seed": 1,
+    }

@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from ssl import create_default_context
 from typing import Any
@@ -111,7 +112,7 @@ class Api:
             self.ensure(CRDS, crd)
             names.append(crd["metadata"]["name"])
         for name in names:
-            wait_for(lambda name=name: self._established(name), what=f"{name} is established")
+            wait_for(partial(self._established, name), what=f"{name} is established")
 
     def _established(self, name: str) -> bool:
         crd = self.get(f"{CRDS}/{name}") or {}

@@ -224,6 +224,12 @@ class FakeAgents:
         self._thread = threading.Thread(target=self._run)
         self.problems: list[str] = []
 
+    def ask(self, method: str, path: str, token: str | None, data: bytes | None) -> tuple[int, str]:
+        """One request to the operator; its status and words."""
+        headers = {"Authorization": f"Bearer {token}" if token is not None else ""}
+        answer = self._blobs.request(method, path, headers=headers, content=data)
+        return answer.status_code, answer.text[:200]
+
     def __enter__(self) -> "FakeAgents":
         self._thread.start()
         return self
@@ -280,6 +286,7 @@ class FakeAgents:
         if not spec.assignments:
             if self._behaviour.stuck and status.attached:
                 return status
+            self._behaviour.intervals.pop(name, None)
             return status.replace(
                 assignments=(), attached=(), switchback=None, sched_ext_state="disabled"
             )
@@ -333,6 +340,7 @@ class FakeAgents:
                 id=wanted.switchback.id, run=wanted.run, blocks=blocks, finished=True
             )
             return status.replace(**{**base, "switchback": progress}, sched_ext_state="disabled")
+        self._behaviour.intervals[name] = [(since, since + timedelta(hours=1), Arm.ON)]
         attached = AttachedScheduler(
             ops_name=wanted.ops_name,
             enable_seq=1,

@@ -3,19 +3,20 @@
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from schedcp_api.services import TOKEN_AUDIENCE
-from schedcp_lab.certificates import Authority
+from schedcp_api.base import digest_of
+from schedcp_api.services import MAX_BLOB_BYTES, TOKEN_AUDIENCE
 from schedcp_lab.control_plane import ControlPlane
 from schedcp_lab.ports import free_ports
 from schedcp_lab.processes import Process, ProcessSpec, Supervisor, environment, tail
 
-from .api_server import NAMESPACES, NODES, POLICIES, RUNS, STATES, Api, ApiError, Json, wait_for
+from .api_server import NAMESPACES, NODES, POLICIES, RUNS, STATES, Api, Json, wait_for
 from .operator_fakes import Behaviour, FakeAgents, fake_prometheus, fake_verifier
 from .operator_nouns import KEY, LIBRARY
 
@@ -68,9 +69,16 @@ class World:
     supervisor: Supervisor
     operator: Process | None = None
 
-    def start(self) -> None:
-        """Start the operator."""
-        self.operator = self.supervisor.start(self.spec)
+    def start(self, **settings: str) -> None:
+        """Start the operator, with further settings."""
+        more = {f"SCHEDCP_OPERATOR_{name}": value for name, value in settings.items()}
+        spec = replace(self.spec, env={**self.spec.env, **more})
+        self.operator = self.supervisor.start(spec)
+
+    def start_another(self) -> None:
+        """Start a second replica beside the first."""
+        (port,) = free_ports(1)
+        self.start(HTTP_PORT=str(port))
 
     def kill(self) -> None:
         """Kill the operator without warning."""
@@ -109,6 +117,11 @@ class World:
         """The run's stage, or nothing."""
         return str(((self.run() or {}).get("status") or {}).get("stage", ""))
 
+    def is_in(self, stage: str) -> bool:
+        """Whether the run is in a stage; one without a status is in the first."""
+        run = self.run()
+        return run is not None and (self.stage() or "Pending") == stage
+
     def finished(self) -> Json:
         """The run's status once it is finished."""
         self.wait(lambda: self.stage() == "Finished", "the run is finished")
@@ -131,6 +144,25 @@ class World:
             state["metadata"]["name"]: state["spec"].get("assignments", [])
             for state in self.api.items(STATES)
         }
+
+    def blob_requests(self) -> dict[str, tuple[int, str]]:
+        """What the blob interface answers to good and bad requests."""
+        data = b"some bytes"
+        path, other = f"/v1/blobs/{digest_of(data)}", f"/v1/blobs/{digest_of(b'other')}"
+        large = bytes(MAX_BLOB_BYTES + 1)
+        good = agent_token(self.api)
+        asked: dict[str, tuple[str, str, str | None, bytes | None]] = {
+            "no token": ("PUT", path, None, data),
+            "garbage": ("PUT", path, "garbage", data),
+            "wrong audience": ("PUT", path, agent_token(self.api, audience="other"), data),
+            "wrong user": ("PUT", path, agent_token(self.api, account="default"), data),
+            "wrong digest": ("PUT", other, good, data),
+            "good": ("PUT", path, good, data),
+            "read back": ("GET", path, good, None),
+            "missing": ("GET", other, good, None),
+            "too large": ("PUT", f"/v1/blobs/{digest_of(large)}", good, large),
+        }
+        return {name: self.agents.ask(*request) for name, request in asked.items()}
 
 
 def ready_node(api: Api, name: str, **labels: str) -> None:
@@ -188,15 +220,15 @@ def prepare(api: Api, crds: Path) -> None:
     """What every test needs: CRDs, namespaces, service accounts."""
     api.apply_crds(crds)
     for name, labels in ((SYSTEM, {}), (SHOP, {"team": "shop"})):
-        namespace = {
+        namespace: Json = {
             "apiVersion": "v1",
             "kind": "Namespace",
             "metadata": {"name": name, "labels": labels},
         }
         api.ensure(NAMESPACES, namespace)
-    for namespace, account in ((SYSTEM, "schedcp-agent"), (SHOP, "default")):
+    for where, account in ((SYSTEM, "schedcp-agent"), (SYSTEM, "default"), (SHOP, "default")):
         body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}
-        api.ensure(f"/api/v1/namespaces/{namespace}/serviceaccounts", body)
+        api.ensure(f"/api/v1/namespaces/{where}/serviceaccounts", body)
 
 
 def clean(api: Api) -> None:
@@ -204,13 +236,17 @@ def clean(api: Api) -> None:
     for path in (POLICIES, RUNS, STATES, PODS, DEPLOYMENTS, NODES):
         for found in api.items(path):
             api.delete(f"{path}/{found['metadata']['name']}")
-        wait_for(lambda path=path: not api.items(path), what=f"{path} is empty")
+        wait_for(partial(_is_empty, api, path), what=f"{path} is empty")
     api.delete(LEASE)
 
 
-def agent_token(api: Api, *, audience: str = TOKEN_AUDIENCE) -> str:
+def _is_empty(api: Api, path: str) -> bool:
+    return not api.items(path)
+
+
+def agent_token(api: Api, *, audience: str = TOKEN_AUDIENCE, account: str = "schedcp-agent") -> str:
     """A token of the agents' service account, as the kubelet would project it."""
-    path = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/schedcp-agent/token"
+    path = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/{account}/token"
     spec = {"audiences": [audience], "expirationSeconds": 3600}
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     return str(api.create(path, body)["status"]["token"])
@@ -285,6 +321,3 @@ def _environment(
         "TLS_KEY_FILE": str(key),
     }
     return {f"SCHEDCP_OPERATOR_{name}": value for name, value in settings.items()}
-
-
-__all__ = ["ApiError", "Authority", "World", "operator_world", "policy", "prepare"]
