@@ -26,7 +26,8 @@ NAMESPACE = "schedcp-system"
 RELEASE = "schedcp"
 SERVICE_ACCOUNT = "schedcp-operator"
 TOKEN_HOURS = 24
-HELM_TIMEOUT_SECONDS = 300.0
+HELM_TIMEOUT_SECONDS = 600.0
+WAIT = ("--wait", "--timeout=9m")
 READY_SECONDS = 60.0
 TOOL_TIMEOUT_SECONDS = 60.0
 OPS_PATH = "/sys/kernel/sched_ext/root/ops"
@@ -160,7 +161,7 @@ class Product:
         }
         path = write_private(self._folder / "values.json", json.dumps(values, indent=1))
         chart = str(self._cluster.workshop.root / "charts" / "schedcp")
-        self.helm("install", RELEASE, chart, "--create-namespace", "--values", str(path), "--wait")
+        self.helm("install", RELEASE, chart, "--create-namespace", "--values", str(path), *WAIT)
 
     def _start_operator(self) -> None:
         plane = self._cluster.plane
