@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from typer.exceptions import TyperException
 
 from schedcp_api.base import canonical_json, digest_of
@@ -30,7 +29,7 @@ from schedcp_api.verdicts import (
 
 from .errors import UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
-from .rendering import show_checks, show_replay, show_verdict
+from .rendering import Console, show_checks, show_replay, show_verdict
 from .server import serve_on_socket
 from .settings import Settings
 from .signer import Signer

@@ -14,7 +14,7 @@ from functools import cached_property
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
-__all__ = ["CText", "Token", "without_splices"]
+__all__ = ["CText", "Node", "Token", "string_value", "text_of", "without_splices"]
 
 _SPLICE = re.compile(rb"\\[ \t]*\r?\n")
 

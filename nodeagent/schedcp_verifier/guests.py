@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from schedcp_api.base import digest_of
@@ -135,7 +136,7 @@ class GuestFactory:
 
     def digest(self) -> str:
         """Return the digest of everything that every guest runs."""
-        return digest_of(archive(self._programs()))
+        return digest_of(archive(self._programs))
 
     def _entries(
         self, plan: GuestPlan, object_: bytes, arguments: tuple[Argument, ...]
@@ -150,14 +151,16 @@ class GuestFactory:
         # Names and values are restricted by the models to what needs no quoting inside quotes.
         text = "".join(f"{name}='{value}'\n" for name, value in settings.items())
         return [
-            *self._programs(),
+            *self._programs,
             file("guest/plan", text.encode()),
             file("guest/candidate.o", object_),
             *(file(f"guest/{name}", body.encode()) for name, body in plan.files.items()),
         ]
 
-    def _programs(self) -> list[Entry]:
-        return [
+    @cached_property
+    def _programs(self) -> tuple[Entry, ...]:
+        """Read once, so that every guest runs what `digest` says, whatever is rebuilt meanwhile."""
+        return (
             program("init", (_SCRIPTS / "init").read_bytes()),
             program("bin/busybox", _read(self.busybox, "install busybox-static")),
             *(symlink(f"bin/{applet}", "busybox") for applet in _APPLETS),
@@ -169,7 +172,7 @@ class GuestFactory:
                 file(f"guest/{name}", (_SCRIPTS / name).read_bytes())
                 for name in ("steps", "proof", "replay")
             ),
-        ]
+        )
 
 
 def _read(path: Path, remedy: str) -> bytes:

@@ -65,6 +65,7 @@ class VmSpec:
             *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny"),
             *("-machine", "q35,usb=off,vmport=off", "-accel", "tcg,thread=single"),
             *("-icount", "shift=1,sleep=off", "-rtc", "base=2026-01-01,clock=vm"),
+            *("-seed", "1"),  # of whatever QEMU itself would draw for the guest
             *("-cpu", "max,-rdrand,-rdseed", "-smp", str(VCPUS), "-m", f"{self.memory_mib}M"),
             *("-kernel", str(self.vmlinuz), "-initrd", str(self.initramfs)),
             *("-append", _KERNEL_ARGUMENTS),

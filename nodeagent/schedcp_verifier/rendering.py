@@ -10,7 +10,7 @@ from rich.text import Text
 
 from schedcp_api.verdicts import Check, Phase, Replay, ReplayFigures, Verdict
 
-__all__ = ["show_checks", "show_replay", "show_verdict"]
+__all__ = ["Console", "show_checks", "show_replay", "show_verdict"]
 
 _STYLES = {
     Phase.PASSED: ("passed", "green"),

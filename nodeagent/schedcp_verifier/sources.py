@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tree_sitter import Node
-
 from schedcp_api.verdicts import Check, Stage
 
 from .checks import failed, passed
-from .ctokens import CText, Token, string_value, text_of, without_splices
+from .ctokens import CText, Node, Token, string_value, text_of, without_splices
 from .rules import (
     ALLOWED_INCLUDES,
     ALLOWED_SECTIONS,
