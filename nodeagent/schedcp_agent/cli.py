@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
+from schedcp_api.nodestates import TrackedWorkload
 from schedcp_api.profiles import WorkloadProfile
 
 from . import VERSION, command_profile
-from .errors import AgentError, NotRestored
+from .errors import AgentError, NotRestored, RequestFailed
 from .kernel_probe import read_kernel_profile, read_sched_ext
 from .restore import PID_FILE, OperatorDeployment, restore_cluster, restore_node
 from .settings import AgentSettings
@@ -111,13 +112,32 @@ def profile(
         with command_profile.started(command, cgroup_root=root) as target:
             result = _profile(settings, target, seconds)
     elif pod:
-        found = command_profile.find_pod(pod, cgroup_root=root, pod_logs_dir=settings.pod_logs_dir)
+        found = command_profile.find_pod(
+            pod,
+            cgroup_root=root,
+            pod_logs_dir=settings.pod_logs_dir,
+            workloads=_tracked(settings),
+        )
         result = _profile(settings, found, seconds)
     elif cgroup is not None:
         result = _profile(settings, command_profile.find_cgroup(cgroup, cgroup_root=root), seconds)
     else:
         result = _profile(settings, command_profile.find_process(pid or 0), seconds)
     typer.echo(json.dumps(result.to_json(), indent=2) if as_json else render(result))
+
+
+def _tracked(settings: AgentSettings) -> tuple[TrackedWorkload, ...]:
+    """Return what the operator has tracked on this node; nothing where it cannot be asked."""
+    from .wiring import node_states
+
+    if not settings.kube_url or not settings.node_name:
+        return ()
+    try:
+        spec = node_states(settings).read().spec
+    except (RequestFailed, OSError) as err:
+        typer.echo(f"note: cannot ask which pods are tracked here: {err}", err=True)
+        return ()
+    return spec.workloads if spec else ()
 
 
 def _profile(

@@ -7,12 +7,13 @@ of its own (so that whatever it forks is counted too). Everybody else's pods are
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from schedcp_api.nodestates import TrackedWorkload
 from schedcp_api.profiles import WorkloadProfile
 
 from . import cgroups
@@ -36,19 +37,32 @@ class Target:
     finished: Callable[[], bool] = field(default=lambda: False)
 
 
-def find_pod(name: str, *, cgroup_root: Path, pod_logs_dir: Path) -> Target:
-    """Return the target for `NAMESPACE/NAME`; the kubelet's log folders know the pod's UID."""
+def find_pod(
+    name: str,
+    *,
+    cgroup_root: Path,
+    pod_logs_dir: Path,
+    workloads: Iterable[TrackedWorkload] = (),
+) -> Target:
+    """Return the target for `NAMESPACE/NAME`.
+
+    The pod's UID is looked for in `workloads` (what the operator has tracked here) and in the names
+    of the kubelet's log folders.
+    """
     namespace, slash, pod = name.partition("/")
     if not slash or not namespace or not pod:
         raise TargetNotFound(f"{name!r} is not NAMESPACE/NAME")
     prefix = f"{namespace}_{pod}_"
     folders = list(pod_logs_dir.iterdir()) if pod_logs_dir.is_dir() else []
     uids = {f.name.removeprefix(prefix) for f in folders if f.name.startswith(prefix)}
+    tracked = (row for workload in workloads for row in workload.pods)
+    uids |= {row.uid for row in tracked if (row.namespace, row.name) == (namespace, pod)}
     for found in cgroups.find_pods(cgroups.find_cgroup2(cgroup_root)):
         if found.uid in uids:
             return Target(f"Pod/{name}", cgroup=found.path)
     raise TargetNotFound(
-        f"no running pod {name} on this node (looked in {pod_logs_dir} and {cgroup_root})"
+        f"no running pod {name} is known on this node: neither a policy tracks it here nor has "
+        f"{pod_logs_dir} a folder of it; give its cgroup below {cgroup_root} with --cgroup"
     )
 
 
