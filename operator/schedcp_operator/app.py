@@ -15,6 +15,7 @@ import kopf
 from .cluster import Cluster
 from .errors import NotLeader, OperatorError, TemporaryError
 from .handlers import registry_of, settings_of
+from .job_verifier import JobVerifier
 from .keeper import KeeperSettings, NodeKeeper
 from .kube import STATES, Kube
 from .leader import Leader, LeaseSettings
@@ -24,7 +25,7 @@ from .observability import metrics_registry
 from .perform import Performer
 from .prometheus import Prometheus
 from .server import TokenReviewer, application, serve
-from .settings import Settings
+from .settings import Settings, VerifierKind
 from .store import SqliteStore, Store
 from .store_redis import RedisStore
 from .trust import TrustedKeys
@@ -67,6 +68,14 @@ class _Parts:
     verifier: Verifier
     trust: TrustedKeys
     figures: Prometheus
+
+
+def _verifier(settings: Settings, kube: Kube, store: Store, stack: AsyncExitStack) -> Verifier:
+    if settings.verifier is VerifierKind.JOB:
+        return JobVerifier(kube, store, settings=settings.job, namespace=settings.namespace)
+    verifier = SocketVerifier(settings.verifier_socket)
+    stack.push_async_callback(verifier.close)
+    return verifier
 
 
 @dataclass(frozen=True)
@@ -130,8 +139,7 @@ async def _parts(settings: Settings, stack: AsyncExitStack) -> _Parts:
         states = (await kube.list(STATES)).items
         return max((int((s.get("spec") or {}).get("leaseEpoch") or 0) for s in states), default=0)
 
-    verifier = SocketVerifier(settings.verifier_socket)
-    stack.push_async_callback(verifier.close)
+    verifier = _verifier(settings, kube, store, stack)
     return _Parts(
         settings=settings,
         kube=kube,

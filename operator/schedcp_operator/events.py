@@ -9,6 +9,7 @@ from schedcp_api.candidates import Candidate, SchedulingPlan, WorkloadDescriptio
 from schedcp_api.nodestates import BlockRecord, GuardrailLimits
 from schedcp_api.runs import BlockFigure, Lesson, OptimizationRunStatus
 from schedcp_api.services import TokenRequest, Verification
+from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import EvaluationContract
 
 from .views import World
@@ -157,6 +158,8 @@ class Verify:
     profile_digest: str
     kernel_digest: str
     contract: EvaluationContract
+    claims: TokenClaims
+    """Of the token that follows an accepted verdict."""
     verification: str
 
 

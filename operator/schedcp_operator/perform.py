@@ -119,7 +119,7 @@ class Performer:
             if effect.verification:
                 return VerificationSeen(await self.verifier.status(effect.verification))
             request = await self._request(effect)
-            return VerificationSeen(await self.verifier.start(request))
+            return VerificationSeen(await self.verifier.start(request, effect.claims))
         except NotFound as err:
             return VerifierFailed(str(err), forgotten=True)
         except (VerifierUnavailable, StoreUnavailable) as err:

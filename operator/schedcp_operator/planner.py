@@ -21,7 +21,7 @@ from schedcp_api.policies import BuiltinMetric, PinnedCandidate, SchedulerPolicy
 from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.runs import AttemptResult, Lesson, OutcomeKind
 
-from .describe import describe
+from .describe import Reading, describe
 from .events import PlanningFailed, PlansMade, Proposal
 from .library import Library, LibraryEntry
 
@@ -53,15 +53,20 @@ def _clamped(value: float, low: int, high: int) -> int:
 
 
 def latency_knobs(profile: WorkloadProfile) -> Knobs:
-    """Put the line between short and long bursts above the target's and below the neighbours'.
+    """Put the lines between latency and throughput work where this target and these neighbours are.
 
-    The target's 90th percentile, doubled for head room; between it and the neighbours' median
-    (where they have one that is longer) the geometric mean.
+    Burst: the target's 90th percentile, doubled for head room; between that and the neighbours'
+    median (where they have one that is longer) the geometric mean. Sleep: three quarters of the
+    share that the target sleeps, in tens of percent, never more than half.
     """
     target = 2 * max(profile.target.burst.p90_ns, 50_000)
     other = profile.neighbours.burst.p50_ns
     line = (target * other) ** 0.5 if other > target else float(target)
-    return {"short_burst_ns": _clamped(line, 100_000, 20 * _MS)}
+    asleep = 1 - Reading.of(profile).duty
+    return {
+        "burst_limit_ns": _clamped(line, 100_000, 20 * _MS),
+        "sleep_percent": min(50, int(7.5 * asleep) * 10),
+    }
 
 
 def vtime_knobs(profile: WorkloadProfile) -> Knobs:

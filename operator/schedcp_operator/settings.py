@@ -73,6 +73,8 @@ class JobSettings(BaseModel):
     """Folder of kernel bundles inside the image."""
     signing_key_secret: str = "schedcp-signing-key"  # noqa: S105
     """Secret in the operator's namespace whose key `key.pem` the Job signs with."""
+    service_account: str = "schedcp-verifier"
+    """The account of the Job's pod; it gets no token of it."""
     cpu: str = "2"
     memory: str = "3Gi"
     deadline_seconds: int = Field(default=1500, ge=30)

@@ -18,6 +18,7 @@ from schedcp_api.services import (
     TokenRequest,
     Verification,
 )
+from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import VerificationRequest
 
 from .errors import NotFound, Refused, SettingsError, VerifierUnavailable
@@ -30,8 +31,11 @@ __all__ = ["SocketVerifier", "Verifier", "public_keys"]
 class Verifier(Protocol):
     """Whoever proves candidates and signs tokens."""
 
-    async def start(self, request: VerificationRequest) -> Verification:
-        """Start a verification; the same request again names the same one."""
+    async def start(self, request: VerificationRequest, claims: TokenClaims) -> Verification:
+        """Start a verification; the same request again names the same one.
+
+        `claims` are those of the token that will be asked for when the verdict is accepted.
+        """
 
     async def status(self, verification: str) -> Verification:
         """Return how a verification stands; raise NotFound when it is not known."""
@@ -74,7 +78,11 @@ class SocketVerifier:
         """Close the connection."""
         await self._client.aclose()
 
-    async def start(self, request: VerificationRequest) -> Verification:
+    async def start(
+        self,
+        request: VerificationRequest,
+        claims: TokenClaims,  # noqa: ARG002
+    ) -> Verification:
         """Start a verification; the same request again names the same one."""
         response = await self._ask("POST", "/v1/verifications", request)
         return _parsed(Verification, response)

@@ -138,7 +138,7 @@ SLICE = Knob(
     maximum=100 * _MS,
     summary="time slice",
 )
-SHORT = SLICE.replace(name="short_burst_ns", default=1 * _MS)
+SHORT = SLICE.replace(name="burst_limit_ns", default=4 * _MS)
 LIBRARY = Library(
     {
         name: LibraryEntry(manifest(name, *knobs))

@@ -6,11 +6,12 @@ from schedcp_api.base import ConditionStatus, with_condition
 from schedcp_api.policies import ApprovalRequired
 from schedcp_api.runs import AttemptResult, RunStage
 from schedcp_api.services import TokenRequest
-from schedcp_api.tokens import DeploymentToken, TokenClaims, TokenError, open_signed
+from schedcp_api.tokens import DeploymentToken, TokenError, open_signed
 
 from ..events import Event, Observed, SigningRefused, SignToken, TokenReceived, Transition
 from ..views import Rules, Run
 from .common import conclude, enter, error, stay
+from .verifying import claims_of
 
 
 def signing(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
@@ -29,15 +30,12 @@ def signing(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transitio
 
 
 def _request(run: Run, rules: Rules) -> SignToken:
-    claims = TokenClaims(
-        run=run.name,
-        nodes=run.status.eligible_nodes,
-        validity_seconds=rules.token_validity_seconds,
-    )
     digest = run.attempt.object_digest
     if digest is None:
         raise ValueError(f"{run.name} is in stage Signing without an object")
-    return SignToken(TokenRequest(verification=run.status.verification, claims=claims), digest)
+    return SignToken(
+        TokenRequest(verification=run.status.verification, claims=claims_of(run, rules)), digest
+    )
 
 
 def _received(run: Run, text: str, *, now: datetime, rules: Rules) -> Transition:

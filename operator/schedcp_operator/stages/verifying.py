@@ -6,6 +6,7 @@ from schedcp_api.base import ConditionStatus, with_condition
 from schedcp_api.policies import Mode
 from schedcp_api.runs import AttemptResult, RunStage
 from schedcp_api.services import Verification, VerificationState
+from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import EvaluationContract, Phase, Verdict
 
 from ..events import Event, Observed, Transition, VerificationSeen, VerifierFailed, Verify
@@ -24,11 +25,20 @@ def contract_of(run: Run) -> EvaluationContract:
     )
 
 
+def claims_of(run: Run, rules: Rules) -> TokenClaims:
+    """Return what a token for the run's candidate is asked to claim."""
+    return TokenClaims(
+        run=run.name,
+        nodes=run.status.eligible_nodes,
+        validity_seconds=rules.token_validity_seconds,
+    )
+
+
 def verifying(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
     """Ask until there is a verdict; ask anew a bounded number of times when a machine was lost."""
     match event:
         case Observed():
-            return _asking(run)
+            return _asking(run, rules)
         case VerificationSeen(verification):
             return _seen(run, verification, now=now, rules=rules)
         case VerifierFailed(message, forgotten=True):
@@ -39,7 +49,7 @@ def verifying(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transit
             return Transition(run.status)
 
 
-def _asking(run: Run) -> Transition:
+def _asking(run: Run, rules: Rules) -> Transition:
     status = run.status
     if status.profile_digest is None or status.kernel_digest is None:
         raise ValueError(f"{run.name} is in stage Verifying without a profile")
@@ -49,6 +59,7 @@ def _asking(run: Run) -> Transition:
         profile_digest=status.profile_digest,
         kernel_digest=status.kernel_digest,
         contract=contract,
+        claims=claims_of(run, rules),
         verification=status.verification,
     )
     return Transition(status.replace(contract_digest=contract.content_digest()), (asked,))
