@@ -27,7 +27,10 @@ class KernelFeature(StrEnum):
 
 
 class KernelProfile(Noun):
-    """The identity of a kernel for verdicts and tokens."""
+    """The identity of a kernel for verdicts, tokens, profiles and quarantines.
+
+    Every field called `kernel_digest` is the `content_digest()` of one of these.
+    """
 
     release: ShortText
     """`uname -r`; for people."""
