@@ -88,7 +88,11 @@ class KernelShelf:
             raise KernelUnavailable(
                 f"no folder of kernel bundles at {self.folder}; give one with --kernels"
             )
-        candidates = sorted(path for path in self.folder.iterdir() if (path / "release").is_file())
+        candidates = sorted(
+            path
+            for path in self.folder.iterdir()
+            if not path.name.startswith(".") and (path / "release").is_file()
+        )
         return tuple(KernelBundle.open(path) for path in candidates)
 
     def newest(self) -> KernelBundle:

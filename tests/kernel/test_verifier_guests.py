@@ -20,7 +20,7 @@ from schedcp_verifier.settings import Settings
 from support.laboratory import CONTRACT, Laboratory
 from support.verifier import source_request, workload_profile
 
-BOOT_SECONDS = 240
+BOOT_SECONDS = 600
 APPLETS = ("sh", "mount", "mkdir", "cat", "echo", "poweroff", "sleep", "usleep", "yes")
 
 
