@@ -67,9 +67,10 @@ class Demo:
     def finds_a_better_scheduler(self) -> Act:
         """Act one: a rollout triggers the loop: it finds, proves, tries and keeps a scheduler."""
         self._watcher.say("act 1: a policy, then a rollout; nobody calls anything")
-        self._apply(self._root / "lab" / "workloads" / "shop.yaml")
         run = self._run_of_rollout(
-            "checkout", self._root / "examples" / "schedulerpolicy.yaml", self._roll_out
+            "checkout",
+            self._root / "examples" / "schedulerpolicy.yaml",
+            lambda: self._apply(self._root / "lab" / "workloads" / "shop.yaml"),
         )
         status = run.status
         nodes = self._api.nodes()
