@@ -51,7 +51,7 @@ def admit(
             assignment.token,
             rules.keys,
             node=rules.node,
-            kernel_digest=kernel.btf_digest,
+            kernel_digest=kernel.content_digest(),
             now=now,
         )
     except TokenError as err:
@@ -91,7 +91,7 @@ def _quarantined(
     for entry in quarantine:
         if (entry.object_digest, entry.kernel_digest) == (
             assignment.object_digest,
-            kernel.btf_digest,
+            kernel.content_digest(),
         ):
             return Refusal(
                 "Quarantined",

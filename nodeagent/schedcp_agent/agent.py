@@ -231,7 +231,7 @@ class Agent:
         if kernel is None or not self._introduced:
             return
         answer = self._parts.answering.tick(
-            self._memory.profile, spec, kernel_digest=kernel.btf_digest, now=now
+            self._memory.profile, spec, kernel_digest=kernel.content_digest(), now=now
         )
         self._memory = replace(self._memory, profile=answer)
 

@@ -151,7 +151,7 @@ def _profile(
             target,
             probes,
             node=settings.node_name or os.uname().nodename.lower(),
-            kernel_digest=read_kernel_profile(settings.sys_root).btf_digest,
+            kernel_digest=read_kernel_profile(settings.sys_root).content_digest(),
             seconds=seconds,
             cgroup_root=settings.cgroup_root,
         )

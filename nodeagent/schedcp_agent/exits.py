@@ -94,7 +94,7 @@ def _quarantine(memory: Memory, end: LoaderExit, observed: Observed) -> tuple[Qu
         return memory.quarantine
     entry = Quarantined(
         object_digest=end.object_digest,
-        kernel_digest=observed.kernel.btf_digest,
+        kernel_digest=observed.kernel.content_digest(),
         reason=kind_reason(end.kind),
         message=(end.message or end.reason)[:2048],
         at=end.at,

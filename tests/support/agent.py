@@ -54,7 +54,7 @@ def claims(**changes: Any) -> DeploymentToken:
         ops_name="schedcp_latency_class",
         arguments=(Argument(name="slice_us", value="3000"),),
         timeout_ms=10_000,
-        kernel_digest=KERNEL.btf_digest,
+        kernel_digest=KERNEL.content_digest(),
         contract_digest=digest_of(b"contract"),
         evidence_digest=digest_of(b"evidence"),
         run="checkout-1",

@@ -61,7 +61,7 @@ def test_without_trusted_keys_nothing_runs_but_keys_may_come() -> None:
 
 
 def test_a_kernel_without_sched_ext() -> None:
-    kernel = KernelProfile(release="6.1", btf_digest=KERNEL.btf_digest)
+    kernel = KernelProfile(release="6.1", btf_digest=KERNEL.content_digest())
     assert reason(assignment(), replace(SEEN, kernel=kernel)) == ("NoSchedExt", True)
     assert reason(assignment(), replace(SEEN, kernel=None)) == ("NoSchedExt", True)
 
@@ -74,7 +74,7 @@ def quarantined(kernel: str) -> tuple[Quarantined, ...]:
 
 
 def test_a_quarantined_object() -> None:
-    there = quarantined(KERNEL.btf_digest)
+    there = quarantined(KERNEL.content_digest())
     assert reason(assignment(), quarantine=there) == ("Quarantined", True)
     elsewhere = quarantined(digest_of(b"another kernel"))
     assert isinstance(admit(assignment(), SEEN, elsewhere, rules=RULES, now=NOW), DeploymentToken)

@@ -111,7 +111,7 @@ class TestTargets:
             target,
             probes,
             node="n",
-            kernel_digest=KERNEL.btf_digest,
+            kernel_digest=KERNEL.content_digest(),
             seconds=0.0,
             cgroup_root=root,
         )

@@ -28,7 +28,7 @@ from support.agent import (
     wish,
 )
 
-SUBJECT = Subject(NODE, "Deployment/shop/checkout", KERNEL.btf_digest, 2, FIRST_TARGET)
+SUBJECT = Subject(NODE, "Deployment/shop/checkout", KERNEL.content_digest(), 2, FIRST_TARGET)
 REQUEST = ProfileRequest(id="checkout-1-0", policy="checkout", seconds=10)
 
 
@@ -90,7 +90,7 @@ class Node:
         self.result = self.answering.tick(
             self.result,
             self.spec,
-            kernel_digest=KERNEL.btf_digest,
+            kernel_digest=KERNEL.content_digest(),
             now=NOW + timedelta(seconds=seconds),
         )
         return self.result

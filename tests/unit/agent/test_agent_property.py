@@ -83,7 +83,7 @@ def valid(world: Simulation, wanted: Assignment) -> bool:
             wanted.token,
             (SIGNER.public_key(),),
             node=NODE,
-            kernel_digest=KERNEL.btf_digest,
+            kernel_digest=KERNEL.content_digest(),
             now=world.now,
         )
     except TokenError:

@@ -154,7 +154,7 @@ class TestExits:
         assert not world.attached
         assert world.standing == f"Ejected/{reason}"
         assert [(q.object_digest, q.kernel_digest, q.reason) for q in world.memory.quarantine] == [
-            (DIGEST, KERNEL.btf_digest, reason)
+            (DIGEST, KERNEL.content_digest(), reason)
         ]
         assert world.memory.last_exit is not None
         assert world.memory.last_exit.kind == kind
