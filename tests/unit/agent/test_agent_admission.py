@@ -61,7 +61,7 @@ def test_without_trusted_keys_nothing_runs_but_keys_may_come() -> None:
 
 
 def test_a_kernel_without_sched_ext() -> None:
-    kernel = KernelProfile(release="6.1", btf_digest=KERNEL.content_digest())
+    kernel = KernelProfile(release="6.1", btf_digest=KERNEL.btf_digest)
     assert reason(assignment(), replace(SEEN, kernel=kernel)) == ("NoSchedExt", True)
     assert reason(assignment(), replace(SEEN, kernel=None)) == ("NoSchedExt", True)
 
