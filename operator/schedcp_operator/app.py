@@ -10,11 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-import kopf
-
 from .cluster import Cluster
 from .errors import NotLeader, OperatorError, TemporaryError
-from .handlers import registry_of, settings_of
+from .handlers import watch
 from .job_verifier import JobVerifier
 from .keeper import KeeperSettings, NodeKeeper
 from .kube import STATES, Kube
@@ -153,14 +151,7 @@ async def _parts(settings: Settings, stack: AsyncExitStack) -> _Parts:
 
 
 async def _watch(parts: _Parts, flags: _Flags) -> None:
-    await kopf.operator(
-        registry=registry_of(parts.cluster, parts.kube),
-        settings=settings_of(),
-        standalone=True,
-        clusterwide=True,
-        ready_flag=flags.watching,
-        stop_flag=flags.unwatch,
-    )
+    await watch(parts.cluster, parts.kube, started=flags.watching, stop=flags.unwatch)
     flags.stop.set()
 
 

@@ -24,7 +24,7 @@ from .kube import (
     STATES,
     WATCHED,
     Json,
-    Kube,
+    KubeApi,
     Resource,
 )
 from .objects import (
@@ -74,7 +74,7 @@ class Cluster:
         self._primed = False
         self._telling: asyncio.TimerHandle | None = None
 
-    async def prime(self, kube: Kube) -> None:
+    async def prime(self, kube: KubeApi) -> None:
         """List everything once, so that decisions never start from half of the world."""
         for resource in WATCHED:
             listing = await kube.list(resource)

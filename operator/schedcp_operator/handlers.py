@@ -4,6 +4,7 @@ Only `on.event` handlers: nothing of ours is ever written into a user's object, 
 finalizer, neither for change detection nor for deletion. The only module that imports kopf.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import kopf
 from .cluster import Cluster
 from .kube import WATCHED, Kube, Resource
 
-__all__ = ["registry_of", "settings_of"]
+__all__ = ["registry_of", "settings_of", "watch"]
 
 
 class _Forever:
@@ -23,6 +24,20 @@ class _Forever:
         while True:
             yield pause
             pause = min(5.0, pause * 2)
+
+
+async def watch(
+    cluster: Cluster, kube: Kube, *, started: asyncio.Event, stop: asyncio.Event
+) -> None:
+    """Watch until `stop` (or a signal, which kopf takes); `started` says that it has begun."""
+    await kopf.operator(
+        registry=registry_of(cluster, kube),
+        settings=settings_of(),
+        standalone=True,
+        clusterwide=True,
+        ready_flag=started,
+        stop_flag=stop,
+    )
 
 
 def settings_of() -> kopf.OperatorSettings:

@@ -8,7 +8,6 @@ import base64
 import binascii
 import logging
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import Field, ValidationError
 
@@ -24,11 +23,11 @@ from schedcp_api.verdicts import VerificationRequest
 
 from .errors import Conflict, NotFound, Refused, SettingsError
 from .job_driver import MARK
-from .kube import CONFIG_MAPS, JOBS, PODS, Json, Listing, Resource
+from .kube import CONFIG_MAPS, JOBS, PODS, Json, KubeApi
 from .settings import JobSettings
 from .store import Store
 
-__all__ = ["JobReply", "JobVerifier", "JobsApi"]
+__all__ = ["JobReply", "JobVerifier"]
 
 _log = logging.getLogger(__name__)
 _MOST_LOG_BYTES = 9_500_000
@@ -36,30 +35,6 @@ _MOST_LOG_BYTES = 9_500_000
 _DRIVER = Path(__file__).with_name("job_driver.py")
 _COMPONENT = {"app.kubernetes.io/name": "schedcp", "app.kubernetes.io/component": "verifier"}
 _USER = 65532
-
-
-class JobsApi(Protocol):
-    """What of the API server Jobs need."""
-
-    async def get(self, resource: Resource, name: str, *, namespace: str = "") -> Json:
-        """Return one object; raise NotFound."""
-        ...
-
-    async def list(self, resource: Resource, *, namespace: str = "", selector: str = "") -> Listing:
-        """Return every object of a kind."""
-        ...
-
-    async def create(self, resource: Resource, body: Json, *, namespace: str = "") -> Json:
-        """Create an object; raise Conflict when it exists."""
-        ...
-
-    async def delete(self, resource: Resource, name: str, *, namespace: str = "") -> None:
-        """Delete an object."""
-        ...
-
-    async def pod_log(self, name: str, *, namespace: str, limit_bytes: int) -> bytes:
-        """Return at most the first `limit_bytes` of a pod's log."""
-        ...
 
 
 class JobReply(Noun):
@@ -75,7 +50,7 @@ class JobVerifier:
     """Verifications as Jobs in the operator's namespace."""
 
     def __init__(
-        self, kube: JobsApi, store: Store, *, settings: JobSettings, namespace: str
+        self, kube: KubeApi, store: Store, *, settings: JobSettings, namespace: str
     ) -> None:
         if not settings.image:
             raise SettingsError("the verifier's Jobs need an image: SCHEDCP_OPERATOR_JOB__IMAGE")

@@ -24,7 +24,7 @@ from schedcp_api.runs import RunStage
 from .assignments import desired_assignment, desired_profile_request
 from .cluster import Cluster
 from .errors import Conflict, NotFound
-from .kube import STATES, Json, Kube
+from .kube import STATES, Json, KubeApi
 from .leader import Leader
 from .objects import NodeObject, PolicyObject, RunObject, StateObject
 
@@ -127,7 +127,7 @@ class NodeKeeper:
 
     def __init__(
         self,
-        kube: Kube,
+        kube: KubeApi,
         cluster: Cluster,
         leader: Leader,
         *,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -15,7 +15,7 @@ from schedcp_api.base import API_VERSION
 
 from .errors import Conflict, KubeUnavailable, NotFound, Refused, SettingsError
 
-__all__ = ["Connection", "Json", "Kube", "Resource"]
+__all__ = ["Connection", "Json", "Kube", "KubeApi", "Listing", "Resource"]
 
 Json = dict[str, Any]
 _PAGE = 500
@@ -88,6 +88,34 @@ class Listing:
 
     items: list[Json]
     version: int
+
+
+class KubeApi(Protocol):
+    """What the operator needs of the API server."""
+
+    async def get(self, resource: Resource, name: str, *, namespace: str = "") -> Json:
+        """Return one object; raise NotFound."""
+        ...
+
+    async def list(self, resource: Resource, *, namespace: str = "", selector: str = "") -> Listing:
+        """Return every object of a kind."""
+        ...
+
+    async def create(self, resource: Resource, body: Json, *, namespace: str = "") -> Json:
+        """Create an object; raise Conflict when it exists."""
+        ...
+
+    async def replace(self, resource: Resource, body: Json, *, status: bool = False) -> Json:
+        """Replace an object (or its status); raise Conflict unless `body` is its latest version."""
+        ...
+
+    async def delete(self, resource: Resource, name: str, *, namespace: str = "") -> None:
+        """Delete an object and what it owns; nothing to delete is not an error."""
+        ...
+
+    async def pod_log(self, name: str, *, namespace: str, limit_bytes: int) -> bytes:
+        """Return at most the first `limit_bytes` of a pod's log."""
+        ...
 
 
 class Kube:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .errors import Conflict, KubeUnavailable, NotFound, NotLeader, Refused
-from .kube import LEASES, Json, Kube
+from .kube import LEASES, Json, KubeApi
 
 __all__ = ["Leader", "LeaseSettings"]
 
@@ -37,7 +37,7 @@ class Leader:
 
     def __init__(
         self,
-        kube: Kube,
+        kube: KubeApi,
         settings: LeaseSettings,
         *,
         epoch_floor: Callable[[], Awaitable[int]],
@@ -73,14 +73,13 @@ class Leader:
         """Take and keep the Lease for ever; give it back when cancelled."""
         try:
             while True:
-                await self._round()
+                await self.contend()
                 async with self._changed:
                     self._changed.notify_all()
                 await asyncio.sleep(self._settings.seconds / 5)
         finally:
             if self.is_leader:
-                self._valid_until = float("-inf")
-                await asyncio.shield(self._release())
+                await asyncio.shield(self.release())
 
     async def wait_until(self, *, leading: bool) -> None:
         """Return once this replica is (or is not) the leader."""
@@ -88,7 +87,8 @@ class Leader:
             while self.is_leader is not leading:
                 await self._changed.wait()
 
-    async def _round(self) -> None:
+    async def contend(self) -> None:
+        """Take or renew the Lease once; trouble with the API server is not an error, just no."""
         try:
             await self._take_or_renew()
         except (KubeUnavailable, Conflict, Refused) as err:
@@ -154,7 +154,9 @@ class Leader:
             "spec": spec,
         }
 
-    async def _release(self) -> None:
+    async def release(self) -> None:
+        """Stop leading, and let the next one have the Lease at once."""
+        self._valid_until = float("-inf")
         try:
             lease = await self._kube.get(
                 LEASES, self._settings.name, namespace=self._settings.namespace

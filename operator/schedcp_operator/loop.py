@@ -21,7 +21,7 @@ from .cluster import Cluster
 from .errors import Conflict, NotFound, NotLeader, OperatorError
 from .events import Event, Observed
 from .keeper import NodeKeeper
-from .kube import POLICIES, RUNS, Json, Kube
+from .kube import POLICIES, RUNS, Json, KubeApi
 from .leader import Leader
 from .objects import PolicyObject, RunObject
 from .perform import Performer
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 class Desk:
     """What every loop works with."""
 
-    kube: Kube
+    kube: KubeApi
     cluster: Cluster
     leader: Leader
     keeper: NodeKeeper

@@ -58,12 +58,17 @@ class Prometheus:
         timeout_seconds: float,
         ca_file: Path | None = None,
         token_file: Path | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         verify: SSLContext | bool = True
         if ca_file is not None:
             verify = create_default_context(cafile=str(ca_file))
         self._client = httpx.AsyncClient(
-            base_url=url.rstrip("/"), timeout=timeout_seconds, verify=verify, trust_env=False
+            base_url=url.rstrip("/"),
+            timeout=timeout_seconds,
+            verify=verify,
+            trust_env=False,
+            transport=transport,
         )
         self._token_file = token_file
 

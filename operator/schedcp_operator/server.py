@@ -16,7 +16,7 @@ from schedcp_api.base import digest_of
 from schedcp_api.services import MAX_BLOB_BYTES, TOKEN_AUDIENCE, ErrorReply
 
 from .errors import KubeUnavailable, Refused, StoreUnavailable
-from .kube import TOKEN_REVIEWS, Kube
+from .kube import TOKEN_REVIEWS, KubeApi
 from .store import Store
 
 __all__ = ["Authenticator", "TokenReviewer", "application", "serve"]
@@ -32,7 +32,7 @@ class Authenticator(Protocol):
 class TokenReviewer:
     """The API server, asked with a TokenReview for our audience."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: KubeApi) -> None:
         self._kube = kube
 
     async def user_of(self, token: str) -> str | None:

@@ -67,9 +67,15 @@ def public_keys(pems: tuple[str, ...]) -> tuple[Ed25519PublicKey, ...]:
 class SocketVerifier:
     """`schedcp-verifier serve` on a unix socket."""
 
-    def __init__(self, socket: Path, *, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        socket: Path,
+        *,
+        timeout_seconds: float = 30.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._socket = socket
-        transport = httpx.AsyncHTTPTransport(uds=str(socket))
+        transport = transport or httpx.AsyncHTTPTransport(uds=str(socket))
         self._client = httpx.AsyncClient(
             transport=transport, base_url="http://verifier", timeout=timeout_seconds
         )
