@@ -6,10 +6,12 @@ need in their initramfs: programs, plan, workloads and the candidate's object.
 
 from __future__ import annotations
 
+import itertools
+import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -104,6 +106,8 @@ class GuestFactory:
     deadline_seconds: float
     stopping: threading.Event = field(default_factory=threading.Event, compare=False)
     """Set it to give up every guest that runs."""
+    turns: Iterator[int] = field(default_factory=itertools.count, compare=False)
+    """Guests take the host's CPUs in turn."""
 
     def run(
         self,
@@ -119,7 +123,9 @@ class GuestFactory:
         with tempfile.TemporaryDirectory(prefix="schedcp-guest-") as folder:
             initramfs = Path(folder) / "initramfs"
             initramfs.write_bytes(image)
-            spec = VmSpec(kernel.vmlinuz, initramfs, self.deadline_seconds, qemu=self.qemu)
+            spec = VmSpec(
+                kernel.vmlinuz, initramfs, self.deadline_seconds, qemu=self.qemu, cpu=self._cpu()
+            )
             with MicroVm(spec, self.stopping) as vm:
                 report = parse_report(vm.lines())
                 console = vm.console.text()
@@ -133,6 +139,11 @@ class GuestFactory:
                 f"{kernel.profile.btf_digest}: make the bundle anew"
             )
         return GuestRun(report, console, time.monotonic() - started)
+
+    def _cpu(self) -> int:
+        """Return the CPU of the next guest, beginning somewhere else in each process."""
+        cpus = sorted(os.sched_getaffinity(0))
+        return cpus[(os.getpid() + next(self.turns)) % len(cpus)]
 
     def digest(self) -> str:
         """Return the digest of everything that every guest runs."""

@@ -33,8 +33,8 @@ class Settings(BaseSettings):
     busybox: Path = Path("/usr/bin/busybox")
     """A static busybox for the guest."""
     vm_deadline_seconds: float = Field(default=600.0, gt=0)
-    """How long one guest may take before it counts as lost; a proof takes 40 s on a quiet machine and 250 s on a
-    busy one."""
+    """How long one guest may take before it counts as lost; a proof takes 40 s on a quiet machine
+    and 250 s on a busy one."""
     max_running: int = Field(default=1, ge=1, le=16)
     """Verifications that run at the same time; each boots up to two guests of one CPU each."""
     token_backdate_seconds: int = Field(default=60, ge=0, le=600)
