@@ -174,7 +174,8 @@ class Driver:
                 return TokenReceived(token(request, self.verdicts[-1], now=self.now))
             case ReadFigures(nodes):
                 pairs = self._pairs.pop(0) if self._pairs else [(0.5, 1.0)] * 5
-                read = figures(pairs)
+                rails = {rail.name: (1.0, 1.0) for rail in self.run.policy.guardrails}
+                read = figures(pairs, guardrails=rails)
                 return FiguresRead(tuple(block.replace(node=nodes[0].node) for block in read))
             case ReadPromotion(step, names):
                 seen = tuple(PromotionFigure(name, "Objective", 1.0, 0.5) for name in names)

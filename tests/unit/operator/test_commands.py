@@ -1,0 +1,136 @@
+"""The command line, run in process."""
+
+from pathlib import Path
+
+import pytest
+
+from schedcp_api.candidates import SchedulingPlan, WorkloadDescription
+from schedcp_operator.__main__ import main
+from schedcp_operator.errors import SettingsError
+from schedcp_operator.settings import load_settings
+from support.operator_nouns import profile
+from support.operator_world import write_manifests
+
+SOURCE = """
+char _license[] SEC("license") = "GPL";
+SEC(".struct_ops.link") struct sched_ext_ops mine = { .name = "mine_ops" };
+"""
+
+
+@pytest.fixture(autouse=True)
+def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifests = write_manifests(tmp_path / "manifests")
+    monkeypatch.setenv("SCHEDCP_OPERATOR_MANIFESTS_DIR", str(manifests))
+    monkeypatch.setenv("SCHEDCP_OPERATOR_STORE_PATH", str(tmp_path / "store.sqlite"))
+
+
+def ran(
+    *arguments: str | Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    """Exit code and both outputs."""
+    monkeypatch.setattr("sys.argv", ["schedcp-operator", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr()
+    return int(ended.value.code or 0), shown.out, shown.err
+
+
+def test_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(profile().model_dump_json(by_alias=True))
+    code, out, _ = ran("plan", path, monkeypatch=monkeypatch, capsys=capsys)
+    first, *plans = out.splitlines()
+    assert code == 0
+    assert WorkloadDescription.model_validate_json(first).workload_class == "LatencySensitive"
+    names = [SchedulingPlan.model_validate_json(line).scheduler for line in plans]
+    assert names == ["latency_class", "weighted_vtime", "simple_fifo"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "\x00"])
+def test_plan_of_something_else(
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(text)
+    code, out, err = ran("plan", path, monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out) == (64, "")
+    assert str(path) in err
+
+
+def test_an_import_can_be_listed_shown_and_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.bpf.c"
+    path.write_text(SOURCE)
+    code, out, _ = ran("repository", "import", path, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0
+    assert out.startswith("mine sha256:")
+    listed = ran("repository", "list", monkeypatch=monkeypatch, capsys=capsys)[1]
+    assert [line.split()[:2] for line in listed.splitlines()] == [
+        ["latency_class", "library"],
+        ["long_tail", "library"],
+        ["mine", "imported"],
+        ["simple_fifo", "library"],
+        ["weighted_vtime", "library"],
+    ]
+    shown = ran("repository", "show", "mine", monkeypatch=monkeypatch, capsys=capsys)[1]
+    assert "opsName: mine_ops" in shown
+    assert "license: GPL" in shown
+    hits = ran("search", "imported", monkeypatch=monkeypatch, capsys=capsys)[1]
+    assert hits.startswith("scheduler mine:")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("mine.c", SOURCE, 64),
+        ("Mine.bpf.c", SOURCE, 64),
+        ("mine.bpf.c", "int x;", 64),
+        ("simple_fifo.bpf.c", SOURCE, 1),
+    ],
+)
+def test_what_cannot_be_imported(
+    name: str,
+    text: str,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    ended, _, err = ran("repository", "import", path, monkeypatch=monkeypatch, capsys=capsys)
+    assert ended == code
+    assert "simple_fifo is a scheduler of the library" in err or name in err
+
+
+def test_a_scheduler_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = ran("repository", "show", "nobody", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 1
+    assert "there is no scheduler 'nobody'; there are: latency_class" in err
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["plan"], ["run", "--now"]])
+def test_bad_usage(
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert ran(*arguments, monkeypatch=monkeypatch, capsys=capsys)[0] == 64
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran("version", monkeypatch=monkeypatch, capsys=capsys)[:2] == (0, "0.1.0\n")
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCHEDCP_OPERATOR_DEADLINES__CANARY_SECONDS", "soon")
+    with pytest.raises(SettingsError, match="SCHEDCP_OPERATOR_DEADLINES__CANARY_SECONDS"):
+        load_settings()

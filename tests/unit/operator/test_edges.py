@@ -1,0 +1,230 @@
+"""Prometheus, the verifier's client, and the HTTP interface, without a network."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from schedcp_api.base import digest_of
+from schedcp_api.policies import BuiltinMetric, MetricSource, PrometheusQuery
+from schedcp_api.services import MAX_BLOB_BYTES, TOKEN_AUDIENCE, TokenRequest
+from schedcp_api.tokens import TokenClaims
+from schedcp_operator.errors import (
+    KubeUnavailable,
+    NotFound,
+    PrometheusUnavailable,
+    Refused,
+    StoreUnavailable,
+    VerifierUnavailable,
+)
+from schedcp_operator.prometheus import Prometheus, query_of
+from schedcp_operator.server import TokenReviewer, application
+from schedcp_operator.verifier_client import SocketVerifier
+from support.operator_doubles import MemoryKube, MemoryStore
+from support.operator_nouns import NOW
+
+AGENT = "system:serviceaccount:schedcp-system:schedcp-agent"
+
+
+@pytest.mark.parametrize("metric", list(BuiltinMetric))
+def test_every_builtin_metric_has_a_query_for_one_node(metric: BuiltinMetric) -> None:
+    query = query_of(MetricSource(builtin=metric), policy="checkout", node="node-1", seconds=60)
+    side = "neighbour" if "Neighbour" in metric else "target"
+    assert f'{{node="node-1",policy="checkout",role="{side}"}}[60s]' in query
+
+
+def test_a_users_query_is_filled_in() -> None:
+    metric = MetricSource(prometheus=PrometheusQuery(query='rate(x{node="$node"}[$window])'))
+    query = query_of(metric, policy="p", node="node-1", seconds=8)
+    assert query == 'rate(x{node="node-1"}[8s])'
+
+
+def prometheus(answer: Any, *, status: int = 200) -> Prometheus:
+    """A Prometheus that always gives this answer."""
+
+    def handle(_: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(status, json=answer)
+
+    return Prometheus("http://p", timeout_seconds=1, transport=httpx.MockTransport(handle))
+
+
+def vector(*values: str) -> dict[str, Any]:
+    """An instant vector."""
+    return {"data": {"result": [{"value": [0, value]} for value in values]}}
+
+
+async def value_of(client: Prometheus) -> float | None:
+    """The client's figure for some block."""
+    metric = MetricSource(builtin=BuiltinMetric.CPU_PRESSURE)
+    return await client.value(
+        metric, policy="p", node="n", start=NOW, end=NOW + timedelta(seconds=8)
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [(vector("0.25"), 0.25), (vector(), None), (vector("NaN"), None), (vector("+Inf"), None)],
+)
+async def test_figures(answer: Any, value: float | None) -> None:
+    assert await value_of(prometheus(answer)) == value
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "error"),
+    [
+        (httpx.ConnectError("refused"), 200, PrometheusUnavailable),
+        (httpx.ReadTimeout("slow"), 200, PrometheusUnavailable),
+        ({}, 503, PrometheusUnavailable),
+        ({"data": 1}, 200, PrometheusUnavailable),
+        ({"error": "parse error"}, 400, Refused),
+        (vector("1", "2"), 200, Refused),
+    ],
+)
+async def test_no_figures(answer: Any, status: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        await value_of(prometheus(answer, status=status))
+
+
+def verifier(status: int, content: bytes) -> SocketVerifier:
+    """A verifier that always gives this answer."""
+
+    def handle(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=content)
+
+    return SocketVerifier(Path("/v.sock"), transport=httpx.MockTransport(handle))
+
+
+async def test_an_object_must_have_its_digest() -> None:
+    good = verifier(200, b"object")
+    assert await good.fetch(digest_of(b"object")) == b"object"
+    with pytest.raises(Refused, match="does not have that digest"):
+        await good.fetch(digest_of(b"another"))
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "error", "words"),
+    [
+        (404, b"", NotFound, "does not know"),
+        (409, b'{"reason":"NotAccepted","message":"no"}', Refused, "NotAccepted: no"),
+        (422, b"<html>", Refused, "422"),
+        (503, b'{"reason":"Busy","message":"wait"}', VerifierUnavailable, "Busy: wait"),
+        (200, b"{}", VerifierUnavailable, "is no TokenReply"),
+    ],
+)
+async def test_a_verifier_that_does_not_sign(
+    status: int, content: bytes, error: type[Exception], words: str
+) -> None:
+    request = TokenRequest(
+        verification=digest_of(b"v"), claims=TokenClaims(run="r", nodes=("node-1",))
+    )
+    with pytest.raises(error, match=words):
+        await verifier(status, content).sign(request)
+
+
+async def test_a_verifier_that_does_not_run() -> None:
+    client = SocketVerifier(Path("/nonexistent/v.sock"), timeout_seconds=1)
+    with pytest.raises(VerifierUnavailable, match="does the verifier run"):
+        await client.keys()
+    await client.close()
+
+
+class Users:
+    """Who each token belongs to; an exception is raised."""
+
+    def __init__(self, **users: str | Exception) -> None:
+        self._users = users
+
+    async def user_of(self, token: str) -> str | None:
+        """The user."""
+        found = self._users.get(token)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def served(store: MemoryStore, *, problem: str = "") -> httpx.AsyncClient:
+    """The application, asked in process."""
+    users = Users(agent=AGENT, other="system:anonymous", down=KubeUnavailable("gone"))
+    app = application(
+        store, users, agent=AGENT, registry=CollectorRegistry(), not_ready=lambda: problem
+    )
+    transport = httpx.ASGITransport(app=app)
+    return httpx.AsyncClient(transport=transport, base_url="http://operator")
+
+
+PATH = f"/v1/blobs/{digest_of(b'data')}"
+REQUESTS: list[tuple[str, str, bytes, int, str]] = [
+    ("", PATH, b"data", 401, "NoToken"),
+    ("Basic agent", PATH, b"data", 401, "NoToken"),
+    ("Bearer nobody", PATH, b"data", 401, "BadToken"),
+    ("Bearer other", PATH, b"data", 403, "WrongUser"),
+    ("Bearer down", PATH, b"data", 503, "CannotAuthenticate"),
+    ("Bearer agent", PATH, b"other", 422, "WrongDigest"),
+    ("Bearer agent", "/v1/blobs/x", b"data", 422, "WrongDigest"),
+    ("Bearer agent", PATH, bytes(MAX_BLOB_BYTES + 1), 413, "TooLarge"),
+]
+
+
+@pytest.mark.parametrize(("header", "path", "data", "status", "reason"), REQUESTS)
+async def test_uploads_that_are_refused(
+    header: str, path: str, data: bytes, status: int, reason: str
+) -> None:
+    store = MemoryStore()
+    async with served(store) as client:
+        answer = await client.put(path, content=data, headers={"Authorization": header})
+    assert (answer.status_code, answer.json()["reason"]) == (status, reason)
+    assert store.blobs == {}
+
+
+async def test_a_blob_goes_in_and_out() -> None:
+    store = MemoryStore()
+    headers = {"Authorization": "Bearer agent"}
+    async with served(store) as client:
+        assert (await client.get(PATH, headers=headers)).status_code == 404
+        assert (await client.put(PATH, content=b"data", headers=headers)).status_code == 204
+        assert (await client.get(PATH, headers=headers)).content == b"data"
+        store.problem = StoreUnavailable("disk")
+        assert (await client.get(PATH, headers=headers)).status_code == 503
+
+
+async def test_health_readiness_and_metrics_need_no_token() -> None:
+    async with served(MemoryStore(), problem="not yet") as client:
+        assert (await client.get("/healthz")).status_code == 200
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.text) == (503, "not yet\n")
+        assert (await client.get("/metrics")).status_code == 200
+
+
+class ReviewingKube(MemoryKube):
+    """An API server that reviews tokens with a fixed status."""
+
+    def __init__(self, status: dict[str, Any]) -> None:
+        super().__init__()
+        self._status = status
+
+    async def create(self, resource: Any, body: Any, *, namespace: str = "") -> Any:
+        """The review."""
+        assert body["spec"] == {"token": "t", "audiences": [TOKEN_AUDIENCE]}
+        return {**body, "status": self._status}
+
+
+@pytest.mark.parametrize(
+    ("status", "user"),
+    [
+        (
+            {"authenticated": True, "audiences": [TOKEN_AUDIENCE], "user": {"username": AGENT}},
+            AGENT,
+        ),
+        ({"authenticated": True, "audiences": ["other"], "user": {"username": AGENT}}, None),
+        ({"authenticated": True, "user": {"username": AGENT}}, None),
+        ({"authenticated": False, "audiences": [TOKEN_AUDIENCE]}, None),
+        ({}, None),
+    ],
+)
+async def test_only_tokens_for_our_audience_hold(status: dict[str, Any], user: str | None) -> None:
+    assert await TokenReviewer(ReviewingKube(status)).user_of("t") == user

@@ -1,0 +1,218 @@
+"""Verifications as Jobs: what is created, and what of the answer is believed."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schedcp_api.base import digest_of
+from schedcp_api.services import TokenRequest, Verification, VerificationState
+from schedcp_api.tokens import TokenClaims, open_signed
+from schedcp_api.verdicts import VerificationRequest
+from schedcp_operator import job_driver
+from schedcp_operator.errors import NotFound, Refused, SettingsError
+from schedcp_operator.job_verifier import JobReply, JobVerifier, job_manifest, job_name
+from schedcp_operator.kube import CONFIG_MAPS, JOBS, PODS
+from schedcp_operator.settings import JobSettings
+from support.operator_doubles import MemoryKube, MemoryStore
+from support.operator_nouns import KERNEL, KEY, OBJECT, candidate, token, verdict
+
+NAMESPACE = "schedcp-system"
+SETTINGS = JobSettings(image="registry.example/verifier:1")
+REQUEST = VerificationRequest(candidate=candidate(), kernel_digest=KERNEL.content_digest())
+ID = REQUEST.content_digest()
+CLAIMS = TokenClaims(run="checkout-1", nodes=("node-1",))
+GIVEN = verdict(candidate(), REQUEST.contract.content_digest())
+DATA = OBJECT + b"latency_class"
+
+
+def reply(**changes: Any) -> bytes:
+    """The line that a good Job prints, changed."""
+    done = Verification(id=ID, state=VerificationState.DONE, verdict=GIVEN)
+    fields: dict[str, Any] = {
+        "verification": done,
+        "object": base64.b64encode(DATA).decode(),
+        "token": token(TokenRequest(verification=ID, claims=CLAIMS), GIVEN),
+    }
+    text = JobReply(**{**fields, **changes}).model_dump_json(by_alias=True, exclude_none=True)
+    return f"noise\n{job_driver.MARK}{text}\n".encode()
+
+
+class Bench:
+    """A verifier with its API server."""
+
+    def __init__(self) -> None:
+        self.kube = MemoryKube()
+        self.store = MemoryStore()
+        self.verifier = JobVerifier(self.kube, self.store, settings=SETTINGS, namespace=NAMESPACE)
+
+    async def ended(self, log: bytes) -> Verification:
+        """Start the Job, let it succeed with this log, and ask how it stands."""
+        await self.verifier.start(REQUEST, CLAIMS)
+        await self.change({"succeeded": 1})
+        name = job_name(ID)
+        pod = {
+            "metadata": {"name": f"{name}-x", "labels": {"batch.kubernetes.io/job-name": name}},
+            "status": {"phase": "Succeeded"},
+        }
+        self.kube.put(PODS, pod, namespace=NAMESPACE)
+        self.kube.logs[f"{name}-x"] = log
+        return await self.verifier.status(ID)
+
+    async def change(self, status: dict[str, Any]) -> None:
+        """Let the Job have a status."""
+        job = await self.kube.get(JOBS, job_name(ID), namespace=NAMESPACE)
+        self.kube.put(JOBS, {**job, "status": status}, namespace=NAMESPACE)
+
+
+async def test_a_job_is_created_with_what_it_works_on() -> None:
+    bench = Bench()
+    started = await bench.verifier.start(REQUEST, CLAIMS)
+    assert (started.id, started.state) == (ID, VerificationState.RUNNING)
+    again = await bench.verifier.start(REQUEST, CLAIMS)
+    assert again.state is VerificationState.RUNNING
+    body = await bench.kube.get(CONFIG_MAPS, job_name(ID), namespace=NAMESPACE)
+    assert VerificationRequest.model_validate_json(body["data"]["request.json"]) == REQUEST
+    assert TokenClaims.model_validate_json(body["data"]["claims.json"]) == CLAIMS
+    job = await bench.kube.get(JOBS, job_name(ID), namespace=NAMESPACE)
+    assert body["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+
+
+async def test_the_answer_is_read_and_the_object_kept() -> None:
+    bench = Bench()
+    done = await bench.ended(reply())
+    assert done.verdict == GIVEN
+    assert await bench.verifier.fetch(digest_of(DATA)) == DATA
+    request = TokenRequest(verification=ID, claims=CLAIMS)
+    signed = await bench.verifier.sign(request)
+    assert open_signed(signed, (KEY.public_key(),)).run == "checkout-1"
+    restarted = JobVerifier(bench.kube, bench.store, settings=SETTINGS, namespace=NAMESPACE)
+    assert await restarted.sign(request) == signed
+
+
+OTHER = Verification(id=digest_of(b"other"), state=VerificationState.DONE, verdict=GIVEN)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        b"",
+        b"no answer",
+        reply() + reply(),
+        job_driver.MARK.encode() + b"{}",
+        job_driver.MARK.encode() + b"\xff\xfe",
+        reply(verification=OTHER),
+        reply(object="not base64!"),
+        reply(object=base64.b64encode(b"another object").decode()),
+    ],
+)
+async def test_an_answer_that_does_not_fit_is_a_lost_one(log: bytes) -> None:
+    bench = Bench()
+    lost = await bench.ended(log)
+    assert lost.state is VerificationState.LOST
+    assert bench.store.blobs == {}
+
+
+async def test_a_failed_job_is_lost_and_made_anew_when_asked_again() -> None:
+    bench = Bench()
+    await bench.verifier.start(REQUEST, CLAIMS)
+    failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}
+    await bench.change({"conditions": [failed]})
+    lost = await bench.verifier.status(ID)
+    assert lost.state is VerificationState.LOST
+    assert "DeadlineExceeded" in lost.message
+    again = await bench.verifier.start(REQUEST, CLAIMS)
+    assert again.state is VerificationState.RUNNING
+    assert (await bench.verifier.status(ID)).state is VerificationState.RUNNING
+
+
+async def test_a_job_without_its_pod_is_lost() -> None:
+    bench = Bench()
+    await bench.verifier.start(REQUEST, CLAIMS)
+    await bench.change({"succeeded": 1})
+    assert (await bench.verifier.status(ID)).state is VerificationState.LOST
+
+
+async def test_what_no_job_made_is_not_found() -> None:
+    bench = Bench()
+    with pytest.raises(NotFound):
+        await bench.verifier.status(ID)
+    with pytest.raises(NotFound):
+        await bench.verifier.fetch(digest_of(b"x"))
+    await bench.ended(reply(token=""))
+    with pytest.raises(Refused, match="signed no token"):
+        await bench.verifier.sign(TokenRequest(verification=ID, claims=CLAIMS))
+    with pytest.raises(SettingsError, match="TRUSTED_KEYS_FILE"):
+        await bench.verifier.keys()
+
+
+def test_jobs_need_an_image() -> None:
+    with pytest.raises(SettingsError, match="JOB__IMAGE"):
+        JobVerifier(MemoryKube(), MemoryStore(), settings=JobSettings(), namespace=NAMESPACE)
+
+
+def test_the_pod_may_do_nothing_but_verify() -> None:
+    spec = job_manifest("x", SETTINGS)["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    (container,) = spec["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+SERVER = """#!{python}
+import sys
+sys.path[:0] = {paths!r}
+import uvicorn
+from support.operator_fakes import Behaviour, verifier_application
+socket = sys.argv[sys.argv.index("--socket") + 1]
+behaviour = Behaviour(rejected={rejected!r})
+uvicorn.run(verifier_application(behaviour), uds=socket, log_level="error")
+"""
+
+
+def drive(tmp_path: Path, repository: Path, *, rejected: set[str]) -> JobReply:
+    """Run the driver as the Job does, with a stand-in for `schedcp-verifier`."""
+    bin_dir = tmp_path / "bin"
+    bin_dir.mkdir()
+    script = bin_dir / "schedcp-verifier"
+    paths = [str(repository / "tests")]
+    script.write_text(SERVER.format(python=sys.executable, paths=paths, rejected=rejected))
+    script.chmod(0o755)
+    given = tmp_path / "request"
+    given.mkdir()
+    (given / "request.json").write_text(REQUEST.model_dump_json(by_alias=True, exclude_none=True))
+    (given / "claims.json").write_text(CLAIMS.model_dump_json(by_alias=True))
+    key = tmp_path / "key.pem"
+    key.write_text("a key")
+    work = tmp_path / "w"
+    done = subprocess.run(
+        [sys.executable, job_driver.__file__, given, key, tmp_path, work, "120"],
+        env={**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"},
+        capture_output=True,
+        timeout=240,
+        check=True,
+    )
+    assert (work / "state" / "signing-key.pem").stat().st_mode & 0o777 == 0o600
+    (line,) = done.stdout.decode().splitlines()
+    return JobReply.model_validate(json.loads(line.removeprefix(job_driver.MARK)))
+
+
+def test_the_driver_verifies_fetches_and_signs(tmp_path: Path, repository: Path) -> None:
+    found = drive(tmp_path, repository, rejected=set())
+    assert found.verification.verdict is not None
+    assert digest_of(base64.b64decode(found.object)) == found.verification.verdict.digest
+    claims = open_signed(found.token, (KEY.public_key(),))
+    assert (claims.run, claims.nodes) == ("checkout-1", ("node-1",))
+
+
+def test_the_driver_signs_nothing_that_was_rejected(tmp_path: Path, repository: Path) -> None:
+    found = drive(tmp_path, repository, rejected={"latency_class"})
+    assert found.verification.verdict is not None
+    assert not found.verification.verdict.accepted
+    assert found.token == ""

@@ -1,0 +1,96 @@
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from schedcp_api.base import digest_of
+from schedcp_api.runs import AttemptResult, Lesson
+from schedcp_operator.errors import StoreUnavailable
+from schedcp_operator.store import SqliteStore
+from support.operator_nouns import NOW, candidate, manifest
+
+MIB = 1024 * 1024
+
+
+def store(tmp_path: Path, *, max_bytes: int = 16 * MIB) -> SqliteStore:
+    """A store in a file."""
+    return SqliteStore(tmp_path / "a folder" / "store.sqlite", max_bytes=max_bytes)
+
+
+def lesson(number: int) -> Lesson:
+    """One of many lessons."""
+    return Lesson(
+        run=f"run-{number}",
+        policy="checkout",
+        workload="Deployment/shop/checkout",
+        description=None,
+        profile_digest=None,
+        kernel_digest=None,
+        candidate=candidate(),
+        result=AttemptResult.PROMOTED,
+        outcome=None,
+        at=NOW + timedelta(minutes=number),
+    )
+
+
+async def test_blobs_outlive_the_process(tmp_path: Path) -> None:
+    first = store(tmp_path)
+    digest = await first.put_blob(b"bytes")
+    assert digest == digest_of(b"bytes")
+    await first.close()
+    second = store(tmp_path)
+    assert await second.get_blob(digest) == b"bytes"
+    assert await second.get_blob(digest_of(b"other")) is None
+    await second.close()
+
+
+async def test_a_corrupt_blob_is_noticed(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    digest = await kept.put_blob(b"bytes")
+    with kept._db as db:
+        db.execute("UPDATE blobs SET data = ?", (b"forged",))
+    with pytest.raises(StoreUnavailable, match="corrupt"):
+        await kept.get_blob(digest)
+    await kept.close()
+
+
+async def test_the_longest_unused_blobs_go_first(tmp_path: Path) -> None:
+    kept = store(tmp_path, max_bytes=3 * MIB)
+    digests = [await kept.put_blob(bytes([number]) * MIB) for number in range(3)]
+    await kept.get_blob(digests[0])
+    await kept.put_blob(bytes([9]) * MIB)
+    present = [await kept.get_blob(digest) is not None for digest in digests]
+    assert present == [True, False, True]
+    await kept.close()
+
+
+async def test_lessons_come_latest_first_and_once(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    both = (lesson(1), lesson(2))
+    assert await kept.add_lessons(both) == await kept.add_lessons(both)
+    assert [found.run for found in await kept.lessons()] == ["run-2", "run-1"]
+    await kept.close()
+
+
+async def test_sources_are_found_by_name_and_digest(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    digest = await kept.add_source(manifest("mine"), "int x;")
+    newer = await kept.add_source(manifest("mine"), "int y;")
+    sources = await kept.sources()
+    assert sources["mine"].source_digest == newer != digest
+    assert await kept.source(newer) == "int y;"
+    assert await kept.source(digest) is None
+    await kept.close()
+
+
+async def test_a_place_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "a folder").write_text("a file")
+    with pytest.raises(StoreUnavailable, match="SCHEDCP_OPERATOR_STORE_PATH"):
+        store(tmp_path)
+
+
+async def test_a_closed_store_is_unavailable(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    await kept.close()
+    with pytest.raises(StoreUnavailable):
+        await kept.put_blob(b"x")
