@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 import pytest
 
@@ -10,15 +9,7 @@ from schedcp_lab.cluster import Cluster
 from schedcp_lab.product import Product
 from schedcp_lab.views import Api
 from schedcp_lab.workshop import prepare
-
-
-@dataclass(frozen=True)
-class Lab:
-    """What the tests act on."""
-
-    cluster: Cluster
-    product: Product
-    api: Api
+from support.lab import Lab
 
 
 @pytest.fixture(scope="session")

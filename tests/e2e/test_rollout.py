@@ -7,8 +7,7 @@ import pytest
 
 from schedcp_api.runs import RunStage, TriggerKind
 from schedcp_lab.views import RunView
-
-from .conftest import Lab
+from support.lab import Lab
 
 pytestmark = pytest.mark.timeout(1500)
 
