@@ -183,6 +183,9 @@ class PolicyLoop:
         decision = decide(view, now=desk.clock(), rules=desk.rules())
         if decision.start is not None:
             await self._create(policy, decision.start)
+        if decision.lesson is not None:
+            _log.warning("policy %s: %s", policy.name, decision.lesson.antipattern)
+            await desk.performer.store.add_lessons((decision.lesson,))
         if decision.status != policy.status:
             await self._write(policy, decision.status.to_json())
 

@@ -159,11 +159,20 @@ class Performer:
             async with limit:
                 return await self._block(run, node, block)
 
-        asked = [one(entry.node, block) for entry in nodes for block in entry.blocks]
+        problem = ""
+        tasks: list[asyncio.Task[BlockFigure]] = []
         try:
-            return FiguresRead(tuple(await asyncio.gather(*asked)))
-        except (PrometheusUnavailable, Refused) as err:
-            return FiguresMissing(str(err))
+            async with asyncio.TaskGroup() as group:
+                for entry in nodes:
+                    for block in entry.blocks:
+                        tasks.append(group.create_task(one(entry.node, block)))
+        except* (PrometheusUnavailable, Refused) as errors:
+            problem = str(errors.exceptions[0])
+        return (
+            FiguresMissing(problem)
+            if problem
+            else FiguresRead(tuple(task.result() for task in tasks))
+        )
 
     async def _block(self, run: Run, node: str, block: BlockRecord) -> BlockFigure:
         figure = BlockFigure(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schedcp_api.base import Condition, ConditionStatus, with_condition
-from schedcp_api.nodestates import RunState
+from schedcp_api.nodestates import AssignmentStatus, RunState
 from schedcp_api.policies import (
     Mode,
     ObservedWorkload,
@@ -15,7 +15,10 @@ from schedcp_api.policies import (
 )
 from schedcp_api.runs import (
     AttemptResult,
+    Lesson,
     OptimizationRunSpec,
+    Outcome,
+    OutcomeKind,
     RunStage,
     RunTrigger,
     TriggerKind,
@@ -23,6 +26,7 @@ from schedcp_api.runs import (
 
 from .eligibility import Selection, select
 from .objects import PolicyObject, WorkloadObject
+from .stages.learning import lesson_of
 from .views import NodeView, Rules, Run
 
 _MOST_WORKLOADS = 64
@@ -57,6 +61,8 @@ class PolicyDecision:
 
     status: SchedulerPolicyStatus
     start: NewRun | None = None
+    lesson: Lesson | None = None
+    """What a scheduler taught that was kept and then taken off."""
 
 
 def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
@@ -79,7 +85,7 @@ def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
         )
         status = status.replace(active_run=start.name, promoted=None, workloads=complete)
     status = status.replace(summary=_summary(view, status, now=now)[:256])
-    return PolicyDecision(status, start)
+    return PolicyDecision(status, start, _afterthought(view, now=now))
 
 
 def acknowledged(view: PolicyView, *, now: datetime) -> SchedulerPolicyStatus:
@@ -118,6 +124,34 @@ def _finished(status: SchedulerPolicyStatus, run: Run, *, now: datetime) -> Sche
     )
 
 
+def _afterthought(view: PolicyView, *, now: datetime) -> Lesson | None:
+    """Return the lesson of a kept scheduler that a node's kernel or agent threw out."""
+    promoted = view.policy.status.promoted
+    failed = _failed_node(view)
+    run = next((run for run in view.runs if promoted and run.name == promoted.run), None)
+    if failed is None or run is None:
+        return None
+    tripped = failed.state is RunState.TRIPPED
+    outcome = Outcome(
+        kind=OutcomeKind.WORSE,
+        reason="GuardrailTripped" if tripped else "Ejected",
+        message=f"after its promotion: {failed.reason}: {failed.message}"[:2048],
+    )
+    attempt = run.attempt.replace(result=AttemptResult.ROLLED_BACK, outcome=outcome)
+    return lesson_of(run, attempt, at=now)
+
+
+def _failed_node(view: PolicyView) -> AssignmentStatus | None:
+    """Return a node's final word against the kept scheduler, if there is one."""
+    promoted = view.policy.status.promoted
+    for node in view.nodes if promoted is not None else ():
+        for said in node.status.assignments:
+            bad = said.state in (RunState.EJECTED, RunState.TRIPPED)
+            if promoted is not None and said.run == promoted.run and bad:
+                return said
+    return None
+
+
 def withdrawal(view: PolicyView) -> str | None:
     """Return why the promoted scheduler must leave every node, or None while it may stay.
 
@@ -130,11 +164,8 @@ def withdrawal(view: PolicyView) -> str | None:
         return f"the policy's mode is {view.policy.spec.mode}"
     if not any(run.name == promoted.run for run in view.runs):
         return f"run {promoted.run} is gone"
-    for node in view.nodes:
-        for said in node.status.assignments:
-            if said.run == promoted.run and said.state in (RunState.EJECTED, RunState.TRIPPED):
-                return f"{node.name}: {said.state}: {said.reason}"
-    return None
+    failed = _failed_node(view)
+    return f"{failed.state}: {failed.reason}" if failed is not None else None
 
 
 def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]:

@@ -238,6 +238,18 @@ def test_a_second_replica_takes_over(world: World) -> None:
     assert world.finished()["leaseEpoch"] == 2
 
 
+def test_an_api_server_that_dies_is_waited_for(world: World, kube: ControlPlane) -> None:
+    world.behaviour.prometheus_up = False
+    world.start()
+    world.apply(policy())
+    world.wait(partial(world.is_in, "Judging"), "the run is held up")
+    kube.restart_apiserver()
+    world.behaviour.prometheus_up = True
+    assert world.finished()["outcome"]["kind"] == "Improved"
+    assert world.operator is not None
+    assert world.operator.alive
+
+
 def approve(world: World) -> None:
     """Approve the candidate under way, as a person would."""
     run = world.run() or {}

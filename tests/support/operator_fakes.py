@@ -241,13 +241,19 @@ class FakeAgents:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for raw in self._api.items(STATES):
-                try:
-                    self._act(raw)
-                except ApiError as err:
-                    if err.status not in (404, 409):
-                        self.problems.append(str(err))
+            try:
+                for raw in self._api.items(STATES):
+                    self._tell(raw)
+            except httpx.HTTPError as err:
+                self.problems.append(str(err))
             time.sleep(_TICK_SECONDS)
+
+    def _tell(self, raw: Json) -> None:
+        try:
+            self._act(raw)
+        except ApiError as err:
+            if err.status not in (404, 409):
+                self.problems.append(str(err))
 
     def _act(self, raw: Json) -> None:
         name = raw["metadata"]["name"]

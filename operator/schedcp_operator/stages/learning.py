@@ -38,12 +38,13 @@ def learning(
 
 def lessons_of(run: Run) -> tuple[Lesson, ...]:
     """Return the run's lessons; asked again, it returns the same ones to the byte."""
-    return tuple(_lesson(run, attempt) for attempt in run.status.attempts)
+    at = run.status.stage_started_at or run.spec.trigger.at
+    return tuple(lesson_of(run, attempt, at=at) for attempt in run.status.attempts)
 
 
-def _lesson(run: Run, attempt: Attempt) -> Lesson:
+def lesson_of(run: Run, attempt: Attempt, *, at: datetime) -> Lesson:
+    """Return what one attempt of a run taught."""
     status = run.status
-    at = status.stage_started_at or run.spec.trigger.at
     return Lesson(
         run=run.name,
         policy=run.spec.policy,

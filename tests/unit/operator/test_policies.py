@@ -205,6 +205,8 @@ def test_one_bad_node_takes_a_kept_scheduler_off_all(state: RunState) -> None:
         view(status=kept_status(), nodes=nodes, runs=(finished(),)), now=NOW, rules=RULES
     )
     assert found.status.promoted is None
+    assert found.lesson is not None
+    assert found.lesson.antipattern.startswith("do not use latency_class")
 
 
 def test_a_kept_scheduler_goes_when_the_mode_or_the_run_goes() -> None:
