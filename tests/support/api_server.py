@@ -21,6 +21,8 @@ STATES = f"{SCHEDCP}/schedulernodestates"
 NODES = "/api/v1/nodes"
 NAMESPACES = "/api/v1/namespaces"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_RESTART_SECONDS = 30.0
+_POLL_SECONDS = 0.05
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -59,8 +61,22 @@ class Api:
         self._client.close()
 
     def request(self, method: str, path: str, body: Json | None = None, **options: Any) -> Json:
-        """One request; raise ApiError when it is refused."""
-        response = self._client.request(method, path, json=body, **options)
+        """One request; raise ApiError when it is refused.
+
+        Reading is tried again while a server that was restarted is not ready: a connection that
+        died with it, or its 503.
+        """
+        deadline = time.monotonic() + _RESTART_SECONDS
+        while True:
+            try:
+                response = self._client.request(method, path, json=body, **options)
+            except httpx.TransportError:
+                if method != "GET" or time.monotonic() > deadline:
+                    raise
+            else:
+                if method != "GET" or response.status_code != 503 or time.monotonic() > deadline:
+                    break
+            time.sleep(_POLL_SECONDS)
         if response.status_code >= 400:
             raise ApiError(response)
         found: Json = response.json()
@@ -135,7 +151,7 @@ def wait_for(
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_seconds:g} s: {what}\n{hint()}")
-        time.sleep(0.05)
+        time.sleep(_POLL_SECONDS)
 
 
 @contextmanager

@@ -252,7 +252,7 @@ class FakeAgents:
         try:
             self._act(raw)
         except ApiError as err:
-            if err.status not in (404, 409):
+            if err.status not in (404, 409, 503):  # gone, changed meanwhile, or just restarted
                 self.problems.append(str(err))
 
     def _act(self, raw: Json) -> None:

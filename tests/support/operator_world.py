@@ -16,7 +16,7 @@ from schedcp_lab.control_plane import ControlPlane
 from schedcp_lab.ports import free_ports
 from schedcp_lab.processes import Process, ProcessSpec, Supervisor, environment, tail
 
-from .api_server import NAMESPACES, NODES, POLICIES, RUNS, STATES, Api, Json, wait_for
+from .api_server import NAMESPACES, NODES, POLICIES, RUNS, STATES, Api, Json, api_client, wait_for
 from .operator_fakes import Behaviour, FakeAgents, fake_prometheus, fake_verifier
 from .operator_nouns import KEY, LIBRARY
 
@@ -278,7 +278,7 @@ def operator_world(
         authority = plane.pki.product
         env = _environment(plane, folder, port, prometheus=prometheus, socket=socket)
         agents = FakeAgents(
-            api,
+            stack.enter_context(api_client(plane.kubeconfig, folder / "agents")),
             behaviour,
             operator_url=f"https://127.0.0.1:{port}",
             authority=authority.pem,
