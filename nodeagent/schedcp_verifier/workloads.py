@@ -90,7 +90,7 @@ def _side(
     for group in weighty:
         count = max(1, round(_active_threads(group) * scale))
         small = group.cpu_milli < LEAST_CPU_MILLI and len(kept) > 0
-        if group.burst.count == 0 or small or len(kept) == SIDE_GROUPS_MAX:
+        if _was_idle(group) or small or len(kept) == SIDE_GROUPS_MAX:
             left_out.append(f"{side}: {group.label} ({group.cpu_milli} milli-CPU)")
             continue
         room = SIDE_THREADS_MAX - threads
@@ -112,9 +112,14 @@ def _cycle_ns(group: ThreadGroup) -> int:
 def _is_hog(group: ThreadGroup) -> bool:
     threads = max(1, group.threads)
     busy = group.cpu_milli / threads >= 1000 * HOG_CPU_SHARE
-    return group.sleep.count == 0 or (
+    return 0 in (group.sleep.count, group.burst.count) or (
         busy and group.wakeups_per_second / threads < HOG_CYCLES_PER_SECOND
     )
+
+
+def _was_idle(group: ThreadGroup) -> bool:
+    """Say whether the group did nothing. One that never slept has finished no burst, and is busy."""
+    return group.burst.count == 0 and group.cpu_milli < LEAST_CPU_MILLI
 
 
 def _active_threads(group: ThreadGroup) -> float:

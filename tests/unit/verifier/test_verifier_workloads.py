@@ -75,6 +75,16 @@ def test_a_target_that_did_nothing_cannot_be_replayed() -> None:
             workload_of(workload_profile(target))
 
 
+def test_hogs_that_never_slept_are_neighbours_too() -> None:
+    none = steady(0, count=0)
+    hogs = thread_group(
+        "batch", threads=4, cpu_milli=1206, wakeups_per_second=0, burst=none, sleep=none
+    )
+    spec = workload_of(workload_profile(neighbours=(hogs,), cpus=2))
+    assert by_side(spec, "neighbours") == [(8, (HOG_BURST_NS,) * 7)]
+    assert spec.left_out == ()
+
+
 def test_arms_differ_in_their_seed_only_and_the_floor_has_no_neighbours() -> None:
     spec = workload_of(workload_profile())
     assert spec.text(1).replace("seed 1\n", "seed 2\n") == spec.text(2)
