@@ -118,7 +118,7 @@ def _is_hog(group: ThreadGroup) -> bool:
 
 
 def _was_idle(group: ThreadGroup) -> bool:
-    """Say whether the group did nothing. One that never slept has finished no burst, and is busy."""
+    """Say whether the group did nothing; one that never slept finished no burst, but is busy."""
     return group.burst.count == 0 and group.cpu_milli < LEAST_CPU_MILLI
 
 
