@@ -120,6 +120,7 @@ def demo(
 ) -> int:
     """Run the main job end to end on a cluster of micro-VMs, and report; 0 when all held."""
     console = Console()
+    report.unlink(missing_ok=True)
     workshop = prepare()
     started_at = datetime.datetime.now(datetime.UTC)
     with ExitStack() as stack:

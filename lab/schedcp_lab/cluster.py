@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
@@ -90,6 +91,10 @@ class Cluster:
     ) -> None:
         self.stop()
 
+    def private_folder(self) -> Path:
+        """Return a new folder with a short path, for sockets; it goes when the cluster stops."""
+        return Path(self._stack.enter_context(TemporaryDirectory(prefix="schedcp-")))
+
     def stop(self) -> None:
         """Stop everything. May be called again."""
         self._stack.close()
@@ -124,6 +129,22 @@ class Cluster:
             [Target(f"{n.forwards.address}:{n.forwards.metrics_port}") for n in self.nodes.values()]
         )
         return node
+
+    def revive(self) -> list[str]:
+        """Start again what has ended, as a machine's own supervision would; name what it was.
+
+        A node comes back as a machine does after a power cut whose disk was replaced: with its
+        name and credentials, and nothing of what ran on it.
+        """
+        revived = self.plane.revive()
+        if not self.prometheus.alive:
+            self.prometheus.restart()
+            revived.append("prometheus")
+        for name, node in self.nodes.items():
+            if not node.alive:
+                node.restart()
+                revived.append(name)
+        return revived
 
     def require_alive(self) -> None:
         """Raise ProcessLost when something that should run has ended."""

@@ -153,6 +153,13 @@ class ControlPlane:
         """Start the API server again on the same port; return the seconds to ready."""
         return self.restart(APISERVER)
 
+    def revive(self) -> list[str]:
+        """Start every component that has ended again, as its machine would; name them."""
+        ended = [name for name, process in self._processes.items() if not process.alive]
+        for name in ended:
+            self.restart(name)
+        return ended
+
     def require_alive(self) -> None:
         """Raise ProcessLost when a component has ended."""
         for process in self._processes.values():

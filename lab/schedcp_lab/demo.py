@@ -7,15 +7,17 @@ Each act states what must be true and looks for itself, on the nodes as well as 
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from schedcp_api.base import percent_value
 from schedcp_api.nodestates import RunState
 from schedcp_api.runs import AttemptResult, OutcomeKind, TriggerKind
 from schedcp_lab.cluster import Cluster
-from schedcp_lab.errors import NotReady
+from schedcp_lab.errors import LabError, NotReady, Unreachable
 from schedcp_lab.product import Product
 from schedcp_lab.report import Act, DemoRecord, Finding
 from schedcp_lab.views import Api, NodeView, RunView
@@ -48,12 +50,17 @@ class Demo:
         self._product = product
         self._api = api
         self._watcher = watcher
-        self._revision = 1
         self._root = cluster.workshop.root
 
     def play(self, started_at: datetime.datetime) -> DemoRecord:
-        """Play all acts; return what happened."""
-        acts = (self.finds_a_better_scheduler(), self.rolls_back(), self.survives_a_stall())
+        """Play act after act, until one does not come to its end; return what happened."""
+        acts: list[Act] = []
+        for title, act in self._acts:
+            try:
+                acts.append(act(title))
+            except LabError as error:
+                acts.append(_broken_off(title, error))
+                break
         return DemoRecord(
             started_at=started_at,
             finished_at=datetime.datetime.now(datetime.UTC),
@@ -61,10 +68,18 @@ class Demo:
             accelerator=self._cluster.accelerator.value,
             nodes=len(self._cluster.nodes),
             setup=tuple(self._cluster.timer.seconds),
-            acts=acts,
+            acts=tuple(acts),
         )
 
-    def finds_a_better_scheduler(self) -> Act:
+    @property
+    def _acts(self) -> tuple[tuple[str, Callable[[str], Act]], ...]:
+        return (
+            ("1. A rollout finds a better scheduler", self.finds_a_better_scheduler),
+            ("2. A scheduler that hurts is rolled back", self.rolls_back),
+            ("3. A scheduler that stalls is ejected and quarantined", self.survives_a_stall),
+        )
+
+    def finds_a_better_scheduler(self, title: str) -> Act:
         """Act one: a rollout triggers the loop: it finds, proves, tries and keeps a scheduler."""
         self._watcher.say("act 1: a policy, then a rollout; nobody calls anything")
         run = self._run_of_rollout(
@@ -84,7 +99,11 @@ class Demo:
                 and run.spec.trigger.workload == CHECKOUT,
                 run.spec.trigger.workload,
             ),
-            Finding("the pods were profiled with eBPF", status.profile_digest is not None),
+            Finding(
+                "the agent profiled the pods, and the planner recognised what they do",
+                status.profile_digest is not None and status.description is not None,
+                str(status.description.workload_class) if status.description else "",
+            ),
             Finding("a candidate was proven and its token signed", bool(status.token), ops),
             Finding(
                 "the judge found it better on a real node",
@@ -95,24 +114,26 @@ class Demo:
                 "every node runs it, with a lease that holds",
                 bool(ops)
                 and all(found == ops for found in seen.values())
-                and all(_is_active(node, ops) for node in nodes),
+                and all(_holds(node, ops) for node in nodes),
                 ", ".join(f"{name}: {found or 'default'}" for name, found in seen.items()),
             ),
             Finding("the lesson was kept", status.lesson_digest is not None),
         )
         return Act(
-            "1. A rollout finds a better scheduler",
+            title,
             "A latency-sensitive service is rolled out beside batch work that takes every CPU.",
             run,
             findings,
         )
 
-    def rolls_back(self) -> Act:
+    def rolls_back(self, title: str) -> Act:
         """Act two: a scheduler that passes the checks but hurts the workload is rolled back."""
         self._watcher.say("act 2: a scheduler that hurts the workload is tried")
         restored = self._delete_policy("checkout")
         run = self._run_of_rollout(
-            "hurts", self._root / "lab" / "workloads" / "hurts.yaml", self._roll_out
+            "hurts",
+            self._root / "lab" / "workloads" / "hurts.yaml",
+            lambda: self._roll_out("hurts"),
         )
         status = run.status
         outcome = status.outcome
@@ -120,9 +141,9 @@ class Demo:
         findings = (
             Finding("deleting the first policy restored every node", not restored, restored),
             Finding(
-                "the verifier found it safe, and the replay's warning was overruled by the policy",
-                bool(status.token),
-                _replay_text(run),
+                "the verifier found it safe; its replay warned, and the policy overruled that",
+                bool(status.token) and _replay_gain(run) < 0,
+                f"the replay said {_replay_gain(run):+.1f} %",
             ),
             Finding(
                 "the judge found it worse on a real node",
@@ -136,25 +157,31 @@ class Demo:
             Finding("every node is proven restored", not after, after),
         )
         return Act(
-            "2. A scheduler that hurts is rolled back",
+            title,
             "The policy insists on the longest-first scheduler for the latency-sensitive service.",
             run,
             findings,
         )
 
-    def survives_a_stall(self) -> Act:
+    def survives_a_stall(self, title: str) -> Act:
         """Act three: a time bomb that the verifier cannot see stalls a node, and is ejected."""
         self._watcher.say("act 3: a scheduler that stalls later is tried")
         self._delete_policy("hurts")
         self._product.import_source(self._root / "lab" / "workloads" / "stalls_later.bpf.c")
         run = self._run_of_rollout(
-            "stalls", self._root / "lab" / "workloads" / "stalls.yaml", self._roll_out
+            "stalls",
+            self._root / "lab" / "workloads" / "stalls.yaml",
+            lambda: self._roll_out("stalls"),
         )
         status = run.status
         nodes = self._api.nodes()
-        exits = [node.status.last_exit for node in nodes if node.status.last_exit]
-        stalled = [found for found in exits if found.kind == STALL_EXIT_KIND]
         digest = status.attempts[-1].object_digest if status.attempts else None
+        exits = [node.status.last_exit for node in nodes if node.status.last_exit]
+        stalled = [
+            found
+            for found in exits
+            if found.kind == STALL_EXIT_KIND and found.object_digest == digest
+        ]
         quarantined = [
             node.name
             for node in nodes
@@ -170,14 +197,17 @@ class Demo:
             ),
             Finding("the agent put it into quarantine", bool(quarantined), ", ".join(quarantined)),
             Finding(
-                "it was not promoted",
-                bool(status.attempts) and status.attempts[-1].result is not AttemptResult.PROMOTED,
+                "the run ended with that, and nothing was promoted",
+                status.outcome is not None
+                and status.outcome.reason == "Ejected"
+                and all(tried.result is not AttemptResult.PROMOTED for tried in status.attempts),
+                f"{status.outcome.kind}: {status.outcome.reason}" if status.outcome else "",
             ),
             Finding("every node is proven restored", not after, after),
         )
         self._delete_policy("stalls")
         return Act(
-            "3. A scheduler that stalls is ejected and quarantined",
+            title,
             "It behaves for as long as any test looks, and then stops dispatching.",
             run,
             findings,
@@ -186,11 +216,10 @@ class Demo:
     def _apply(self, manifest: Path) -> None:
         self._cluster.plane.kubectl("apply", "-f", manifest)
 
-    def _roll_out(self) -> None:
+    def _roll_out(self, revision: str) -> None:
         """Roll the service out with a changed pod template, as a release would."""
-        self._revision += 1
         self._cluster.plane.kubectl(
-            *("-n", "shop", "set", "env", "deployment/checkout", f"REVISION={self._revision}")
+            *("-n", "shop", "set", "env", "deployment/checkout", f"REVISION={revision}")
         )
 
     def _run_of_rollout(self, policy: str, manifest: Path, roll_out: Callable[[], None]) -> RunView:
@@ -211,7 +240,9 @@ class Demo:
 
     def _delete_policy(self, name: str) -> str:
         """Delete a policy; return what is not restored in time, empty when everything is."""
-        self._cluster.plane.kubectl("delete", "schedulerpolicy", name, "--wait=true")
+        self._cluster.plane.kubectl(
+            "delete", "schedulerpolicy", name, "--ignore-not-found", "--wait=true"
+        )
         return self._wait_restored()
 
     def _wait_restored(self) -> str:
@@ -224,7 +255,7 @@ class Demo:
             found = {name: self._product.attached_ops(name) for name in self._cluster.nodes}
             running = [f"{name} runs {ops}" for name, ops in found.items() if ops]
             left = "; ".join([*(f"{name} reports a scheduler" for name in reported), *running])
-            return not left
+            return not left and bool(found)
 
         try:
             self._wait(restored, what="every node is restored", seconds=RESTORED_SECONDS)
@@ -235,22 +266,35 @@ class Demo:
     def _wait(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Wait for a condition while the picture is kept up to date."""
         deadline = time.monotonic() + seconds
-        while not condition():
-            self._cluster.require_alive()
-            self._watcher.show(self._api.runs(), self._api.nodes())
+        while not self._look(condition):
+            for name in (*self._cluster.revive(), *self._product.revive()):
+                self._watcher.say(f"{name} had ended, and was started again")
             if time.monotonic() > deadline:
                 raise NotReady(f"{what}: not so after {seconds:g} s; logs: {self._cluster.folder}")
             time.sleep(POLL_SECONDS)
-        self._watcher.show(self._api.runs(), self._api.nodes())
+
+    def _look(self, condition: Callable[[], bool]) -> bool:
+        """Show how things stand and ask `condition`; no answer from the API server is "not yet"."""
+        try:
+            self._watcher.show(self._api.runs(), self._api.nodes())
+            return condition()
+        except Unreachable:
+            return False
 
 
-def _is_active(node: NodeView, ops: str) -> bool:
-    return node.ops_name == ops and any(
-        assignment.state is RunState.ACTIVE for assignment in node.status.assignments
-    )
+def _broken_off(title: str, error: LabError) -> Act:
+    finding = Finding("the act came to its end", held=False, seen=str(error))
+    return Act(title, "It was broken off.", None, (finding,))
 
 
-def _replay_text(run: RunView) -> str:
+def _holds(node: NodeView, ops: str) -> bool:
+    """Say whether a node runs what it is assigned, under a lease that is running."""
+    active = any(entry.state is RunState.ACTIVE for entry in node.status.assignments)
+    return active and node.lease_holds and node.ops_name == node.assigned == ops
+
+
+def _replay_gain(run: RunView) -> float:
+    """Return what the replay said of the last attempt, in percent; nothing said is nothing."""
     attempts = run.status.attempts
     found = attempts[-1].replay_improvement if attempts else None
-    return f"the replay said {found}" if found else "no replay"
+    return percent_value(found) if found else math.nan

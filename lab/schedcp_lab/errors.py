@@ -3,6 +3,7 @@
 LabError
 ├── CommandFailed        a child process ended with a failure, or ran out of time
 ├── NotReady             a condition did not come true before its deadline
+├── Unreachable          the API server does not answer; it may come back
 ├── ProcessLost          a supervised process ended although it should run
 ├── ToolMissing          a program of the host is absent or too old
 ├── PackageUnavailable   the machine's package source does not have what is needed
@@ -21,6 +22,7 @@ __all__ = [
     "PackageUnavailable",
     "ProcessLost",
     "ToolMissing",
+    "Unreachable",
 ]
 
 
@@ -34,6 +36,10 @@ class CommandFailed(LabError):
 
 class NotReady(LabError):
     """A condition did not come true before its deadline."""
+
+
+class Unreachable(LabError):
+    """The API server does not answer, or not yet."""
 
 
 class ProcessLost(LabError):

@@ -7,6 +7,7 @@ installation has. In an emulated guest it would be slow; the chart can run it in
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,7 @@ class Product:
         self._folder = cluster.folder / "product"
         self._folder.mkdir()
         (self._port,) = free_ports(1)
+        self._socket = cluster.private_folder() / "verifier.sock"
         self.operator: Process
         self.verifier: Process
 
@@ -83,9 +85,9 @@ class Product:
 
     def attached_ops(self, node: str) -> str:
         """Ask a node's kernel itself which scheduler it runs; empty for its own."""
-        pod = self.agent_pod(node)
         script = f"cat {OPS_PATH} 2>/dev/null || cat /sys/kernel/sched_ext/state"
         try:
+            pod = self.agent_pod(node)
             said = self._cluster.plane.kubectl(
                 *("-n", NAMESPACE, "exec", pod, "--", "sh", "-c", script)
             ).stdout.strip()
@@ -102,19 +104,37 @@ class Product:
                 *("--field-selector", f"spec.nodeName={node}"),
             ).stdout
         )
-        names = [item["metadata"]["name"] for item in listed["items"]]
+        names = [
+            item["metadata"]["name"]
+            for item in listed["items"]
+            if "deletionTimestamp" not in item["metadata"]
+        ]
         if not names:
             raise CommandFailed(f"node {node} has no agent pod")
         return str(names[0])
 
-    def restart_operator(self) -> None:
-        """Start the operator again after it was killed."""
-        self.operator = self._cluster.supervisor.restart(self.operator)
-        self._wait_operator()
+    def revive(self) -> list[str]:
+        """Start operator and verifier again if they have ended, as a Deployment would."""
+        revived = []
+        if not self.verifier.alive:
+            self.verifier = self._cluster.supervisor.restart(self.verifier)
+            self._wait_verifier()
+            revived.append("verifier")
+        if not self.operator.alive:
+            self.operator = self._cluster.supervisor.restart(self.operator)
+            self._wait_operator()
+            revived.append("operator")
+        return revived
 
-    @property
-    def _socket(self) -> Path:
-        return self._folder / "verifier.sock"
+    def uninstall(self) -> str:
+        """Stop the operator and uninstall the chart, which proves every node restored first."""
+        self.operator.stop()
+        return self.helm("uninstall", RELEASE, *WAIT)
+
+    def require_alive(self) -> None:
+        """Raise ProcessLost when operator or verifier has ended."""
+        self.operator.require_alive()
+        self.verifier.require_alive()
 
     def _start_verifier(self) -> None:
         workshop = self._cluster.workshop
@@ -137,7 +157,15 @@ class Product:
             env=env,
         )
         self.verifier = self._cluster.supervisor.start(spec)
-        self.verifier.wait_ready(self._socket.exists, timeout_seconds=READY_SECONDS)
+        self._wait_verifier()
+
+    def _wait_verifier(self) -> None:
+        self.verifier.wait_ready(self._listens, timeout_seconds=READY_SECONDS)
+
+    def _listens(self) -> bool:
+        """Say whether somebody accepts connections on the verifier's socket."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            return probe.connect_ex(str(self._socket)) == 0
 
     def _helm_install(self) -> None:
         pki = self._cluster.plane.pki

@@ -6,16 +6,18 @@ Reads only. The lab learns nothing about a run that any user of kubectl could no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from kubernetes import client, config
+from urllib3.exceptions import HTTPError
 
 from schedcp_api.base import GROUP, VERSION
 from schedcp_api.nodestates import SchedulerNodeStateSpec, SchedulerNodeStateStatus
 from schedcp_api.policies import SchedulerPolicyStatus
 from schedcp_api.runs import OptimizationRunSpec, OptimizationRunStatus
+from schedcp_lab.errors import Unreachable
 
 __all__ = ["Api", "NodeView", "PolicyView", "RunView"]
 
@@ -53,6 +55,11 @@ class NodeView:
         return self.status.attached[0].ops_name if self.status.attached else ""
 
     @property
+    def lease_holds(self) -> bool:
+        """Say whether the operator's lease on the node is running now."""
+        return self.lease_until is not None and self.lease_until > datetime.now(UTC)
+
+    @property
     def on_default(self) -> bool:
         """Say whether the agent reports the kernel's own scheduler, with sched_ext disabled."""
         return not self.status.attached and self.status.sched_ext_state == "disabled"
@@ -80,7 +87,7 @@ class Api:
         self._client.close()
 
     def runs(self, policy: str | None = None) -> list[RunView]:
-        """Return the runs (of one policy), oldest first."""
+        """Return the runs (of one policy), oldest first. Like all here, raise Unreachable."""
         views = [
             RunView(
                 name=item["metadata"]["name"],
@@ -121,7 +128,10 @@ class Api:
         return sorted(views, key=lambda view: view.name)
 
     def _list(self, plural: str) -> list[dict[str, Any]]:
-        answer: Any = self._objects.list_cluster_custom_object(
-            GROUP, VERSION, plural, _request_timeout=REQUEST_SECONDS
-        )
+        try:
+            answer: Any = self._objects.list_cluster_custom_object(
+                GROUP, VERSION, plural, _request_timeout=REQUEST_SECONDS
+            )
+        except (client.ApiException, HTTPError) as error:
+            raise Unreachable(f"the API server does not list {plural}: {error}") from error
         return cast("list[dict[str, Any]]", answer["items"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -9,15 +10,23 @@ from schedcp_lab.cluster import Cluster
 from schedcp_lab.product import Product
 from schedcp_lab.views import Api
 from schedcp_lab.workshop import prepare
-from support.lab import Lab
+from support.lab import Lab, Witness
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, required_tiers: frozenset[str]) -> Iterator[Lab]:
-    """Two nodes, Prometheus, the chart, operator and verifier."""
+def lab(
+    tmp_path_factory: pytest.TempPathFactory, required_tiers: frozenset[str], repository: Path
+) -> Iterator[Lab]:
+    """Two nodes, Prometheus, the chart, operator, verifier, and the shop at work."""
     if "e2e" not in required_tiers:
         pytest.skip("a cluster takes minutes; run `make test-e2e`")
-    with Cluster.start(prepare(), tmp_path_factory.mktemp("lab") / "cluster") as cluster:
+    folder = tmp_path_factory.mktemp("a lab with spaces") / "cluster"
+    with Cluster.start(prepare(), folder) as cluster:
         product = Product.install(cluster)
+        witness = Witness(cluster)
+        witness.install(repository / "tests" / "data" / "e2e" / "witness.yaml")
+        kubectl = cluster.plane.kubectl
+        kubectl("apply", "-f", repository / "lab" / "workloads" / "shop.yaml")
+        kubectl("-n", "shop", "rollout", "status", "deployment/checkout", "--timeout=100s")
         with closing(Api(cluster.plane.kubeconfig)) as api:
-            yield Lab(cluster, product, api)
+            yield Lab(cluster, product, api, witness)

@@ -1,10 +1,80 @@
-"""What the tests on a whole cluster act on."""
+"""What the tests on a whole cluster act on, and how they hurt it."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from schedcp_lab.cluster import Cluster
+from schedcp_lab.demo import Demo
+from schedcp_lab.errors import CommandFailed, Unreachable
 from schedcp_lab.product import Product
-from schedcp_lab.views import Api
+from schedcp_lab.views import Api, NodeView, RunView
+
+Look = Callable[[list[RunView], list[NodeView]], None]
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A privileged pod on each node: it sees the node's processes, and its kernel's own account."""
+
+    cluster: Cluster
+
+    def install(self, manifest: Path) -> None:
+        """Start a witness on every node; return when all can be asked."""
+        kubectl = self.cluster.plane.kubectl
+        kubectl("apply", "-f", manifest)
+        kubectl(
+            *("-n", "kube-system", "rollout", "status", "daemonset/witness", "--timeout=100s"),
+        )
+
+    def run(self, node: str, *command: str) -> str:
+        """Run a command on a node, in the witness's pod; return what it printed."""
+        kubectl = self.cluster.plane.kubectl
+        pod = kubectl(
+            *("-n", "kube-system", "get", "pods", "-l", "app=witness", "-o", "name"),
+            *("--field-selector", f"spec.nodeName={node}"),
+        ).stdout.split()
+        if not pod:
+            raise CommandFailed(f"node {node} has no witness")
+        return kubectl("-n", "kube-system", "exec", pod[0], "--", *command).stdout
+
+    def sched_ext(self, node: str) -> str:
+        """What the node's kernel says of sched_ext: disabled, or the scheduler's name."""
+        ops = "cat /sys/kernel/sched_ext/root/ops 2>/dev/null || cat /sys/kernel/sched_ext/state"
+        return self.run(node, "sh", "-c", ops).strip()
+
+    def kill(self, node: str, program: str) -> None:
+        """Kill a program of the node without warning; there must be one."""
+        script = (
+            "import os, pathlib, signal, sys\n"
+            "killed = 0\n"
+            "for entry in pathlib.Path('/proc').iterdir():\n"
+            "    if not entry.name.isdigit() or int(entry.name) == os.getpid(): continue\n"
+            "    try: words = (entry / 'cmdline').read_bytes().split(b'\\0')\n"
+            "    except OSError: continue\n"
+            "    if any(os.path.basename(w) == sys.argv[1].encode() for w in words[:3]):\n"
+            "        os.kill(int(entry.name), signal.SIGKILL); killed += 1\n"
+            "sys.exit(0 if killed else f'no {sys.argv[1]} runs')\n"
+        )
+        self.run(node, "python3", "-c", script, program)
+
+
+@dataclass
+class Watcher:
+    """What the demo shows goes to `look`, which may do mischief; news go to the test's output."""
+
+    look: Look
+
+    def say(self, text: str) -> None:
+        """Print the news, which pytest shows when the test fails."""
+        print(text)
+
+    def show(self, runs: list[RunView], nodes: list[NodeView]) -> None:
+        """Look at the present picture."""
+        self.look(runs, nodes)
 
 
 @dataclass(frozen=True)
@@ -14,3 +84,50 @@ class Lab:
     cluster: Cluster
     product: Product
     api: Api
+    witness: Witness
+
+    def demo(self, look: Look = lambda _runs, _nodes: None) -> Demo:
+        """The demo's acts, with somebody looking on."""
+        return Demo(self.cluster, self.product, self.api, Watcher(look))
+
+    def wait(self, condition: Callable[[], bool], what: str, *, seconds: float) -> None:
+        """Wait for a condition; what ended is started again, no answer is "not yet"."""
+        deadline = time.monotonic() + seconds
+        while not self._holds(condition):
+            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}\n{self.story()}"
+            self.cluster.revive()
+            self.product.revive()
+            time.sleep(POLL_SECONDS)
+
+    def _holds(self, condition: Callable[[], bool]) -> bool:
+        try:
+            return condition()
+        except (CommandFailed, Unreachable):
+            return False
+
+    def story(self) -> str:
+        """What the runs and the nodes say of themselves."""
+        runs = [f"{run.name}: {run.status.stage} {run.status.message}" for run in self.api.runs()]
+        nodes = [
+            f"{node.name}: {node.status.sched_ext_state} {node.ops_name} "
+            f"{[(a.state, a.reason, a.message) for a in node.status.assignments]}"
+            for node in self.api.nodes()
+        ]
+        return "\n".join((*runs, *nodes))
+
+    def run_of(self, policy: str) -> RunView:
+        """The policy's run; there must be one."""
+        (run,) = self.api.runs(policy)
+        return run
+
+    def node(self, name: str) -> NodeView:
+        """What a node's agent says."""
+        return next(node for node in self.api.nodes() if node.name == name)
+
+    def wait_default(self, *names: str, seconds: float = 180.0) -> None:
+        """Wait until the kernels of the nodes, asked directly, and their agents say default."""
+        for name in names or tuple(self.cluster.nodes):
+            self.wait(partial(self._is_default, name), f"{name} is restored", seconds=seconds)
+
+    def _is_default(self, name: str) -> bool:
+        return self.witness.sched_ext(name) == "disabled" and self.node(name).on_default
