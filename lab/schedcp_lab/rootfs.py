@@ -16,6 +16,7 @@ from pathlib import Path
 from schedcp_lab.debian import TARGET_SUITE
 from schedcp_lab.errors import ToolMissing
 from schedcp_lab.processes import as_root, run
+from schedcp_lab.toolchain import is_static
 
 INSTALL_TIMEOUT_SECONDS = 900.0
 TREE_TIMEOUT_SECONDS = 300.0
@@ -250,4 +251,6 @@ def find_busybox(which: Callable[[str], str | None] = shutil.which) -> Path:
     found = which("busybox")
     if found is None:
         raise ToolMissing("busybox is not installed: install Debian's busybox-static")
+    if not is_static(Path(found)):
+        raise ToolMissing(f"{found} needs libraries: install Debian's busybox-static instead of it")
     return Path(found)

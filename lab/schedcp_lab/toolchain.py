@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
 from schedcp_lab.cache import Cache
 from schedcp_lab.debian import Debian, version_key
 from schedcp_lab.errors import LabError, PackageUnavailable, ToolMissing
@@ -24,6 +27,7 @@ __all__ = [
     "ensure_host_tools",
     "find_go",
     "find_program",
+    "is_static",
     "missing_tools",
 ]
 
@@ -43,6 +47,8 @@ class HostTool:
     minimum: tuple[int, ...] = ()
     version_arguments: tuple[str, ...] = ("--version",)
     service: str | None = None
+    static: bool = False
+    """The program must need no libraries: it runs in guests that have none."""
 
 
 HOST_TOOLS: tuple[HostTool, ...] = (
@@ -67,7 +73,7 @@ HOST_TOOLS: tuple[HostTool, ...] = (
     HostTool("buildah", "buildah"),
     HostTool("mmdebstrap", "mmdebstrap"),
     HostTool("uidmap", "newuidmap"),
-    HostTool("busybox-static", "busybox"),
+    HostTool("busybox-static", "busybox", static=True),
     HostTool("cpio", "cpio"),
     HostTool("xz-utils", "xz"),
     HostTool("zstd", "zstd"),
@@ -85,6 +91,16 @@ def find_program(name: str, *, path: str | None = None) -> Path | None:
     where = environment()["PATH"] if path is None else path
     found = shutil.which(name, path=where)
     return None if found is None else Path(found)
+
+
+def is_static(program: Path) -> bool:
+    """Say whether a file is an ELF program that asks for no dynamic loader."""
+    with program.open("rb") as stream:
+        try:
+            elf = ELFFile(stream)
+        except ELFError:
+            return False
+        return all(segment["p_type"] != "PT_INTERP" for segment in elf.iter_segments())
 
 
 def find_go() -> Path | None:
@@ -116,8 +132,9 @@ def ensure_host_tools(
     still = missing_tools(missing)
     if still:
         raise ToolMissing(
-            f"installed, but still absent or too old: {', '.join(t.package for t in still)}; an "
-            "older program of the same name may lie earlier on PATH"
+            f"installed, but still absent, too old or not static: "
+            f"{', '.join(t.package for t in still)}; another program of the same name may lie "
+            "earlier on PATH"
         )
 
 
@@ -153,7 +170,7 @@ def _is_missing(tool: HostTool) -> bool:
     if tool.probe.startswith("/"):
         return not Path(tool.probe).exists()
     program = find_program(tool.probe)
-    if program is None:
+    if program is None or (tool.static and not is_static(program)):
         return True
     return bool(tool.minimum) and _version_of(program, tool.version_arguments) < tool.minimum
 

@@ -1,11 +1,12 @@
 import json
 import random
 import re
+import struct
 from pathlib import Path
 
 import pytest
 
-from schedcp_lab.errors import NotReady
+from schedcp_lab.errors import NotReady, ToolMissing
 from schedcp_lab.kube_binaries import (
     ACCEPTED_MINORS,
     KUBE_MODULE,
@@ -13,7 +14,8 @@ from schedcp_lab.kube_binaries import (
 )
 from schedcp_lab.ports import free_ports
 from schedcp_lab.prometheus import configuration
-from schedcp_lab.toolchain import HOST_TOOLS, HostTool, _upstream, missing_tools
+from schedcp_lab.rootfs import find_busybox
+from schedcp_lab.toolchain import HOST_TOOLS, HostTool, _upstream, is_static, missing_tools
 
 
 def test_an_absent_file_means_a_missing_tool(tmp_path: Path) -> None:
@@ -21,6 +23,50 @@ def test_an_absent_file_means_a_missing_tool(tmp_path: Path) -> None:
     here.write_text("")
     tools = [HostTool("here-dev", str(here)), HostTool("away-dev", str(tmp_path / "away.h"))]
     assert [tool.package for tool in missing_tools(tools)] == ["away-dev"]
+
+
+PT_LOAD, PT_INTERP = 1, 3
+
+
+def elf_program(segment_type: int) -> bytes:
+    """A 64-bit ELF program of one segment."""
+    header = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header += struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    return header + struct.pack("<IIQQQQQQ", segment_type, 4, 0, 0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "static"),
+    [
+        (elf_program(PT_LOAD), True),
+        (elf_program(PT_INTERP), False),
+        (b"#!/bin/sh\n", False),
+        (b"", False),
+    ],
+    ids=["static", "dynamic", "script", "empty"],
+)
+def test_a_guests_program_must_need_no_libraries(
+    tmp_path: Path, content: bytes, static: bool
+) -> None:
+    program = tmp_path / "busybox"
+    program.write_bytes(content)
+    assert is_static(program) == static
+    if not static:
+        with pytest.raises(ToolMissing, match="busybox-static"):
+            find_busybox(lambda _name: str(program))
+
+
+def test_a_dynamic_busybox_counts_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (busybox,) = [tool for tool in HOST_TOOLS if tool.package == "busybox-static"]
+    program = tmp_path / "busybox"
+    program.write_bytes(elf_program(PT_INTERP))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert missing_tools([busybox]) == [busybox]
+    program.write_bytes(elf_program(PT_LOAD))
+    assert missing_tools([busybox]) == []
 
 
 @pytest.mark.parametrize(
