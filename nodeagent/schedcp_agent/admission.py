@@ -113,6 +113,12 @@ def _foreign(observed: Observed) -> Refusal | None:
 
 
 def foreign(observed: Observed) -> bool:
-    """Return whether something is attached that the agent did not load."""
-    attached = observed.sched_ext.state in (ENABLED, ENABLING)
-    return attached and observed.loader.phase is LoaderPhase.NONE and observed.exit is None
+    """Return whether something is attached that the agent did not load.
+
+    What a loader attached is the agent's also after the loader has ended: a killed one's link is
+    freed a moment later.
+    """
+    kernel = observed.sched_ext
+    attached = kernel.state in (ENABLED, ENABLING)
+    mine = observed.loader.phase is not LoaderPhase.NONE or observed.exit is not None
+    return attached and not mine and (kernel.ops, kernel.enable_seq) != observed.ours

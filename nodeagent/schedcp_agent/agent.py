@@ -31,13 +31,21 @@ from .loader import Loader, LoadRequest
 from .measuring import Measuring
 from .memory import Desired, Memory
 from .metrics import Exporter, Snapshot
-from .observations import LoaderExit, LoaderPhase, LoaderView, Observed, Trip
+from .observations import (
+    LoaderExit,
+    LoaderOutcome,
+    LoaderPhase,
+    LoaderView,
+    Observed,
+    Trip,
+)
 from .reconcile import Attach, Detach, Fetch, follow, reconcile
 from .report import Facts, same_but_for_time, status_of
 
 _LOG = logging.getLogger(__name__)
 _SETTLE_POLL_SECONDS = 0.1
 _HANGS_SECONDS = 30.0
+_BAD_COPY = frozenset({LoaderOutcome.DIGEST_MISMATCH, LoaderOutcome.OBJECT_INVALID})
 
 
 @dataclass(frozen=True)
@@ -76,15 +84,16 @@ class Agent:
         self._stopping = threading.Event()
         self._kept_off: tuple[Assignment, ...] | None = None
         self._last_tick = time.monotonic()
-        self._last_phase = LoaderPhase.NONE
+        self._busy = False
+        self._ours: tuple[str, int] | None = None
 
     def late_seconds(self) -> float:
         """Return for how long the next tick has been due; at most 0 when it is not."""
         return time.monotonic() - self._last_tick - self._parts.tick_seconds
 
     def attached(self) -> bool:
-        """Return whether the loader's scheduler was attached at the last tick."""
-        return self._last_phase is LoaderPhase.ATTACHED
+        """Return whether a loader runs since the last tick: its scheduler is, or will be, there."""
+        return self._busy
 
     def alive(self) -> bool:
         """Return whether the agent has ticked of late; answers the kubelet's liveness probe."""
@@ -120,12 +129,11 @@ class Agent:
         trip = self._watch_guard(spec, view, sched_ext)
         self._parts.objects.collect()
         observed = self._observed(view, ended, sched_ext, trip)
-        self._decide(observed, now)
+        self._busy = self._decide(observed, now) or view.phase is not LoaderPhase.NONE
         self._answer_profile(spec, now)
         self._parts.loader.renew()
         self._say(observed, now)
         self._last_tick = time.monotonic()
-        self._last_phase = observed.loader.phase
         return observed
 
     def _take_in_desired(self, now: datetime) -> None:
@@ -147,6 +155,9 @@ class Agent:
         if seen.status is not None:
             self._memory = Memory.from_status(seen.status)
             self._status = seen.status
+            if seen.status.boot_id == self._facts.boot_id:
+                mine = (a for a in seen.status.attached if a.run is not None)
+                self._ours = next(((a.ops_name, a.enable_seq) for a in mine), None)
 
     def _watch_guard(
         self, spec: SchedulerNodeStateSpec | None, view: LoaderView, sched_ext: SchedExt
@@ -179,6 +190,8 @@ class Agent:
     def _observed(
         self, view: LoaderView, ended: LoaderExit | None, sched_ext: SchedExt, trip: Trip | None
     ) -> Observed:
+        if view.phase is LoaderPhase.ATTACHED:
+            self._ours = (view.ops, view.enable_seq)
         desired = self._memory.desired
         if desired is not None and desired.spec.assignments != self._kept_off:
             self._kept_off = None
@@ -186,6 +199,7 @@ class Agent:
             kernel=self._parts.kernel,
             sched_ext=sched_ext,
             loader=view,
+            ours=self._ours,
             exit=ended,
             trip=trip,
             objects=self._parts.objects.present,
@@ -193,25 +207,39 @@ class Agent:
             stopping=self._stopping.is_set() or self._kept_off is not None,
         )
 
-    def _decide(self, observed: Observed, now: datetime) -> None:
+    def _decide(self, observed: Observed, now: datetime) -> bool:
+        """Decide and act; return whether a loader was started."""
         rules = Rules(
             node=self._parts.node,
             keys=self._parts.keys.current(),
             restart_limit=self._parts.restart_limit,
         )
         decision = reconcile(self._memory, observed, rules=rules, now=now)
+        self._see_to_objects(decision.memory, observed)
         self._memory = decision.memory
+        started = False
         for action in decision.actions:
             match action:
                 case Fetch(digest):
                     self._parts.objects.request(digest)
                 case Attach():
+                    started = True
                     self._attach(action, now)
                 case Detach(reason):
                     _LOG.info("detaching: %s", reason)
                     self._parts.loader.stop()
                 case _:
                     assert_never(action)
+        return started
+
+    def _see_to_objects(self, after: Memory, observed: Observed) -> None:
+        """Give a new wish a new chance to be fetched, and a bad copy no second one."""
+        before, course = self._memory.course, after.course
+        if course is not None and (before is None or before.key != course.key):
+            self._parts.objects.forgive(course.key.object_digest)
+        ended = observed.exit
+        if ended is not None and ended.outcome in _BAD_COPY:
+            self._parts.objects.drop(ended.object_digest)
 
     def _attach(self, action: Attach, now: datetime) -> None:
         assignment = action.assignment
@@ -223,6 +251,7 @@ class Agent:
             ops_name=assignment.ops_name,
             arguments=assignment.arguments,
             timeout_ms=action.timeout_ms,
+            token_digest=action.token_digest,
         )
         self._parts.loader.start(request, now=now)
 

@@ -90,6 +90,15 @@ class ObjectCache:
         if digest not in self._pending and digest not in self._present and not waits:
             self._pending[digest] = self._executor.submit(self._blobs.get, digest)
 
+    def forgive(self, digest: str) -> None:
+        """Forget that fetching failed: a new wish for the object begins anew."""
+        self._troubles.pop(digest, None)
+
+    def drop(self, digest: str) -> None:
+        """Remove an object that turned out to be bad on this disk; it will be fetched again."""
+        self.path(digest).unlink(missing_ok=True)
+        self._present = [kept for kept in self._present if kept != digest]
+
     def collect(self) -> None:
         """Take in what has arrived since the last call."""
         for digest in [d for d, future in self._pending.items() if future.done()]:

@@ -42,7 +42,6 @@ _REFUSED = frozenset(
 _TRY_AGAIN = frozenset(
     {
         LoaderOutcome.RESTART_REQUESTED,
-        LoaderOutcome.LEASE_EXPIRED,
         LoaderOutcome.PARENT_GONE,
         LoaderOutcome.KILLED,
         LoaderOutcome.INTERNAL,
@@ -61,8 +60,8 @@ def after_exit(memory: Memory, observed: Observed, *, rules: Rules, now: datetim
             memory,
             last_exit=_exit_info(end),
             ejections=bumped(memory.ejections, kind_reason(end.kind)),
-            quarantine=_quarantine(memory, end, observed),
         )
+    memory = replace(memory, quarantine=_quarantine(memory, end, observed))
     course = memory.course
     if course is None or (course.key.object_digest, course.key.run) != (end.object_digest, end.run):
         return memory
@@ -88,14 +87,20 @@ def _exit_info(end: LoaderExit) -> ExitInfo:
 
 
 def _quarantine(memory: Memory, end: LoaderExit, observed: Observed) -> tuple[Quarantined, ...]:
-    """Return the quarantine; errors and stalls go there, an unknown end is taken for an error."""
-    fault = end.kind >= FIRST_ERROR_KIND or end.kind == UNKNOWN_KIND
-    if not fault or observed.kernel is None:
+    """Return the quarantine; errors and stalls go there, an unknown end is taken for an error.
+
+    So does what kept the agent from renewing the loader's lease: it starves whoever looks after it.
+    """
+    starved = end.outcome is LoaderOutcome.LEASE_EXPIRED and end.was_attached
+    if (
+        not (starved or end.kind >= FIRST_ERROR_KIND or end.kind == UNKNOWN_KIND)
+        or observed.kernel is None
+    ):
         return memory.quarantine
     entry = Quarantined(
         object_digest=end.object_digest,
         kernel_digest=observed.kernel.content_digest(),
-        reason=kind_reason(end.kind),
+        reason=end.outcome if starved else kind_reason(end.kind),
         message=(end.message or end.reason)[:2048],
         at=end.at,
     )

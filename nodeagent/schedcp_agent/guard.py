@@ -13,6 +13,9 @@ from schedcp_api.nodestates import GuardrailLimits
 
 from .observations import Trip
 
+MOST_PRESSURE_PERMILLE = 950
+"""Readings end at 1000, so a higher limit could never be exceeded."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -59,12 +62,16 @@ def watch(
 
 def _pressure(guard: Guard, limits: GuardrailLimits, reading: Reading) -> str:
     """Return which pressure exceeds the limit; empty when none does."""
-    limit = limits.neighbour_pressure_permille
+    limit = _pressure_limit(limits)
     if guard.baseline_some_permille <= limit and reading.neighbour_some_permille > limit:
         return f"some {reading.neighbour_some_permille}"
     if guard.baseline_some_permille > limit and reading.neighbour_full_permille > limit:
         return f"full {reading.neighbour_full_permille}"
     return ""
+
+
+def _pressure_limit(limits: GuardrailLimits) -> int:
+    return min(limits.neighbour_pressure_permille, MOST_PRESSURE_PERMILLE)
 
 
 def _trip(
@@ -90,7 +97,7 @@ def _trip(
         return Trip(
             "NeighbourPressure",
             f"CPU pressure of a neighbour is {pressure} permille; the limit is "
-            f"{limits.neighbour_pressure_permille}, exceeded for {guard.pressure_ticks} readings",
+            f"{_pressure_limit(limits)}, exceeded for {guard.pressure_ticks} readings",
         )
     if sustained(guard.disabled_ticks):
         return Trip(

@@ -23,10 +23,14 @@ class SchedExt:
     ops: str = ""
     enable_seq: int = 0
     nr_rejected: int = 0
+    problem: str = ""
+    """Why the kernel's account could not be read; then nobody knows what runs."""
 
     @property
     def idle(self) -> bool:
-        """Whether the kernel's own scheduler runs everything."""
+        """Whether the kernel's own scheduler runs everything, as far as anybody can tell."""
+        if self.problem:
+            return False
         return not self.supported or (self.state == DISABLED and not self.ops)
 
 
@@ -47,11 +51,14 @@ def read_boot_id(proc_root: Path = Path("/proc")) -> str:
 
 
 def read_sched_ext(sys_root: Path) -> SchedExt:
-    """Return the state of sched_ext; without `/sys/kernel/sched_ext` it is not supported."""
+    """Return the state of sched_ext; only without `/sys/kernel/sched_ext` is it not supported."""
     folder = sys_root / "kernel" / "sched_ext"
-    state = _text(folder / "state")
-    if not state:
-        return SchedExt()
+    try:
+        state = (folder / "state").read_text().strip()
+    except OSError as err:
+        if isinstance(err, FileNotFoundError) and sys_root.is_dir() and not folder.exists():
+            return SchedExt()
+        return SchedExt(supported=True, problem=f"{folder / 'state'} cannot be read: {err}")
     return SchedExt(
         supported=True,
         state=state,

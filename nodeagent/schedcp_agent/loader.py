@@ -39,6 +39,7 @@ class LoadRequest:
     ops_name: str
     arguments: tuple[Argument, ...]
     timeout_ms: int
+    token_digest: str = ""
 
 
 class Loader(Protocol):
@@ -249,6 +250,7 @@ def _view(child: _Child) -> LoaderView:
         ops=attached.ops if attached else "",
         enable_seq=attached.enable_seq if attached else 0,
         since=child.since,
+        token_digest=child.request.token_digest,
     )
 
 

@@ -29,6 +29,8 @@ class LoaderView:
     ops: str = ""
     enable_seq: int = 0
     since: datetime | None = None
+    token_digest: str = ""
+    """Of the token under which it was started: the same object may come with other knobs."""
 
 
 class LoaderOutcome(StrEnum):
@@ -99,6 +101,8 @@ class Observed:
     kernel: KernelProfile | None = None
     sched_ext: SchedExt = field(default_factory=SchedExt)
     loader: LoaderView = field(default_factory=LoaderView)
+    ours: tuple[str, int] | None = None
+    """Ops name and enable_seq of what the agent's loader attached last; it may outlive it a bit."""
     exit: LoaderExit | None = None
     trip: Trip | None = None
     objects: frozenset[str] = frozenset()

@@ -42,6 +42,7 @@ class Attach:
     """Start the loader."""
 
     assignment: Assignment
+    token_digest: str
     timeout_ms: int
 
 
@@ -258,14 +259,14 @@ def _attach(
 ) -> tuple[Action, ...]:
     loader = observed.loader
     if loader.phase in _RUNNING:
-        mine = (course.key.object_digest, course.key.run)
-        if (loader.object_digest, loader.run) != mine:
+        mine = (course.key.object_digest, course.key.run, course.key.token_digest)
+        if (loader.object_digest, loader.run, loader.token_digest) != mine:
             return (Detach("Replaced"),)
         return ()
     fetch = _fetch(assignment, observed)
     if fetch or loader.phase is not LoaderPhase.NONE or not observed.sched_ext.idle:
         return fetch
-    return (Attach(assignment, claims.timeout_ms),)
+    return (Attach(assignment, course.key.token_digest, claims.timeout_ms),)
 
 
 def _fetch(assignment: Assignment, observed: Observed) -> tuple[Action, ...]:

@@ -78,7 +78,8 @@ def _attached(
     kernel, loader = observed.sched_ext, observed.loader
     if kernel.idle or not kernel.ops:
         return ()
-    mine = loader.phase is LoaderPhase.ATTACHED and loader.ops == kernel.ops
+    mine = not foreign(observed)
+    object_digest, run = loader.object_digest or None, loader.run or None
     before = next(
         (
             a
@@ -91,8 +92,8 @@ def _attached(
         AttachedScheduler(
             ops_name=kernel.ops[:256],
             enable_seq=kernel.enable_seq,
-            object_digest=loader.object_digest if mine else None,
-            run=loader.run if mine else None,
+            object_digest=(object_digest or (before and before.object_digest)) if mine else None,
+            run=(run or (before and before.run)) if mine else None,
             since=before.since if before else now,
         ),
     )
@@ -187,6 +188,8 @@ def _ready(facts: Facts) -> _Finding:
 
 
 def _sched_ext(observed: Observed) -> _Finding:
+    if observed.sched_ext.problem:
+        return _UNKNOWN, "Unreadable", observed.sched_ext.problem
     if observed.sched_ext.supported:
         return _TRUE, "Supported", f"sched_ext is {observed.sched_ext.state}"
     return _FALSE, "NotSupported", "this kernel has no /sys/kernel/sched_ext"
@@ -209,6 +212,8 @@ def _foreign(observed: Observed) -> _Finding:
 
 
 def _default(observed: Observed) -> _Finding:
+    if observed.sched_ext.problem:
+        return _UNKNOWN, "Unreadable", observed.sched_ext.problem
     if observed.sched_ext.idle and observed.loader.phase is LoaderPhase.NONE:
         return _TRUE, "Restored", "the kernel's own scheduler runs everything"
     return _FALSE, "SchedulerAttached", observed.sched_ext.ops or observed.sched_ext.state

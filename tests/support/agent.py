@@ -146,7 +146,13 @@ class FakeLoader:
     def start(self, request: LoadRequest, *, now: datetime) -> None:
         """Begin to start."""
         self.starts.append(request)
-        self.view = LoaderView(LoaderPhase.STARTING, request.object_digest, request.run, since=now)
+        self.view = LoaderView(
+            LoaderPhase.STARTING,
+            request.object_digest,
+            request.run,
+            since=now,
+            token_digest=request.token_digest,
+        )
 
     def stop(self) -> None:
         """Begin to stop."""
@@ -163,6 +169,10 @@ class FakeLoader:
     def die(self, *, now: datetime) -> None:
         """Have the process killed: the kernel detaches by itself."""
         self._end(LoaderOutcome.KILLED, now=now)
+
+    def starve(self, *, now: datetime) -> None:
+        """Have the loader's lease run out: nobody renewed it."""
+        self._end(LoaderOutcome.LEASE_EXPIRED, now=now)
 
     def poll(self, *, now: datetime) -> tuple[LoaderView, LoaderExit | None]:
         """Move one step on."""

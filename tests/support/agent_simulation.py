@@ -70,7 +70,7 @@ class Simulation:
     def perform(self, action: Action) -> None:
         """Do what was decided."""
         match action:
-            case Attach(assignment, timeout_ms):
+            case Attach(assignment, token_digest, timeout_ms):
                 request = LoadRequest(
                     Path("object"),
                     assignment.object_digest,
@@ -78,6 +78,7 @@ class Simulation:
                     assignment.ops_name,
                     assignment.arguments,
                     timeout_ms,
+                    token_digest,
                 )
                 self.loader.start(request, now=self.now)
             case Detach():

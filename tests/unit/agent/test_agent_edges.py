@@ -64,6 +64,19 @@ class TestObjects:
         cache.request(DIGEST)
         assert blobs.gets == 1, "it must wait before it asks again"
 
+    def test_a_new_wish_asks_again_and_a_bad_copy_is_dropped(self, tmp_path: Path) -> None:
+        blobs = MemoryBlobs({DIGEST: OBJECT}, failures=[CorruptBlob("other bytes")])
+        cache = self.cache(blobs, tmp_path)
+        cache.request(DIGEST)
+        cache.collect()
+        cache.forgive(DIGEST)
+        cache.request(DIGEST)
+        cache.collect()
+        assert (cache.present, cache.failures) == ({DIGEST}, {})
+        cache.drop(DIGEST)
+        assert cache.present == frozenset()
+        assert not cache.path(DIGEST).exists()
+
     def test_old_objects_go(self, tmp_path: Path) -> None:
         contents = [b"object %d" % number for number in range(12)]
         cache = self.cache(MemoryBlobs({digest_of(c): c for c in contents}), tmp_path)
@@ -154,6 +167,13 @@ class TestKernel:
             (folder / name).write_text(text)
         assert read_sched_ext(tmp_path) == SchedExt(True, "enabled", "schedcp_x", 5, 0)
         assert not read_sched_ext(tmp_path).idle
+
+    def test_a_state_that_cannot_be_read_is_not_idle(self, tmp_path: Path) -> None:
+        (tmp_path / "kernel" / "sched_ext" / "state").mkdir(parents=True)
+        seen = read_sched_ext(tmp_path)
+        assert "cannot be read" in seen.problem
+        assert not seen.idle
+        assert not read_sched_ext(tmp_path / "nowhere").idle
 
     def test_no_btf(self, tmp_path: Path) -> None:
         with pytest.raises(NodeUnsuitable, match="CONFIG_DEBUG_INFO_BTF"):

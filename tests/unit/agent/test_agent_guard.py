@@ -55,6 +55,19 @@ def test_pressure_that_was_there_before_is_judged_by_full() -> None:
     assert play([before, *[starved] * 3]) == ["", "", "", "NeighbourPressure"]
 
 
+def test_a_limit_that_no_reading_can_exceed_does_not_put_the_guard_off() -> None:
+    limits = LIMITS.replace(neighbour_pressure_permille=1000)
+    guard, _ = watch(
+        Guard(), limits, Reading(attached=False, neighbour_some_permille=1000), tick_seconds=1.0
+    )
+    starved = replace(CALM, neighbour_some_permille=1000, neighbour_full_permille=1000)
+    trips = []
+    for _ in range(3):
+        guard, trip = watch(guard, limits, starved, tick_seconds=1.0)
+        trips.append(trip.reason if trip else "")
+    assert trips == ["", "", "NeighbourPressure"]
+
+
 def test_nothing_trips_while_nothing_is_attached() -> None:
     reading = Reading(attached=False, target_longest_ms=9999, neighbour_some_permille=1000)
     assert play([reading] * 5) == [""] * 5

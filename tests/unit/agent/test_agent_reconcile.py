@@ -29,7 +29,8 @@ def running(**changes: object) -> Simulation:
 def test_an_assignment_is_attached_and_stays() -> None:
     world = Simulation()
     world.wish(wish(assignment()))
-    assert world.tick() == (Attach(assignment(), 10_000),)
+    signed = digest_of(assignment().token.encode())
+    assert world.tick() == (Attach(assignment(), signed, 10_000),)
     world.tick(120)
     assert world.attached
     assert len(world.loader.starts) == 1
@@ -49,6 +50,16 @@ def test_an_assignment_that_is_taken_away_is_detached() -> None:
     assert world.tick() == (Detach("NotAssigned"),)
     world.tick()
     assert not world.attached
+
+
+def test_other_knobs_for_the_same_object_replace_what_runs() -> None:
+    world = running()
+    other = assignment(token=token(timeout_ms=9_000))
+    world.wish(wish(other), generation=9)
+    assert world.tick() == (Detach("Replaced"),)
+    world.tick(3)
+    assert world.attached
+    assert world.loader.starts[-1].timeout_ms == 9_000
 
 
 def test_another_assignment_replaces_the_first() -> None:
@@ -210,6 +221,15 @@ class TestExits:
             world.tick(3)
             assert world.attached == (attempt <= 3)
         assert world.standing == "Failed/Killed"
+
+    def test_a_scheduler_that_starves_the_agent_is_quarantined_at_once(self) -> None:
+        world = running()
+        world.loader.starve(now=world.now)
+        world.tick(30)
+        assert not world.attached
+        assert world.standing == "Failed/LeaseExpired"
+        assert [entry.reason for entry in world.memory.quarantine] == ["LeaseExpired"]
+        assert len(world.loader.starts) == 1
 
     @pytest.mark.parametrize(
         ("outcome", "expected"),

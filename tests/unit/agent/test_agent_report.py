@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from schedcp_agent.kernel_probe import SchedExt
-from schedcp_agent.observations import Observed
+from schedcp_agent.observations import LoaderPhase, LoaderView, Observed
 from schedcp_agent.report import Facts, same_but_for_time, status_of
 from schedcp_api.crds import structural_schema
 from schedcp_api.nodestates import Arm, RunState, SchedulerNodeStateStatus
@@ -57,6 +57,45 @@ def test_an_active_assignment() -> None:
     assert found.attached[0].enable_seq == 8
     assert found.attached[0].run == "checkout-1"
     assert conditions(found)["OnDefaultScheduler"] == "False/SchedulerAttached"
+
+
+@pytest.mark.parametrize("state", ["enabled", "disabling"])
+def test_a_scheduler_that_is_leaving_is_still_ours(state: str) -> None:
+    world = Simulation()
+    world.wish(wish(assignment()))
+    world.tick(3)
+    leaving = replace(world.observed.loader, phase=LoaderPhase.STOPPING)
+    kernel = replace(world.observed.sched_ext, state=state)
+    world.observed = replace(world.observed, loader=leaving, sched_ext=kernel)
+    found = status(world)
+    assert found.attached[0].run == "checkout-1"
+    assert conditions(found)["ForeignScheduler"] == "False/None"
+    assert conditions(found)["OnDefaultScheduler"] == "False/SchedulerAttached"
+
+
+def test_what_a_killed_loader_leaves_for_a_moment_is_ours() -> None:
+    world = Simulation()
+    world.wish(wish(assignment()))
+    world.tick(3)
+    before = status(world)
+    ours = (world.observed.sched_ext.ops, world.observed.sched_ext.enable_seq)
+    world.observed = replace(world.observed, loader=LoaderView(), ours=ours)
+    found = status_of(world.memory, world.observed, Facts(), previous=before, now=world.now)
+    assert found.attached[0].run == "checkout-1"
+    assert conditions(found)["ForeignScheduler"] == "False/None"
+    later = replace(world.observed.sched_ext, enable_seq=ours[1] + 1)
+    world.observed = replace(world.observed, sched_ext=later)
+    assert conditions(status(world))["ForeignScheduler"] == "True/ForeignScheduler"
+
+
+def test_a_kernel_that_cannot_be_read_is_not_restored() -> None:
+    world = Simulation()
+    world.tick()
+    unread = SchedExt(supported=True, problem="state cannot be read: too many open files")
+    world.observed = replace(world.observed, sched_ext=unread)
+    assert not unread.idle
+    assert conditions(status(world))["OnDefaultScheduler"] == "Unknown/Unreadable"
+    assert conditions(status(world))["SchedExt"] == "Unknown/Unreadable"
 
 
 def test_a_finished_switchback() -> None:
