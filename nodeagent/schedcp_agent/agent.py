@@ -84,16 +84,11 @@ class Agent:
         self._stopping = threading.Event()
         self._kept_off: tuple[Assignment, ...] | None = None
         self._last_tick = time.monotonic()
-        self._busy = False
         self._ours: tuple[str, int] | None = None
 
     def late_seconds(self) -> float:
         """Return for how long the next tick has been due; at most 0 when it is not."""
         return time.monotonic() - self._last_tick - self._parts.tick_seconds
-
-    def attached(self) -> bool:
-        """Return whether a loader runs since the last tick: its scheduler is, or will be, there."""
-        return self._busy
 
     def alive(self) -> bool:
         """Return whether the agent has ticked of late; answers the kubelet's liveness probe."""
@@ -129,7 +124,7 @@ class Agent:
         trip = self._watch_guard(spec, view, sched_ext)
         self._parts.objects.collect()
         observed = self._observed(view, ended, sched_ext, trip)
-        self._busy = self._decide(observed, now) or view.phase is not LoaderPhase.NONE
+        self._decide(observed, now)
         self._answer_profile(spec, now)
         self._parts.loader.renew()
         self._say(observed, now)
@@ -207,8 +202,7 @@ class Agent:
             stopping=self._stopping.is_set() or self._kept_off is not None,
         )
 
-    def _decide(self, observed: Observed, now: datetime) -> bool:
-        """Decide and act; return whether a loader was started."""
+    def _decide(self, observed: Observed, now: datetime) -> None:
         rules = Rules(
             node=self._parts.node,
             keys=self._parts.keys.current(),
@@ -217,20 +211,17 @@ class Agent:
         decision = reconcile(self._memory, observed, rules=rules, now=now)
         self._see_to_objects(decision.memory, observed)
         self._memory = decision.memory
-        started = False
         for action in decision.actions:
             match action:
                 case Fetch(digest):
                     self._parts.objects.request(digest)
                 case Attach():
-                    started = True
                     self._attach(action, now)
                 case Detach(reason):
                     _LOG.info("detaching: %s", reason)
                     self._parts.loader.stop()
                 case _:
                     assert_never(action)
-        return started
 
     def _see_to_objects(self, after: Memory, observed: Observed) -> None:
         """Give a new wish a new chance to be fetched, and a bad copy no second one."""

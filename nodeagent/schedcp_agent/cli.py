@@ -31,7 +31,6 @@ app = typer.Typer(
 @app.command()
 def run() -> None:
     """Run the agent; settings come from SCHEDCP_AGENT_* variables."""
-    from . import realtime
     from .metrics import Exporter
     from .metrics_server import MetricsServer
     from .wiring import make_agent
@@ -56,21 +55,12 @@ def run() -> None:
         healthy=agent.alive,
     )
     server.start()
-    keeper = realtime.Keeper(
-        priority=settings.realtime_priority,
-        late_seconds=agent.late_seconds,
-        attached=agent.attached,
-    )
-    if settings.realtime_priority:
-        keeper.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     signal.signal(signal.SIGUSR1, lambda *_: agent.hands_off())
     try:
         restored = agent.run(settle_timeout_seconds=settings.detach_timeout_seconds + 10)
     finally:
-        if settings.realtime_priority:
-            keeper.stop()
         server.stop()
         (settings.state_dir / PID_FILE).unlink(missing_ok=True)
     if not restored:
@@ -83,8 +73,7 @@ def _rank(priority: int) -> str:
 
     refused = [realtime.lock_memory()]
     if priority:
-        refused.append(realtime.set_priority(0, priority))
-        realtime.set_priority(0, 0)
+        refused.append(realtime.try_priority(priority))
     rank = "; ".join(filter(None, refused))
     if rank:
         logging.getLogger(__name__).warning("%s", rank)

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schedcp_api.candidates import Argument
 
+from . import realtime
 from .observations import LoaderExit, LoaderOutcome, LoaderPhase, LoaderView
 
 _LOG = logging.getLogger(__name__)
@@ -181,6 +182,8 @@ class ProcessLoader:
         self._child = None
         child.stdin.close()
         child.stdout.close()
+        if realtime.come_down():
+            _LOG.warning("the loader ended and left the agent real-time; it is ordinary again")
         return LoaderView(), _end_of(child, status, now=now)
 
     def _see_to_deadlines(self, child: _Child) -> None:

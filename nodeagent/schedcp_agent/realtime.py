@@ -1,41 +1,18 @@
 """Survive the scheduler that we load: memory that is not paged out, and real-time when it counts.
 
-An agent that always ran as SCHED_FIFO would disturb the very latencies that it measures. So the
-agent's work is ordinary, and a keeper thread, which does next to nothing, is real-time: when the
-agent is late while a scheduler is attached, the keeper lifts it above that scheduler until it has
-caught up. The loader, which can end it all, is real-time throughout; when even the keeper cannot
-help (another thread holds the interpreter and is starved), the loader's lease runs out.
+An agent that always ran as SCHED_FIFO would disturb the very latencies that it measures. So its
+threads are ordinary, and the loader, which is real-time throughout and waits for the agent's
+renewals anyhow, lifts them all above the scheduler for as long as they come late. Here is what the
+agent itself does about it: see that this is permitted, and come down when a loader has died before
+it could lower what it had lifted.
 """
 
 import ctypes
-import logging
 import os
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
-_LOG = logging.getLogger(__name__)
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
-_LOOK_SECONDS = 0.5
-_LATE_SECONDS = 3.0
-_CALM_LOOKS = 10
-"""So many looks in a row without lateness end the lift."""
-
-
-@dataclass(frozen=True)
-class Lift:
-    """Whether the agent is lifted, and for how many looks it has been in time since."""
-
-    lifted: bool = False
-    calm: int = 0
-
-
-def decide(lift: Lift, *, late_seconds: float, attached: bool) -> Lift:
-    """Return the lift after one look at the agent."""
-    if attached and late_seconds > _LATE_SECONDS:
-        return Lift(lifted=True)
-    calm = lift.calm + 1
-    return Lift(lifted=lift.lifted and calm < _CALM_LOOKS, calm=calm)
+_THREADS = Path("/proc/self/task")
 
 
 def lock_memory() -> str:
@@ -48,50 +25,25 @@ def lock_memory() -> str:
     return f"memory is not locked: {reason}; the agent needs the capability IPC_LOCK"
 
 
-def set_priority(thread_id: int, priority: int) -> str:
-    """Make a thread SCHED_FIFO (or ordinary, with 0); return why that failed, or nothing.
-
-    What the thread starts does not inherit it.
-    """
-    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK if priority else os.SCHED_OTHER
+def try_priority(priority: int) -> str:
+    """Say why this thread may not become SCHED_FIFO, empty when it may; leave it ordinary."""
     try:
-        os.sched_setscheduler(thread_id, policy, os.sched_param(priority))
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     except OSError as err:
         return f"no real-time priority: {err}; the agent needs the capability SYS_NICE"
     return ""
 
 
-class Keeper:
-    """The real-time thread that looks after the agent's thread, which is the one that makes it."""
-
-    def __init__(
-        self, *, priority: int, late_seconds: Callable[[], float], attached: Callable[[], bool]
-    ) -> None:
-        self._priority = priority
-        self._late_seconds = late_seconds
-        self._attached = attached
-        self._kept = threading.get_native_id()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-
-    def start(self) -> None:
-        """Start to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop to look."""
-        self._ended.set()
-        self._thread.join(timeout=10 * _LOOK_SECONDS)
-
-    def _run(self) -> None:
-        problem = set_priority(threading.get_native_id(), self._priority)
-        if problem:
-            return
-        lift = Lift()
-        while not self._ended.wait(_LOOK_SECONDS):
-            late = self._late_seconds()
-            after = decide(lift, late_seconds=late, attached=self._attached())
-            if after.lifted != lift.lifted:
-                set_priority(self._kept, self._priority if after.lifted else 0)
-                _LOG.warning("the agent is %.1f s late; real-time: %s", late, after.lifted)
-            lift = after
+def come_down() -> int:
+    """Make every thread of this process ordinary again; return how many were not."""
+    lifted = 0
+    for entry in _THREADS.iterdir():
+        thread = int(entry.name)
+        try:
+            if os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER:
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+                lifted += 1
+        except ProcessLookupError:
+            continue  # it ended while we looked
+    return lifted

@@ -22,6 +22,7 @@ enum {
 	STATS_PERIOD_MS = 1000,
 	SETTLE_MS = 45000, /* disabling took 10 s under load; the watchdog's longest is 30 s */
 	EXIT_KIND_UNKNOWN = -1,
+	EXIT_KIND_ERROR = 1024, /* SCX_EXIT_ERROR, and what is above it */
 	LOG_TEXT_MAX = 4096,
 };
 
@@ -54,14 +55,32 @@ static struct schedcp_exit_info *exit_info_read(const struct holding *holding)
 	return info;
 }
 
-static void settle(struct kernel_state *state)
+/* Whether the kernel is done with ours: it runs nothing, or somebody else's by now. */
+static bool is_gone(const struct holding *holding, const struct kernel_state *state)
+{
+	bool enabled = !strcmp(state->state, "enabled");
+
+	return !strcmp(state->state, "disabled") ||
+	       (enabled && state->enable_seq != holding->enable_seq);
+}
+
+static void settle(const struct holding *holding, struct kernel_state *state)
 {
 	long long deadline = monotonic_ms() + SETTLE_MS;
 
-	for (kernel_state_read(state);
-	     strcmp(state->state, "disabled") && monotonic_ms() < deadline;
+	for (kernel_state_read(state); !is_gone(holding, state) && monotonic_ms() < deadline;
 	     kernel_state_read(state))
 		poll(NULL, 0, STATE_POLL_MS);
+}
+
+/* An ejection may have come a moment before whatever else ended the holding. */
+static bool was_ejected(const struct holding *holding)
+{
+	struct schedcp_exit_info *info = exit_info_read(holding);
+	bool ejected = info && info->recorded && info->kind >= EXIT_KIND_ERROR;
+
+	free(info);
+	return ejected;
 }
 
 /* Report an end that the kernel decided, in the words the scheduler recorded or the kernel logged.
@@ -111,6 +130,24 @@ static bool lease_renew(bool *ended)
 	return n > 0;
 }
 
+/* Whether the end was wanted while the object was being loaded. Takes in renewals, too. */
+bool end_wanted(const struct holding *holding)
+{
+	bool leased = holding->options->lease_ms;
+	struct pollfd fds[] = {
+		{.fd = holding->signal_fd, .events = POLLIN},
+		{.fd = leased ? STDIN_FILENO : -1, .events = POLLIN},
+	};
+	bool signalled = false, closed = false;
+
+	poll(fds, 2, 0);
+	if (fds[0].revents)
+		signal_handle(holding, &signalled);
+	if (fds[1].revents)
+		lease_renew(&closed);
+	return signalled || closed;
+}
+
 static int wait_ms(long long now, long long stats_at, long long lease_until, bool leased)
 {
 	long long until = stats_at < now + STATE_POLL_MS ? stats_at : now + STATE_POLL_MS;
@@ -121,11 +158,11 @@ static int wait_ms(long long now, long long stats_at, long long lease_until, boo
 }
 
 /* Wait for the first thing that ends the holding, and say which it was. */
-static enum outcome watch(const struct holding *holding)
+static enum outcome watch(struct holding *holding)
 {
 	uint32_t lease_ms = holding->options->lease_ms;
 	long long now = monotonic_ms();
-	long long stats_at = now + STATS_PERIOD_MS, lease_until = now + lease_ms;
+	long long stats_at = now + STATS_PERIOD_MS, renewed_at = now;
 	struct kernel_state state;
 
 	for (;;) {
@@ -135,16 +172,17 @@ static enum outcome watch(const struct holding *holding)
 		};
 		bool ended = false;
 
-		poll(fds, 2, wait_ms(now, stats_at, lease_until, lease_ms));
+		poll(fds, 2, wait_ms(now, stats_at, renewed_at + lease_ms, lease_ms));
 		now = monotonic_ms();
 		if (fds[0].revents && (signal_handle(holding, &ended), ended))
 			return OUTCOME_DETACHED;
 		if (fds[1].revents && lease_renew(&ended))
-			lease_until = now + lease_ms;
+			renewed_at = now;
 		if (ended)
 			return OUTCOME_PARENT_GONE;
-		if (lease_ms && now >= lease_until)
+		if (lease_ms && now >= renewed_at + lease_ms)
 			return OUTCOME_LEASE_EXPIRED;
+		lift_look(&holding->lift, holding->options, holding->json, now, now - renewed_at);
 		if (!still_ours(holding, &state))
 			return OUTCOME_EJECTED;
 		if (now >= stats_at) {
@@ -154,14 +192,15 @@ static enum outcome watch(const struct holding *holding)
 	}
 }
 
-enum outcome hold(const struct holding *holding)
+enum outcome hold(struct holding *holding)
 {
 	enum outcome outcome = watch(holding);
 	struct kernel_state state;
 
 	bpf_link__destroy(holding->link);
-	settle(&state);
-	if (outcome == OUTCOME_EJECTED)
+	settle(holding, &state);
+	lift_end(&holding->lift, holding->options);
+	if (outcome == OUTCOME_EJECTED || was_ejected(holding))
 		outcome = ejection_report(holding);
 	json_begin(holding->json, "detached");
 	json_string(holding->json, "reason", outcome_name(outcome));

@@ -47,6 +47,7 @@ struct options {
 	uint32_t timeout_ms; /* 0: as the object says */
 	uint32_t lease_ms;   /* 0: no lease, standard input is not watched */
 	int rt_priority;     /* 0: stay in the caller's class */
+	int parent;	     /* whose renewals are the lease */
 	const char *expected_file;
 	const char *target_cgroups_file;
 };
@@ -108,6 +109,16 @@ void report_loaded(struct json *json, const struct bpf_object *object, const cha
 void report_stats(struct json *json, const struct bpf_object *object,
 		  const struct kernel_state *state);
 
+/* lift.c: make a parent real-time that is late with its renewals, as long as it is. */
+struct lift {
+	bool lifted;
+	bool tried; /* once for each time that the parent is late */
+	long long late_at_ms;
+};
+void lift_look(struct lift *lift, const struct options *options, struct json *json,
+	       long long now_ms, long long late_ms);
+void lift_end(struct lift *lift, const struct options *options);
+
 /* hold.c: keep the link until something ends it; the link is gone when this returns. */
 struct holding {
 	const struct options *options;
@@ -118,7 +129,9 @@ struct holding {
 	unsigned long long enable_seq;
 	int signal_fd;
 	int kmsg;
+	struct lift lift;
 };
-enum outcome hold(const struct holding *holding);
+enum outcome hold(struct holding *holding);
+bool end_wanted(const struct holding *holding);
 
 #endif

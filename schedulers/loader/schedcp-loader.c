@@ -150,6 +150,10 @@ static bool attach(struct holding *holding, struct bpf_map *ops, struct failure 
 {
 	struct kernel_state state;
 
+	if (end_wanted(holding))
+		return fail(failure, OUTCOME_DETACHED,
+			    "the end was asked for before '%s' was attached: nothing was changed",
+			    holding->ops);
 	holding->kmsg = kernel_log_open();
 	holding->link = bpf_map__attach_struct_ops(ops);
 	if (!holding->link)
@@ -181,7 +185,7 @@ static enum outcome run(struct holding *holding)
 int main(int argc, char **argv)
 {
 	struct json *json = calloc(1, sizeof(*json));
-	struct options options = {};
+	struct options options = {.parent = getppid()};
 	struct failure failure = {};
 	struct holding holding = {.options = &options, .json = json, .kmsg = -1};
 	enum outcome outcome;

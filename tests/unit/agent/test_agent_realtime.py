@@ -1,25 +1,30 @@
-"""When the keeper lifts the agent above the scheduler that it has loaded."""
+"""What the agent does about real-time priority itself; the lifting is the loader's."""
 
-from schedcp_agent.realtime import Lift, decide
+import os
+import threading
 
-
-def play(*looks: tuple[float, bool]) -> list[bool]:
-    """Return whether the agent is lifted after each look (seconds late, scheduler attached)."""
-    lift, found = Lift(), []
-    for late, attached in looks:
-        lift = decide(lift, late_seconds=late, attached=attached)
-        found.append(lift.lifted)
-    return found
+from schedcp_agent.realtime import come_down, try_priority
 
 
-def test_an_agent_in_time_is_left_alone() -> None:
-    assert play((0.2, True), (2.9, True), (-0.5, True)) == [False] * 3
+def test_trying_leaves_the_thread_ordinary() -> None:
+    before = os.sched_getscheduler(0)
+    said = try_priority(1)
+    assert os.sched_getscheduler(0) == before == os.SCHED_OTHER
+    assert said == "" or "SYS_NICE" in said
 
 
-def test_a_late_agent_is_lifted_only_under_a_scheduler() -> None:
-    assert play((3.1, False), (3.1, True)) == [False, True]
-
-
-def test_it_stays_lifted_until_it_has_been_in_time_for_a_while() -> None:
-    assert play((4.0, True), *[(0.0, True)] * 10) == [True] * 10 + [False]
-    assert play((4.0, True), *[(0.0, True)] * 9, (4.0, True), (0.0, True)) == [True] * 12
+def test_threads_that_a_dead_loader_left_lifted_come_down() -> None:
+    release, lifted = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: (lifted.set(), release.wait(30)))
+    thread.start()
+    try:
+        assert lifted.wait(30)
+        number = thread.native_id or 0
+        # SCHED_BATCH needs no privilege, and is not ordinary either.
+        os.sched_setscheduler(number, os.SCHED_BATCH, os.sched_param(0))
+        assert come_down() == 1
+        assert os.sched_getscheduler(number) == os.SCHED_OTHER
+        assert come_down() == 0
+    finally:
+        release.set()
+        thread.join(30)
