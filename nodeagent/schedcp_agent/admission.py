@@ -10,7 +10,7 @@ from schedcp_api.nodestates import Assignment, Quarantined
 from schedcp_api.tokens import DeploymentToken, TokenError, check
 
 from .kernel_probe import ENABLED, ENABLING
-from .observations import LoaderPhase, Observed
+from .observations import Observed
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def admit(
     return (
         _mismatch(assignment, claims)
         or _quarantined(assignment, kernel, quarantine)
+        or _unreadable(observed)
         or _foreign(observed)
         or claims
     )
@@ -101,6 +102,11 @@ def _quarantined(
     return None
 
 
+def _unreadable(observed: Observed) -> Refusal | None:
+    problem = observed.sched_ext.problem
+    return Refusal("KernelUnreadable", problem, final=False) if problem else None
+
+
 def _foreign(observed: Observed) -> Refusal | None:
     if not foreign(observed):
         return None
@@ -113,12 +119,5 @@ def _foreign(observed: Observed) -> Refusal | None:
 
 
 def foreign(observed: Observed) -> bool:
-    """Return whether something is attached that the agent did not load.
-
-    What a loader attached is the agent's also after the loader has ended: a killed one's link is
-    freed a moment later.
-    """
-    kernel = observed.sched_ext
-    attached = kernel.state in (ENABLED, ENABLING)
-    mine = observed.loader.phase is not LoaderPhase.NONE or observed.exit is not None
-    return attached and not mine and (kernel.ops, kernel.enable_seq) != observed.ours
+    """Return whether something is attached that the agent did not load."""
+    return observed.sched_ext.state in (ENABLED, ENABLING) and not observed.ours

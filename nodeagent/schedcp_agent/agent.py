@@ -39,6 +39,7 @@ from .observations import (
     Observed,
     Trip,
 )
+from .ownership import Ours, is_ours, ours_after
 from .reconcile import Attach, Detach, Fetch, follow, reconcile
 from .report import Facts, same_but_for_time, status_of
 
@@ -84,7 +85,7 @@ class Agent:
         self._stopping = threading.Event()
         self._kept_off: tuple[Assignment, ...] | None = None
         self._last_tick = time.monotonic()
-        self._ours: tuple[str, int] | None = None
+        self._ours: Ours | None = None
 
     def late_seconds(self) -> float:
         """Return for how long the next tick has been due; at most 0 when it is not."""
@@ -152,7 +153,7 @@ class Agent:
             self._status = seen.status
             if seen.status.boot_id == self._facts.boot_id:
                 mine = (a for a in seen.status.attached if a.run is not None)
-                self._ours = next(((a.ops_name, a.enable_seq) for a in mine), None)
+                self._ours = next((Ours(a.ops_name, a.enable_seq) for a in mine), None)
 
     def _watch_guard(
         self, spec: SchedulerNodeStateSpec | None, view: LoaderView, sched_ext: SchedExt
@@ -185,8 +186,7 @@ class Agent:
     def _observed(
         self, view: LoaderView, ended: LoaderExit | None, sched_ext: SchedExt, trip: Trip | None
     ) -> Observed:
-        if view.phase is LoaderPhase.ATTACHED:
-            self._ours = (view.ops, view.enable_seq)
+        self._ours = ours_after(self._ours, view, sched_ext)
         desired = self._memory.desired
         if desired is not None and desired.spec.assignments != self._kept_off:
             self._kept_off = None
@@ -194,7 +194,7 @@ class Agent:
             kernel=self._parts.kernel,
             sched_ext=sched_ext,
             loader=view,
-            ours=self._ours,
+            ours=is_ours(self._ours, view, sched_ext),
             exit=ended,
             trip=trip,
             objects=self._parts.objects.present,

@@ -14,7 +14,7 @@ from schedcp_api.nodestates import TrackedWorkload
 from schedcp_api.profiles import WorkloadProfile
 
 from . import VERSION, command_profile
-from .errors import AgentError, NotRestored, RequestFailed
+from .errors import AgentError, NodeUnsuitable, NotRestored, RequestFailed
 from .kernel_probe import read_kernel_profile, read_sched_ext
 from .restore import PID_FILE, OperatorDeployment, restore_cluster, restore_node
 from .settings import AgentSettings
@@ -187,6 +187,8 @@ def status(
 ) -> None:
     """Show what the kernel of this node runs right now."""
     seen = read_sched_ext(AgentSettings().sys_root)
+    if seen.problem:
+        raise NodeUnsuitable(f"nobody knows what runs here: {seen.problem}")
     if as_json:
         typer.echo(
             json.dumps(

@@ -1,7 +1,9 @@
 """What follows from a loader's end: quarantine, a bounded restart, or a final word. Pure.
 
-Exit kinds of the kernel (include/linux/sched/ext.h): 64 to 67 unregistered (by user space, by the
-scheduler, by the kernel, by SysRq), 1024 error, 1025 scx_bpf_error, 1026 stall.
+Exit kinds of the kernel (enum scx_exit_kind): 64 to 69 unregistered (by user space, by the
+scheduler, by the kernel, by SysRq, with or by a parent scheduler), 1024 error, 1025 scx_bpf_error,
+1026 stall, 1027 and 1028 abuse of a sub-scheduler's rights. A kind that is not listed here is said
+to be unknown, and taken for an error.
 """
 
 from dataclasses import replace
@@ -14,18 +16,20 @@ from .admission import Rules
 from .memory import QUARANTINE_MAX, Course, Memory, Standing, bumped
 from .observations import LoaderExit, LoaderOutcome, Observed
 
-UNKNOWN_KIND = -1
-FIRST_ERROR_KIND = 1024
-
+AGENT_STARVED = "AgentStarved"
+_HARMLESS_KINDS = range(64, 70)
 _KIND_REASONS = {
-    UNKNOWN_KIND: "ExitUnknown",
     64: "UnregisteredByUser",
     65: "UnregisteredByScheduler",
     66: "UnregisteredByKernel",
     67: "SysRq",
+    68: "ParentGone",
+    69: "EndedByParent",
     1024: "Error",
     1025: "SchedulerError",
     1026: "Stall",
+    1027: "ReenqueueError",
+    1028: "RescueError",
 }
 _REFUSED = frozenset(
     {
@@ -70,7 +74,9 @@ def after_exit(memory: Memory, observed: Observed, *, rules: Rules, now: datetim
 
 def kind_reason(kind: int) -> str:
     """Return the word for an exit kind."""
-    return _KIND_REASONS.get(kind, f"Kind{kind}")
+    if kind in _KIND_REASONS:
+        return _KIND_REASONS[kind]
+    return f"UnknownKind{kind}" if kind > 0 else "ExitUnknown"
 
 
 def _exit_info(end: LoaderExit) -> ExitInfo:
@@ -91,20 +97,23 @@ def _quarantine(memory: Memory, end: LoaderExit, observed: Observed) -> tuple[Qu
 
     So does what kept the agent from renewing the loader's lease: it starves whoever looks after it.
     """
-    starved = end.outcome is LoaderOutcome.LEASE_EXPIRED and end.was_attached
-    if (
-        not (starved or end.kind >= FIRST_ERROR_KIND or end.kind == UNKNOWN_KIND)
-        or observed.kernel is None
-    ):
+    starved = _starved(end)
+    known_harmless = end.kind == 0 or end.kind in _HARMLESS_KINDS
+    if (known_harmless and not starved) or observed.kernel is None:
         return memory.quarantine
     entry = Quarantined(
         object_digest=end.object_digest,
         kernel_digest=observed.kernel.content_digest(),
-        reason=end.outcome if starved else kind_reason(end.kind),
+        reason=AGENT_STARVED if starved else kind_reason(end.kind),
         message=(end.message or end.reason)[:2048],
         at=end.at,
     )
     return (*memory.quarantine, entry)[-QUARANTINE_MAX:]
+
+
+def _starved(end: LoaderExit) -> bool:
+    """Whether the scheduler kept the agent from running for as long as the loader's lease."""
+    return end.outcome is LoaderOutcome.LEASE_EXPIRED and end.was_attached
 
 
 def _course_after(
@@ -141,6 +150,8 @@ def _final_word(end: LoaderExit) -> tuple[RunState, str]:
         return RunState.EJECTED, "RestartLimit"
     if end.kind != 0:
         return RunState.EJECTED, kind_reason(end.kind)
+    if _starved(end):
+        return RunState.TRIPPED, AGENT_STARVED
     if end.outcome in _REFUSED:
         return RunState.REFUSED, end.outcome
     return RunState.FAILED, end.outcome

@@ -1,5 +1,6 @@
 """Ask the kernel what it is and what it runs: BTF, and `/sys/kernel/sched_ext`."""
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from .errors import NodeUnsuitable
 DISABLED = "disabled"
 ENABLED = "enabled"
 ENABLING = "enabling"
+_GONE = (errno.ENOENT, errno.ENODEV)
+"""What reading a file says that sysfs has just removed."""
+_BYPASS_EVENT = "SCX_EV_BYPASS_ACTIVATE"
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,10 @@ class SchedExt:
     ops: str = ""
     enable_seq: int = 0
     nr_rejected: int = 0
+    bypasses: int = 0
+    """How often the kernel has set the attached scheduler aside, where it counts that."""
     problem: str = ""
-    """Why the kernel's account could not be read; then nobody knows what runs."""
+    """Why the kernel's account could not be read; then nothing else here says anything."""
 
     @property
     def idle(self) -> bool:
@@ -47,35 +53,54 @@ def read_kernel_profile(sys_root: Path) -> KernelProfile:
 
 def read_boot_id(proc_root: Path = Path("/proc")) -> str:
     """Return the id that changes with every boot; empty when it is not readable."""
-    return _text(proc_root / "sys" / "kernel" / "random" / "boot_id")
-
-
-def read_sched_ext(sys_root: Path) -> SchedExt:
-    """Return the state of sched_ext; only without `/sys/kernel/sched_ext` is it not supported."""
-    folder = sys_root / "kernel" / "sched_ext"
     try:
-        state = (folder / "state").read_text().strip()
-    except OSError as err:
-        if isinstance(err, FileNotFoundError) and sys_root.is_dir() and not folder.exists():
-            return SchedExt()
-        return SchedExt(supported=True, problem=f"{folder / 'state'} cannot be read: {err}")
-    return SchedExt(
-        supported=True,
-        state=state,
-        ops=_text(folder / "root" / "ops"),
-        enable_seq=_number(folder / "enable_seq"),
-        nr_rejected=_number(folder / "nr_rejected"),
-    )
-
-
-def _text(path: Path) -> str:
-    # A file may vanish between two reads: `root/ops` exists only while something is attached.
-    try:
-        return path.read_text().strip()
+        return (proc_root / "sys" / "kernel" / "random" / "boot_id").read_text().strip()
     except OSError:
         return ""
 
 
-def _number(path: Path) -> int:
-    text = _text(path)
-    return int(text) if text.isdigit() else 0
+def read_sched_ext(sys_root: Path) -> SchedExt:
+    """Return the state of sched_ext.
+
+    A kernel whose `/sys/kernel` has no `sched_ext` does not support it. Whatever else keeps the
+    files from being read is a problem, never an answer.
+    """
+    folder = sys_root / "kernel" / "sched_ext"
+    try:
+        if not any(entry.name == folder.name for entry in folder.parent.iterdir()):
+            return SchedExt()
+        return SchedExt(
+            supported=True,
+            state=_required(folder / "state"),
+            ops=_transient(folder / "root" / "ops"),
+            enable_seq=int(_required(folder / "enable_seq")),
+            nr_rejected=int(_required(folder / "nr_rejected")),
+            bypasses=_event(_transient(folder / "root" / "events"), _BYPASS_EVENT),
+        )
+    except (OSError, ValueError) as err:
+        return SchedExt(problem=f"{folder} cannot be read: {err}")
+
+
+def _required(path: Path) -> str:
+    text = path.read_text().strip()
+    if not text:
+        raise ValueError(f"{path.name} is empty")
+    return text
+
+
+def _transient(path: Path) -> str:
+    """Read a file that exists only while something is attached."""
+    try:
+        return path.read_text().strip()
+    except OSError as err:
+        if err.errno in _GONE:
+            return ""
+        raise
+
+
+def _event(text: str, name: str) -> int:
+    for line in text.splitlines():
+        key, _, count = line.partition(" ")
+        if key == name:
+            return int(count)
+    return 0

@@ -250,7 +250,7 @@ def _view(child: _Child) -> LoaderView:
         phase=child.phase,
         object_digest=child.request.object_digest,
         run=child.request.run,
-        ops=attached.ops if attached else "",
+        ops=attached.ops if attached else child.request.ops_name,
         enable_seq=attached.enable_seq if attached else 0,
         since=child.since,
         token_digest=child.request.token_digest,

@@ -27,7 +27,9 @@ class LoaderView:
     object_digest: str = ""
     run: str = ""
     ops: str = ""
+    """What it is to attach, or has attached."""
     enable_seq: int = 0
+    """0 until it has attached."""
     since: datetime | None = None
     token_digest: str = ""
     """Of the token under which it was started: the same object may come with other knobs."""
@@ -101,8 +103,8 @@ class Observed:
     kernel: KernelProfile | None = None
     sched_ext: SchedExt = field(default_factory=SchedExt)
     loader: LoaderView = field(default_factory=LoaderView)
-    ours: tuple[str, int] | None = None
-    """Ops name and enable_seq of what the agent's loader attached last; it may outlive it a bit."""
+    ours: bool = False
+    """Whether the scheduler that the kernel shows is the agent's own."""
     exit: LoaderExit | None = None
     trip: Trip | None = None
     objects: frozenset[str] = frozenset()

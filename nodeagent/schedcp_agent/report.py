@@ -54,7 +54,7 @@ def status_of(
         agent_version=VERSION,
         metrics_address=facts.metrics_address[:256],
         kernel=observed.kernel,
-        sched_ext_state=observed.sched_ext.state[:256],
+        sched_ext_state="unknown" if observed.sched_ext.problem else observed.sched_ext.state[:256],
         attached=_attached(observed, previous, now=now),
         assignments=_assignments(memory, observed, previous, now=now),
         switchback=_switchback(memory),
@@ -76,9 +76,12 @@ def _attached(
     observed: Observed, previous: SchedulerNodeStateStatus, *, now: datetime
 ) -> tuple[AttachedScheduler, ...]:
     kernel, loader = observed.sched_ext, observed.loader
+    if kernel.problem:
+        # Nobody knows; that the last account stands is said by the conditions.
+        return previous.attached
     if kernel.idle or not kernel.ops:
         return ()
-    mine = not foreign(observed)
+    mine = observed.ours
     object_digest, run = loader.object_digest or None, loader.run or None
     before = next(
         (
@@ -205,6 +208,8 @@ def _lease(memory: Memory, *, now: datetime) -> _Finding:
 
 
 def _foreign(observed: Observed) -> _Finding:
+    if observed.sched_ext.problem:
+        return _UNKNOWN, "Unreadable", observed.sched_ext.problem
     if foreign(observed):
         name = observed.sched_ext.ops or "a scheduler"
         return _TRUE, "ForeignScheduler", f"{name} is attached and was not loaded by the agent"

@@ -100,6 +100,8 @@ def _watch(block: Block, arm: Arm, observed: Observed, ops_name: str) -> Block:
         return block if in_arm(arm, observed, ops_name) else replace(block, realised_at=None)
     if block.spoiled:
         return block
+    if kernel.problem:
+        return replace(block, spoiled="KernelUnreadable")
     if kernel.ops != block.ops:
         reason = f"OpsChanged: {block.ops or 'none'} became {kernel.ops or 'none'}"
         return replace(block, spoiled=reason)

@@ -150,6 +150,7 @@ class FakeLoader:
             LoaderPhase.STARTING,
             request.object_digest,
             request.run,
+            request.ops_name,
             since=now,
             token_digest=request.token_digest,
         )

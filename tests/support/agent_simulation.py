@@ -7,6 +7,7 @@ from pathlib import Path
 from schedcp_agent.loader import LoadRequest
 from schedcp_agent.memory import Desired, Memory
 from schedcp_agent.observations import FetchFailure, Observed, Trip
+from schedcp_agent.ownership import Ours, is_ours, ours_after
 from schedcp_agent.reconcile import Action, Attach, Decision, Detach, Fetch, follow, reconcile
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import SchedulerNodeStateSpec
@@ -28,6 +29,7 @@ class Simulation:
     loader: FakeLoader = field(init=False)
     actions: list[Action] = field(default_factory=list)
     observed: Observed = field(default_factory=Observed)
+    ours: Ours | None = None
 
     def __post_init__(self) -> None:
         self.loader = FakeLoader(self.kernel)
@@ -50,10 +52,12 @@ class Simulation:
             if renewing and self.memory.desired is not None:
                 self.renew()
             view, ended = self.loader.poll(now=self.now)
+            self.ours = ours_after(self.ours, view, self.kernel.read())
             self.observed = Observed(
                 kernel=KERNEL,
                 sched_ext=self.kernel.read(),
                 loader=view,
+                ours=is_ours(self.ours, view, self.kernel.read()),
                 exit=ended,
                 trip=self.trip,
                 objects=self.objects,

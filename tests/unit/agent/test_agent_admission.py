@@ -8,6 +8,7 @@ import pytest
 from schedcp_agent.admission import Refusal, admit
 from schedcp_agent.kernel_probe import SchedExt
 from schedcp_agent.observations import LoaderPhase, LoaderView, Observed
+from schedcp_agent.ownership import Ours, is_ours
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Argument
 from schedcp_api.kernels import KernelProfile
@@ -83,6 +84,38 @@ def test_a_quarantined_object() -> None:
 def test_somebody_elses_scheduler() -> None:
     foreign = SchedExt(supported=True, state="enabled", ops="rusty", enable_seq=9)
     assert reason(assignment(), replace(SEEN, sched_ext=foreign)) == ("ForeignScheduler", False)
-    mine = LoaderView(LoaderPhase.ATTACHED, ops="rusty", enable_seq=9)
-    observed = replace(SEEN, sched_ext=foreign, loader=mine)
+    observed = replace(SEEN, sched_ext=foreign, ours=True)
     assert isinstance(admit(assignment(), observed, (), rules=RULES, now=NOW), DeploymentToken)
+
+
+NEW = SchedExt(supported=True, state="enabled", ops="schedcp_x", enable_seq=9)
+STARTING = LoaderView(LoaderPhase.STARTING, ops="schedcp_x")
+STOPPING = LoaderView(LoaderPhase.STOPPING, ops="schedcp_x", enable_seq=9)
+GONE = LoaderView()
+
+
+@pytest.mark.parametrize(
+    ("ours", "loader", "kernel", "expected"),
+    [
+        (None, GONE, NEW, False),
+        (None, STARTING, NEW, True),
+        (None, STARTING, replace(NEW, ops="", state="enabling"), True),
+        (None, STARTING, replace(NEW, ops="rusty"), False),
+        (None, STOPPING, replace(NEW, state="disabling"), True),
+        (None, STOPPING, replace(NEW, enable_seq=10), False),
+        (None, STOPPING, replace(NEW, ops="rusty"), False),
+        (Ours("schedcp_x", 9), GONE, NEW, True),
+        (Ours("schedcp_x", 9), GONE, replace(NEW, enable_seq=10), False),
+        (Ours("schedcp_x"), GONE, NEW, True),
+        (Ours("schedcp_x", 9), GONE, replace(NEW, ops=""), False),
+    ],
+)
+def test_whose_scheduler_it_is(
+    ours: Ours | None, loader: LoaderView, kernel: SchedExt, *, expected: bool
+) -> None:
+    assert is_ours(ours, loader, kernel) is expected
+
+
+def test_nothing_is_attached_while_the_kernel_cannot_be_read() -> None:
+    unread = replace(SEEN, sched_ext=SchedExt(problem="no descriptors left"))
+    assert reason(assignment(), unread) == ("KernelUnreadable", False)

@@ -54,6 +54,9 @@ def test_status_as_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SCHEDCP_AGENT_SYS_ROOT", str(tmp_path))
+    assert exit_code(monkeypatch, "status", "--json") == 1
+    assert "nobody knows what runs here" in capsys.readouterr().err
+    (tmp_path / "kernel").mkdir()
     assert exit_code(monkeypatch, "status", "--json") in (0, None)
     found = json.loads(capsys.readouterr().out)
     assert (found["supported"], found["onDefaultScheduler"]) == (False, True)

@@ -155,6 +155,7 @@ class TestKernel:
     """What sysfs says."""
 
     def test_sched_ext(self, tmp_path: Path) -> None:
+        (tmp_path / "kernel").mkdir()
         assert read_sched_ext(tmp_path) == SchedExt()
         folder = tmp_path / "kernel" / "sched_ext"
         (folder / "root").mkdir(parents=True)
@@ -163,16 +164,37 @@ class TestKernel:
             "root/ops": "schedcp_x\n",
             "enable_seq": "5\n",
             "nr_rejected": "0\n",
+            "root/events": "SCX_EV_DISPATCH_KEEP_LAST 7\nSCX_EV_BYPASS_ACTIVATE 2\n",
         }.items():
             (folder / name).write_text(text)
-        assert read_sched_ext(tmp_path) == SchedExt(True, "enabled", "schedcp_x", 5, 0)
+        assert read_sched_ext(tmp_path) == SchedExt(True, "enabled", "schedcp_x", 5, 0, 2)
         assert not read_sched_ext(tmp_path).idle
+        for name in ("root/ops", "root/events"):
+            (folder / name).unlink()
+        (folder / "state").write_text("disabled\n")
+        assert read_sched_ext(tmp_path).idle
 
-    def test_a_state_that_cannot_be_read_is_not_idle(self, tmp_path: Path) -> None:
-        (tmp_path / "kernel" / "sched_ext" / "state").mkdir(parents=True)
+    @pytest.mark.parametrize("unreadable", ["state", "enable_seq", "nr_rejected", "root/ops"])
+    @pytest.mark.parametrize("how", ["missing", "empty", "a folder"])
+    def test_what_cannot_be_read_is_not_idle(
+        self, tmp_path: Path, unreadable: str, how: str
+    ) -> None:
+        folder = tmp_path / "kernel" / "sched_ext"
+        (folder / "root").mkdir(parents=True)
+        for name in ("state", "enable_seq", "nr_rejected"):
+            (folder / name).write_text("disabled" if name == "state" else "3")
+        assert read_sched_ext(tmp_path).idle
+        (folder / unreadable).unlink(missing_ok=True)
+        if how == "empty":
+            (folder / unreadable).touch()
+        if how == "a folder":
+            (folder / unreadable).mkdir()
         seen = read_sched_ext(tmp_path)
-        assert "cannot be read" in seen.problem
-        assert not seen.idle
+        only_while_attached = unreadable == "root/ops" and how != "a folder"
+        assert ("cannot be read" in seen.problem) is not only_while_attached
+        assert seen.idle is only_while_attached
+
+    def test_without_sysfs_nobody_can_tell(self, tmp_path: Path) -> None:
         assert not read_sched_ext(tmp_path / "nowhere").idle
 
     def test_no_btf(self, tmp_path: Path) -> None:

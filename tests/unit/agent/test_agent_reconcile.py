@@ -180,14 +180,17 @@ class TestExits:
         assert world.standing == "Refused/Quarantined"
         assert len(world.loader.starts) == 1
 
-    def test_an_end_that_nobody_recorded_counts_as_an_error(self) -> None:
+    @pytest.mark.parametrize(
+        ("kind", "word"), [(-1, "ExitUnknown"), (70, "UnknownKind70"), (1999, "UnknownKind1999")]
+    )
+    def test_an_end_that_nobody_knows_counts_as_an_error(self, kind: int, word: str) -> None:
         world = running()
-        world.loader.eject(-1, "", now=world.now)
+        world.loader.eject(kind, "", now=world.now)
         world.tick(3)
-        assert world.standing == "Ejected/ExitUnknown"
-        assert world.memory.quarantine
+        assert world.standing == f"Ejected/{word}"
+        assert [entry.reason for entry in world.memory.quarantine] == [word]
 
-    @pytest.mark.parametrize("kind", [64, 65, 66, 67])
+    @pytest.mark.parametrize("kind", [64, 65, 66, 67, 68, 69])
     def test_an_unregistered_scheduler_is_not_loaded_again(self, kind: int) -> None:
         world = running()
         world.loader.eject(kind, "", now=world.now)
@@ -227,8 +230,8 @@ class TestExits:
         world.loader.starve(now=world.now)
         world.tick(30)
         assert not world.attached
-        assert world.standing == "Failed/LeaseExpired"
-        assert [entry.reason for entry in world.memory.quarantine] == ["LeaseExpired"]
+        assert world.standing == "Tripped/AgentStarved"
+        assert [entry.reason for entry in world.memory.quarantine] == ["AgentStarved"]
         assert len(world.loader.starts) == 1
 
     @pytest.mark.parametrize(

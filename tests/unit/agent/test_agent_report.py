@@ -78,24 +78,26 @@ def test_what_a_killed_loader_leaves_for_a_moment_is_ours() -> None:
     world.wish(wish(assignment()))
     world.tick(3)
     before = status(world)
-    ours = (world.observed.sched_ext.ops, world.observed.sched_ext.enable_seq)
-    world.observed = replace(world.observed, loader=LoaderView(), ours=ours)
+    world.loader.view = LoaderView()
+    world.tick()
     found = status_of(world.memory, world.observed, Facts(), previous=before, now=world.now)
     assert found.attached[0].run == "checkout-1"
     assert conditions(found)["ForeignScheduler"] == "False/None"
-    later = replace(world.observed.sched_ext, enable_seq=ours[1] + 1)
-    world.observed = replace(world.observed, sched_ext=later)
+    assert conditions(found)["OnDefaultScheduler"] == "False/SchedulerAttached"
+    world.kernel.enable("schedcp_latency_class")
+    world.tick()
     assert conditions(status(world))["ForeignScheduler"] == "True/ForeignScheduler"
 
 
 def test_a_kernel_that_cannot_be_read_is_not_restored() -> None:
     world = Simulation()
     world.tick()
-    unread = SchedExt(supported=True, problem="state cannot be read: too many open files")
+    unread = SchedExt(problem="state cannot be read: too many open files")
     world.observed = replace(world.observed, sched_ext=unread)
     assert not unread.idle
-    assert conditions(status(world))["OnDefaultScheduler"] == "Unknown/Unreadable"
-    assert conditions(status(world))["SchedExt"] == "Unknown/Unreadable"
+    for condition in ("OnDefaultScheduler", "SchedExt", "ForeignScheduler"):
+        assert conditions(status(world))[condition] == "Unknown/Unreadable"
+    assert status(world).sched_ext_state == "unknown"
 
 
 def test_a_finished_switchback() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from schedcp_agent.kernel_probe import SchedExt
 from schedcp_agent.memory import Memory
 from schedcp_agent.observations import Trip
 from schedcp_agent.report import Facts, status_of
@@ -132,3 +133,13 @@ def test_another_schedule_starts_from_the_beginning() -> None:
     world.wish(wish(assignment(switchback=again), lease_renewed_at=NOW), generation=9)
     world.tick(2)
     assert blocks(world) == []
+
+
+def test_an_off_block_during_which_the_kernel_could_not_be_read_does_not_count() -> None:
+    world = experiment(Arm.OFF, Arm.ON)
+    world.tick(7)
+    idle, world.kernel.state = world.kernel.state, SchedExt(problem="no descriptors left")
+    world.tick()
+    world.kernel.state = idle
+    world.tick(40)
+    assert blocks(world) == [(Arm.OFF, False), (Arm.ON, True)]
