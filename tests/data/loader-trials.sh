@@ -1,0 +1,134 @@
+# PID 1 of a guest that tries the loader: each case prints `CASE STATUS STATE` and then, each line
+# behind the case's name, what the loader said. The parent's renewals go through a pipe on
+# descriptor 4; what is to be sent home is collected and sent at the end.
+export PATH=/bin
+mkdir -p /dev /proc /sys /run
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t tmpfs run /run
+mkfifo /run/renew
+SX=/sys/kernel/sched_ext
+DEADLINE=1200 # polls of 50 ms
+
+state() {
+	cat $SX/state
+}
+
+# until COMMAND...: poll until it succeeds; at the deadline the case ends as it is.
+until_() {
+	polls=0
+	until "$@"; do
+		polls=$((polls + 1))
+		[ $polls -lt $DEADLINE ] || return 1
+		usleep 50000
+	done
+}
+
+said() {
+	grep -q "\"event\":\"$1\"" /run/out
+}
+
+is() {
+	[ "$(state)" = "$1" ]
+}
+
+digest() {
+	sha256sum "$1" | cut -d' ' -f1
+}
+
+# start OBJECT ARGUMENTS...: start the loader as a child; its standard input is the pipe.
+start() {
+	object=$1
+	shift
+	exec 4<>/run/renew
+	: >/run/out
+	schedcp-loader --object "$object" --digest "sha256:$(digest "$object")" \
+		--rt-priority 50 --timeout-ms 5000 "$@" </run/renew 4>&- >>/run/out 2>/run/err &
+	loader=$!
+}
+
+# finish CASE: wait for the loader's end and report.
+finish() {
+	wait $loader
+	status=$?
+	until_ is disabled
+	report "$1" $status "$(state)"
+	exec 4>&-
+}
+
+report() {
+	echo "$1 $2 $3" >>/run/results
+	sed -e "s/^/$1	/" /run/out >>/run/results
+}
+
+policy() {
+	cut -d' ' -f41 "/proc/$1/stat"
+}
+
+is_real_time() {
+	[ "$(policy 1)" != 0 ]
+}
+
+start /objects/simple_fifo.o --lease-ms 3000
+until_ said attached
+report lease-attached 0 "$(state)"
+until_ is_real_time
+report lease-late "$(policy 1)" "$(state)"
+finish lease
+report lease-after "$(policy 1)" "$(state)"
+
+start /objects/simple_fifo.o --lease-ms 3000
+until_ said attached
+for _ in 1 2 3 4 5 6 7 8; do
+	echo >&4
+	usleep 900000
+done
+report renewed "$(policy 1)" "$(state)"
+exec 4>&-
+finish parent-gone
+
+start /objects/simple_fifo.o --lease-ms 60000
+until_ said attached
+kill -TERM $loader
+finish terminated
+
+start /objects/simple_fifo.o --lease-ms 60000
+until_ said attached
+kill -KILL $loader
+finish killed
+
+start /objects/simple_fifo.o --lease-ms 60000
+until_ said attached
+schedcp-loader --object /objects/simple_fifo.o --digest "sha256:$(digest /objects/simple_fifo.o)" \
+	--lease-ms 0 >/run/second 2>/run/err
+report second $? "$(state)"
+kill -TERM $loader
+finish first
+
+for refused in extra_kprobe bad_map; do
+	start /objects/$refused.o --lease-ms 60000
+	finish $refused
+done
+
+start /objects/simple_fifo.o --lease-ms 60000 --knob no_such_knob=1
+finish knob
+
+before=$(digest /objects/simple_fifo.o)
+cp /objects/simple_fifo.o /run/flipped.o
+printf '\377' | dd of=/run/flipped.o bs=1 seek=4000 conv=notrunc 2>/run/err
+schedcp-loader --object /run/flipped.o --digest "sha256:$before" --lease-ms 0 >/run/out 2>/run/err
+report flipped $? "$(state)"
+
+sequence=$(cat $SX/enable_seq)
+schedcp-loader --object /objects/simple_fifo.o --digest "sha256:$before" --lease-ms 60000 \
+	</dev/null >/run/out 2>/run/err
+report unwanted $? "$(state)"
+echo "unwanted-enabled $(($(cat $SX/enable_seq) - sequence)) -" >>/run/results
+
+start /objects/late_stall.o --lease-ms 60000 --knob healthy_seconds=1
+finish stalled
+
+exec 3>/dev/vport0p1
+cat /run/results >&3
+poweroff -f

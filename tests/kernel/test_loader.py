@@ -1,0 +1,146 @@
+"""The real loader on a real kernel: whatever ends it, the kernel's own scheduler is back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from schedcp_agent.loader import LoaderEvent, parse_event
+from schedcp_verifier.initramfs import archive, file, program, symlink
+from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.microvm import MicroVm, VmSpec
+from schedcp_verifier.settings import Settings
+
+SCRIPT = Path(__file__).parent.parent / "data" / "loader-trials.sh"
+APPLETS = (
+    *("cat", "cp", "cut", "dd", "echo", "grep", "kill", "mkdir", "mkfifo", "mount", "poweroff"),
+    *("printf", "sed", "sh", "sha256sum", "usleep"),
+)
+OBJECTS = ("simple_fifo", "faults/extra_kprobe", "faults/bad_map", "faults/late_stall")
+SECONDS = 600.0
+KILLED = 128 + 9
+STALL = 1026
+
+
+@dataclass(frozen=True)
+class Case:
+    """How one case went: a status, the kernel's state after it, and the loader's events."""
+
+    status: int
+    state: str
+    events: tuple[LoaderEvent, ...]
+
+    def said(self, event: str) -> LoaderEvent:
+        """Return the loader's event of that name; there must be one."""
+        return next(found for found in self.events if found.event == event)
+
+
+@pytest.fixture(scope="module")
+def cases(
+    verifier_settings: Settings,
+    kernel: KernelBundle,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Case]:
+    """Every case of the script, from one guest."""
+    built = verifier_settings.programs.parent / "bpf" / kernel.profile.release
+    image = archive(
+        [
+            program("init", b"#!/bin/sh\n" + SCRIPT.read_bytes()),
+            program("bin/busybox", verifier_settings.busybox.read_bytes()),
+            *(symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
+            program(
+                "bin/schedcp-loader", (verifier_settings.programs / "schedcp-loader").read_bytes()
+            ),
+            *(
+                file(f"objects/{Path(name).name}.o", (built / f"{name}.bpf.o").read_bytes())
+                for name in OBJECTS
+            ),
+        ]
+    )
+    initramfs = tmp_path_factory.mktemp("loader") / "initramfs"
+    initramfs.write_bytes(image)
+    with MicroVm(VmSpec(kernel.vmlinuz, initramfs, SECONDS, qemu=verifier_settings.qemu)) as vm:
+        lines = [line.decode() for line in vm.lines()]
+        assert lines, vm.console.text()[-2000:]
+    return parsed(lines)
+
+
+def parsed(lines: list[str]) -> dict[str, Case]:
+    """Put the script's lines together by case; the last word on a case counts."""
+    heads: dict[str, tuple[int, str]] = {}
+    events: dict[str, list[LoaderEvent]] = {}
+    for line in lines:
+        name, tab, said = line.partition("\t")
+        if tab:
+            event = parse_event(said.encode())
+            if event is not None:
+                events.setdefault(name, []).append(event)
+        else:
+            name, status, state = line.split(" ")
+            heads[name] = (int(status), state)
+    return {name: Case(*head, tuple(events.get(name, []))) for name, head in heads.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("lease", 22, "LeaseExpired"),
+        ("parent-gone", 23, "ParentGone"),
+        ("terminated", 0, "Detached"),
+        ("first", 0, "Detached"),
+    ],
+)
+def test_what_ends_the_holding_gives_the_kernel_back(
+    cases: dict[str, Case], name: str, status: int, reason: str
+) -> None:
+    case = cases[name]
+    assert (case.status, case.state) == (status, "disabled")
+    assert case.said("attached").ops == "schedcp_simple_fifo"
+    assert case.said("detached").reason == reason
+
+
+def test_a_killed_loader_leaves_nothing(cases: dict[str, Case]) -> None:
+    assert (cases["killed"].status, cases["killed"].state) == (KILLED, "disabled")
+
+
+def test_a_parent_that_is_late_is_lifted_and_lowered_again(cases: dict[str, Case]) -> None:
+    fifo, ordinary = 1, 0
+    assert cases["lease-attached"].state == "enabled"
+    assert (cases["lease-late"].status, cases["lease-late"].state) == (fifo, "enabled")
+    assert cases["lease-late"].said("warning").code == "ParentLate"
+    assert cases["lease-after"].status == ordinary
+    assert (cases["renewed"].status, cases["renewed"].state) == (ordinary, "enabled")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("extra_kprobe", 12, "ProgramRefused"),
+        ("bad_map", 13, "MapRefused"),
+        ("knob", 15, "KnobRefused"),
+        ("flipped", 10, "DigestMismatch"),
+    ],
+)
+def test_what_it_refuses_never_reaches_the_kernel(
+    cases: dict[str, Case], name: str, status: int, code: str
+) -> None:
+    assert (cases[name].status, cases[name].state) == (status, "disabled")
+    assert cases[name].said("error").code == code
+
+
+def test_a_second_loader_leaves_the_first_alone(cases: dict[str, Case]) -> None:
+    foreign = 16
+    assert (cases["second"].status, cases["second"].state) == (foreign, "enabled")
+
+
+def test_a_holding_that_is_no_longer_wanted_is_not_begun(cases: dict[str, Case]) -> None:
+    assert (cases["unwanted"].status, cases["unwanted"].state) == (0, "disabled")
+    assert cases["unwanted-enabled"].status == 0
+
+
+def test_a_stall_is_told_with_the_kernels_reason(cases: dict[str, Case]) -> None:
+    ejected = 20
+    assert (cases["stalled"].status, cases["stalled"].state) == (ejected, "disabled")
+    assert cases["stalled"].said("exit").kind == STALL
