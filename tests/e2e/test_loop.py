@@ -41,6 +41,7 @@ def test_a_scheduler_that_stalls_is_ejected_and_quarantined(lab: Lab) -> None:
 
 def test_a_scheduler_that_hurts_is_rolled_back(lab: Lab) -> None:
     assert_held(lab.demo().rolls_back("hurts"))
+    lab.delete_policy("hurts")
 
 
 def canary_of(run: RunView) -> str:
@@ -101,7 +102,7 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, repository: Path) -> None:
     assert all(tried.result is not AttemptResult.PROMOTED for tried in status.attempts)
     assert lab.witness.sched_ext(other) == "disabled"
     lab.wait_default(seconds=ENDS_SECONDS)
-    lab.cluster.plane.kubectl("delete", "schedulerpolicy", "kills", "--wait=true")
+    lab.delete_policy("kills")
 
 
 class Mischief:

@@ -115,6 +115,10 @@ class Lab:
         ]
         return "\n".join((*runs, *nodes))
 
+    def delete_policy(self, name: str) -> None:
+        """Delete a policy; return when it is gone."""
+        self.cluster.plane.kubectl("delete", "schedulerpolicy", name, "--wait=true")
+
     def run_of(self, policy: str) -> RunView:
         """The policy's run; there must be one."""
         (run,) = self.api.runs(policy)
