@@ -21,9 +21,6 @@ enum {
 	STATE_POLL_MS = 250,
 	STATS_PERIOD_MS = 1000,
 	SETTLE_MS = 45000, /* disabling took 10 s under load; the watchdog's longest is 30 s */
-	EXIT_KIND_UNKNOWN = -1,
-	EXIT_KIND_ERROR = 1024, /* SCX_EXIT_ERROR, and what is above it */
-	LOG_TEXT_MAX = 4096,
 };
 
 #define EXIT_CODE_RESTART (1ULL << 48)
@@ -44,17 +41,6 @@ static bool still_ours(const struct holding *holding, struct kernel_state *state
 	       state->enable_seq == holding->enable_seq;
 }
 
-static struct schedcp_exit_info *exit_info_read(const struct holding *holding)
-{
-	struct bpf_map *map = bpf_object__find_map_by_name(holding->object, "schedcp_exit");
-	struct schedcp_exit_info *info = calloc(1, sizeof(*info));
-	uint32_t key = 0;
-
-	if (info && map && bpf_map__value_size(map) == sizeof(*info))
-		bpf_map_lookup_elem(bpf_map__fd(map), &key, info);
-	return info;
-}
-
 /* Whether the kernel is done with ours: it runs nothing, or somebody else's by now. */
 static bool is_gone(const struct holding *holding, const struct kernel_state *state)
 {
@@ -73,51 +59,71 @@ static void settle(const struct holding *holding, struct kernel_state *state)
 		poll(NULL, 0, STATE_POLL_MS);
 }
 
-/* An ejection may have come a moment before whatever else ended the holding. */
-static bool was_ejected(const struct holding *holding)
+/* What the scheduler recorded of its end; where it records nothing, what the kernel logged. */
+static struct schedcp_exit_info *exit_info_read(const struct holding *holding, const char *log)
 {
-	struct schedcp_exit_info *info = exit_info_read(holding);
-	bool ejected = info && info->recorded && info->kind >= EXIT_KIND_ERROR;
+	struct bpf_map *map = bpf_object__find_map_by_name(holding->object, "schedcp_exit");
+	struct schedcp_exit_info *info = calloc(1, sizeof(*info));
+	uint32_t key = 0;
 
-	free(info);
-	return ejected;
+	if (info && map && bpf_map__value_size(map) == sizeof(*info))
+		bpf_map_lookup_elem(bpf_map__fd(map), &key, info);
+	if (info && !info->recorded)
+		info->kind =
+			kernel_log_reason(log, holding->ops, info->reason, sizeof(info->reason));
+	return info;
 }
 
-/* Report an end that the kernel decided, in the words the scheduler recorded or the kernel logged.
- */
-static enum outcome ejection_report(const struct holding *holding)
+static void exit_report(struct json *json, const struct schedcp_exit_info *info, const char *log)
 {
-	struct json *json = holding->json;
-	struct schedcp_exit_info *info = exit_info_read(holding);
-	bool recorded = info && info->recorded;
-	bool restart = recorded && ((unsigned long long)info->code & EXIT_CODE_RESTART);
-	char log[LOG_TEXT_MAX];
-
-	kernel_log_read(holding->kmsg, log, sizeof(log));
 	json_begin(json, "exit");
-	json_integer(json, "kind", recorded ? info->kind : EXIT_KIND_UNKNOWN);
-	json_integer(json, "code", recorded ? info->code : 0);
-	json_string(json, "reason", recorded ? info->reason : "");
-	json_string(json, "message", recorded ? info->message : "");
+	json_integer(json, "kind", info->kind);
+	json_integer(json, "code", info->code);
+	json_string(json, "reason", info->reason);
+	json_string(json, "message", info->message);
 	json_string(json, "log", log);
-	json_string(json, "dump", recorded ? info->dump : "");
+	json_string(json, "dump", info->dump);
 	json_send(json, true);
-	free(info);
-	return restart ? OUTCOME_RESTART_REQUESTED : OUTCOME_EJECTED;
 }
 
-static enum outcome signal_handle(const struct holding *holding, bool *ended)
+/*
+ * Whatever ended the holding, the kernel may have ended the scheduler just before: its own word
+ * comes first. Report an end that it decided.
+ */
+static enum outcome exit_judge(const struct holding *holding, enum outcome outcome)
+{
+	char log[LOG_TEXT_MAX];
+	struct schedcp_exit_info *info;
+	bool restart;
+
+	kernel_log_read(holding->log_mark, log, sizeof(log));
+	info = exit_info_read(holding, log);
+	if (!info)
+		return outcome;
+	restart = info->kind == EXIT_KIND_BY_KERNEL &&
+		  ((unsigned long long)info->code & EXIT_CODE_RESTART);
+	if (info->kind >= EXIT_KIND_FIRST_ERROR)
+		outcome = OUTCOME_EJECTED;
+	if (outcome == OUTCOME_EJECTED) {
+		exit_report(holding->json, info, log);
+		outcome = restart ? OUTCOME_RESTART_REQUESTED : OUTCOME_EJECTED;
+	}
+	free(info);
+	return outcome;
+}
+
+/* Take all pending signals. Sets `ended` when one of them ends the holding. */
+static void signals_handle(const struct holding *holding, bool *ended)
 {
 	struct signalfd_siginfo signal;
 	struct failure failure;
 
-	if (read(holding->signal_fd, &signal, sizeof(signal)) != sizeof(signal))
-		return OUTCOME_DETACHED;
-	if (signal.ssi_signo != SIGHUP)
-		*ended = true;
-	else if (!inputs_apply(holding->object, holding->options, &failure))
-		report_warning(holding->json, "InputRefused", failure.message);
-	return OUTCOME_DETACHED;
+	while (read(holding->signal_fd, &signal, sizeof(signal)) == sizeof(signal)) {
+		if (signal.ssi_signo != SIGHUP)
+			*ended = true;
+		else if (!inputs_apply(holding->object, holding->options, &failure))
+			report_warning(holding->json, "InputRefused", failure.message);
+	}
 }
 
 /* Take what the parent sent. Sets `ended` when there will never be more. */
@@ -130,8 +136,7 @@ static bool lease_renew(bool *ended)
 	return n > 0;
 }
 
-/* Whether the end was wanted while the object was being loaded. Takes in renewals, too. */
-bool end_wanted(const struct holding *holding)
+bool still_wanted(const struct holding *holding, struct failure *failure)
 {
 	bool leased = holding->options->lease_ms;
 	struct pollfd fds[] = {
@@ -142,10 +147,15 @@ bool end_wanted(const struct holding *holding)
 
 	poll(fds, 2, 0);
 	if (fds[0].revents)
-		signal_handle(holding, &signalled);
-	if (fds[1].revents)
+		signals_handle(holding, &signalled);
+	if (fds[1].revents & POLLIN)
 		lease_renew(&closed);
-	return signalled || closed;
+	if (signalled)
+		return fail(failure, OUTCOME_DETACHED, "told to end before anything was attached");
+	/* A hang-up counts even while renewals are left in the pipe. */
+	if (closed || fds[1].revents & (POLLHUP | POLLERR))
+		return fail(failure, OUTCOME_PARENT_GONE, "the parent was gone before the end");
+	return true;
 }
 
 static int wait_ms(long long now, long long stats_at, long long lease_until, bool leased)
@@ -174,7 +184,7 @@ static enum outcome watch(struct holding *holding)
 
 		poll(fds, 2, wait_ms(now, stats_at, renewed_at + lease_ms, lease_ms));
 		now = monotonic_ms();
-		if (fds[0].revents && (signal_handle(holding, &ended), ended))
+		if (fds[0].revents && (signals_handle(holding, &ended), ended))
 			return OUTCOME_DETACHED;
 		if (fds[1].revents && lease_renew(&ended))
 			renewed_at = now;
@@ -200,13 +210,7 @@ enum outcome hold(struct holding *holding)
 	bpf_link__destroy(holding->link);
 	settle(holding, &state);
 	lift_end(&holding->lift, holding->options);
-	if (outcome == OUTCOME_EJECTED || was_ejected(holding))
-		outcome = ejection_report(holding);
-	json_begin(holding->json, "detached");
-	json_string(holding->json, "reason", outcome_name(outcome));
-	json_integer(holding->json, "exitCode", outcome);
-	json_string(holding->json, "state", state.state);
-	json_unsigned(holding->json, "enableSeq", state.enable_seq);
-	json_send(holding->json, true);
+	outcome = exit_judge(holding, outcome);
+	report_detached(holding->json, outcome, &state);
 	return outcome;
 }

@@ -97,10 +97,16 @@ struct kernel_state {
 	unsigned long long hotplug_seq;
 };
 void kernel_state_read(struct kernel_state *state);
-/* The newest "sched_ext:" lines of the kernel's log since `kmsg` was opened; "" when there are
- * none. */
-int kernel_log_open(void);
-void kernel_log_read(int kmsg, char *text, size_t size);
+
+/* kernel_log.c: the "sched_ext:" lines of the kernel's log; "" when there are none. */
+enum { LOG_LINE_MAX = 1024, LOG_TEXT_MAX = 4096 };
+enum { EXIT_KIND_UNKNOWN = -1, EXIT_KIND_BY_KERNEL = 66, EXIT_KIND_FIRST_ERROR = 1024 };
+/* Remember the newest line; false when the log may not be read. */
+bool kernel_log_mark(char mark[LOG_LINE_MAX]);
+/* Return the lines after `mark`. */
+void kernel_log_read(const char *mark, char *text, size_t size);
+/* Return the exit kind that the lines give for `ops`, and their words for it. */
+int kernel_log_reason(const char *log, const char *ops, char *reason, size_t size);
 
 /* report.c: what goes out as events. */
 void report_failure(struct json *json, const struct failure *failure);
@@ -108,6 +114,7 @@ void report_warning(struct json *json, const char *code, const char *message);
 void report_loaded(struct json *json, const struct bpf_object *object, const char *ops);
 void report_stats(struct json *json, const struct bpf_object *object,
 		  const struct kernel_state *state);
+void report_detached(struct json *json, enum outcome outcome, const struct kernel_state *state);
 
 /* lift.c: make a parent real-time that is late with its renewals, as long as it is. */
 struct lift {
@@ -128,10 +135,11 @@ struct holding {
 	char ops[OPS_NAME_MAX];
 	unsigned long long enable_seq;
 	int signal_fd;
-	int kmsg;
+	char log_mark[LOG_LINE_MAX];
 	struct lift lift;
 };
+/* False when a signal or the parent's end came before anything is attached. */
+bool still_wanted(const struct holding *holding, struct failure *failure);
 enum outcome hold(struct holding *holding);
-bool end_wanted(const struct holding *holding);
 
 #endif

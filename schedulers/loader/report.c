@@ -97,3 +97,13 @@ void report_stats(struct json *json, const struct bpf_object *object,
 	json_object_end(json);
 	json_send(json, false);
 }
+
+void report_detached(struct json *json, enum outcome outcome, const struct kernel_state *state)
+{
+	json_begin(json, "detached");
+	json_string(json, "reason", outcome_name(outcome));
+	json_integer(json, "exitCode", outcome);
+	json_string(json, "state", state->state);
+	json_unsigned(json, "enableSeq", state->enable_seq);
+	json_send(json, true);
+}

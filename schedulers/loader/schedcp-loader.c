@@ -150,11 +150,11 @@ static bool attach(struct holding *holding, struct bpf_map *ops, struct failure 
 {
 	struct kernel_state state;
 
-	if (end_wanted(holding))
-		return fail(failure, OUTCOME_DETACHED,
-			    "the end was asked for before '%s' was attached: nothing was changed",
-			    holding->ops);
-	holding->kmsg = kernel_log_open();
+	if (!kernel_log_mark(holding->log_mark) &&
+	    !bpf_object__find_map_by_name(holding->object, "schedcp_exit"))
+		report_warning(holding->json, "KernelLogUnreadable", strerror(errno));
+	if (!still_wanted(holding, failure))
+		return false;
 	holding->link = bpf_map__attach_struct_ops(ops);
 	if (!holding->link)
 		return fail(failure, OUTCOME_ATTACH_FAILED, "the kernel did not enable '%s': %s",
@@ -173,12 +173,18 @@ static bool attach(struct holding *holding, struct bpf_map *ops, struct failure 
 static enum outcome run(struct holding *holding)
 {
 	struct failure failure = {};
+	struct kernel_state state;
 	struct bpf_map *ops;
 
 	if (open_checked(holding, &ops, &failure) && load(holding, ops, &failure) &&
 	    attach(holding, ops, &failure))
 		return hold(holding);
-	report_failure(holding->json, &failure);
+	if (failure.outcome != OUTCOME_DETACHED && failure.outcome != OUTCOME_PARENT_GONE) {
+		report_failure(holding->json, &failure);
+		return failure.outcome;
+	}
+	kernel_state_read(&state);
+	report_detached(holding->json, failure.outcome, &state);
 	return failure.outcome;
 }
 
@@ -187,7 +193,7 @@ int main(int argc, char **argv)
 	struct json *json = calloc(1, sizeof(*json));
 	struct options options = {.parent = getppid()};
 	struct failure failure = {};
-	struct holding holding = {.options = &options, .json = json, .kmsg = -1};
+	struct holding holding = {.options = &options, .json = json};
 	enum outcome outcome;
 
 	if (!json)

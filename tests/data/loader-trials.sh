@@ -126,8 +126,18 @@ schedcp-loader --object /objects/simple_fifo.o --digest "sha256:$before" --lease
 report unwanted $? "$(state)"
 echo "unwanted-enabled $(($(cat $SX/enable_seq) - sequence)) -" >>/run/results
 
+sequence=$(cat $SX/enable_seq)
+start /objects/simple_fifo.o --lease-ms 60000
+until_ said opened
+kill -TERM $loader
+finish stopped-early
+echo "stopped-early-enabled $(($(cat $SX/enable_seq) - sequence)) -" >>/run/results
+
 start /objects/late_stall.o --lease-ms 60000 --knob healthy_seconds=1
 finish stalled
+
+start /objects/untold_stall.o --lease-ms 60000
+finish untold
 
 exec 3>/dev/vport0p1
 cat /run/results >&3

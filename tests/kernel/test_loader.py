@@ -18,7 +18,10 @@ APPLETS = (
     *("cat", "cp", "cut", "dd", "echo", "grep", "kill", "mkdir", "mkfifo", "mount", "poweroff"),
     *("printf", "sed", "sh", "sha256sum", "usleep"),
 )
-OBJECTS = ("simple_fifo", "faults/extra_kprobe", "faults/bad_map", "faults/late_stall")
+OBJECTS = (
+    "simple_fifo",
+    *(f"faults/{name}" for name in ("extra_kprobe", "bad_map", "late_stall", "untold_stall")),
+)
 SECONDS = 600.0
 KILLED = 128 + 9
 STALL = 1026
@@ -135,12 +138,21 @@ def test_a_second_loader_leaves_the_first_alone(cases: dict[str, Case]) -> None:
     assert (cases["second"].status, cases["second"].state) == (foreign, "enabled")
 
 
-def test_a_holding_that_is_no_longer_wanted_is_not_begun(cases: dict[str, Case]) -> None:
-    assert (cases["unwanted"].status, cases["unwanted"].state) == (0, "disabled")
-    assert cases["unwanted-enabled"].status == 0
+@pytest.mark.parametrize(
+    ("name", "status", "reason"), [("unwanted", 23, "ParentGone"), ("stopped-early", 0, "Detached")]
+)
+def test_a_holding_that_is_no_longer_wanted_is_not_begun(
+    cases: dict[str, Case], name: str, status: int, reason: str
+) -> None:
+    assert (cases[name].status, cases[name].state) == (status, "disabled")
+    assert cases[name].said("detached").reason == reason
+    assert cases[f"{name}-enabled"].status == 0
 
 
-def test_a_stall_is_told_with_the_kernels_reason(cases: dict[str, Case]) -> None:
+@pytest.mark.parametrize("name", ["stalled", "untold"])
+def test_a_stall_is_told_with_the_kernels_reason(cases: dict[str, Case], name: str) -> None:
     ejected = 20
-    assert (cases["stalled"].status, cases["stalled"].state) == (ejected, "disabled")
-    assert cases["stalled"].said("exit").kind == STALL
+    assert (cases[name].status, cases[name].state) == (ejected, "disabled")
+    said = cases[name].said("exit")
+    assert (said.kind, said.reason) == (STALL, "runnable task stall")
+    assert "runnable task stall" in said.log
