@@ -20,6 +20,10 @@ class Rules:
     node: str
     keys: tuple[Ed25519PublicKey, ...]
     restart_limit: int = 3
+    """How often within `restart_window_seconds` a loader that ended is started again."""
+    restart_window_seconds: float = 900.0
+    restart_pause_seconds: float = 1.0
+    """Before the first of them; twice as long before each further one."""
     fetch_attempts: int = 10
     arm_timeout_seconds: float = 180.0
     """How long the node may take to reach a block's arm."""

@@ -29,7 +29,7 @@ from .keys import TrustedKeys
 from .kube import Seen, SpecWatcher, StatusWriter
 from .loader import Loader, LoadRequest
 from .measuring import Measuring
-from .memory import Desired, Memory
+from .memory import Desired, Key, Memory
 from .metrics import Exporter, Snapshot
 from .observations import (
     LoaderExit,
@@ -42,6 +42,7 @@ from .observations import (
 from .ownership import Ours, is_ours, ours_after
 from .reconcile import Attach, Detach, Fetch, follow, reconcile
 from .report import Facts, same_but_for_time, status_of
+from .sides import Role, SideUsage
 
 _LOG = logging.getLogger(__name__)
 _SETTLE_POLL_SECONDS = 0.1
@@ -69,6 +70,9 @@ class Parts:
     tick_seconds: float
     heartbeat_seconds: float
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """For tokens and reports only: it may be set at any time."""
+    uptime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
+    """For deadlines: it only goes forward, also while the node sleeps."""
 
 
 class Agent:
@@ -83,6 +87,7 @@ class Agent:
         self._written_at: float | None = None
         self._introduced = False
         self._stopping = threading.Event()
+        self._hands_off = False
         self._kept_off: tuple[Assignment, ...] | None = None
         self._last_tick = time.monotonic()
         self._ours: Ours | None = None
@@ -101,8 +106,7 @@ class Agent:
 
     def hands_off(self) -> None:
         """Detach, and attach nothing until the operator assigns something else."""
-        desired = self._memory.desired
-        self._kept_off = desired.spec.assignments if desired else ()
+        self._hands_off = True
 
     def run(self, *, settle_timeout_seconds: float) -> bool:
         """Tick until `stop`; return whether the node is proven to be restored."""
@@ -116,15 +120,15 @@ class Agent:
 
     def tick(self) -> Observed:
         """Look, decide, act, report; once. Return what was seen."""
-        now = self._parts.now()
-        self._take_in_desired(now)
+        now, uptime = self._parts.now(), self._parts.uptime()
+        self._take_in_desired(now, uptime)
         spec = self._memory.desired.spec if self._memory.desired else None
         view, ended = self._parts.loader.poll(now=now)
         sched_ext = self._parts.read_sched_ext()
         self._parts.measuring.refresh(spec.workloads if spec else ())
-        trip = self._watch_guard(spec, view, sched_ext)
-        self._parts.objects.collect()
-        observed = self._observed(view, ended, sched_ext, trip)
+        trip = self._watch_guard(spec, view, sched_ext, uptime=uptime)
+        self._see_to_objects(ended)
+        observed = self._observed(view, ended, sched_ext, trip, uptime=uptime)
         self._decide(observed, now)
         self._answer_profile(spec, now)
         self._parts.loader.renew()
@@ -132,18 +136,19 @@ class Agent:
         self._last_tick = time.monotonic()
         return observed
 
-    def _take_in_desired(self, now: datetime) -> None:
+    def _take_in_desired(self, now: datetime, uptime: float) -> None:
         for seen in self._parts.watcher.take():
             if not self._introduced:
                 self._introduce(seen)
             self._facts = replace(self._facts, spec_problem=seen.problem)
             if seen.spec is not None:
                 wish = Desired(seen.spec, seen.generation)
-                self._memory = follow(self._memory, wish, now=now)
+                self._memory = follow(self._memory, wish, now=now, uptime=uptime)
             elif not seen.problem:
                 # The object is gone: nothing is wished for.
                 empty = SchedulerNodeStateSpec(lease_epoch=self._memory.epoch)
-                self._memory = follow(self._memory, Desired(empty, 0), now=now)
+                wish = Desired(empty, 0)
+                self._memory = follow(self._memory, wish, now=now, uptime=uptime)
 
     def _introduce(self, seen: Seen) -> None:
         """Take over what a former agent of this node left in the status; once."""
@@ -156,41 +161,44 @@ class Agent:
                 self._ours = next((Ours(a.ops_name, a.enable_seq) for a in mine), None)
 
     def _watch_guard(
-        self, spec: SchedulerNodeStateSpec | None, view: LoaderView, sched_ext: SchedExt
+        self,
+        spec: SchedulerNodeStateSpec | None,
+        view: LoaderView,
+        sched_ext: SchedExt,
+        *,
+        uptime: float,
     ) -> Trip | None:
         assignment = spec.assignments[0] if spec and spec.assignments else None
         measuring = self._parts.measuring
         policy = assignment.policy if assignment else ""
-        pressure = [
-            account
-            for (owner, role), account in measuring.ledger.accounts.items()
-            if owner == policy and role == "neighbour"
-        ]
+        usage = measuring.ledger.accounts.get((policy, Role.NEIGHBOUR), SideUsage())
         mine = view.phase is LoaderPhase.ATTACHED
         reading = guarding.Reading(
             attached=mine,
             enabled=sched_ext.state == ENABLED and sched_ext.ops == view.ops,
-            neighbour_some_permille=max((a.some_permille for a in pressure), default=0),
-            neighbour_full_permille=max((a.full_permille for a in pressure), default=0),
+            baseline_some_permille=usage.average_some_permille,
+            neighbour_some_permille=usage.some_permille,
+            neighbour_full_permille=usage.full_permille,
             target_longest_ms=measuring.longest_target_ms(policy) if mine else 0,
             nr_rejected=sched_ext.nr_rejected if mine else 0,
+            bypasses=sched_ext.bypasses if mine else 0,
         )
-        self._guard, trip = guarding.watch(
-            self._guard,
-            assignment.guardrails if assignment else None,
-            reading,
-            tick_seconds=self._parts.tick_seconds,
-        )
+        limits = assignment.guardrails if assignment else None
+        self._guard, trip = guarding.watch(self._guard, limits, reading, uptime=uptime)
         return trip
 
     def _observed(
-        self, view: LoaderView, ended: LoaderExit | None, sched_ext: SchedExt, trip: Trip | None
+        self,
+        view: LoaderView,
+        ended: LoaderExit | None,
+        sched_ext: SchedExt,
+        trip: Trip | None,
+        *,
+        uptime: float,
     ) -> Observed:
         self._ours = ours_after(self._ours, view, sched_ext)
-        desired = self._memory.desired
-        if desired is not None and desired.spec.assignments != self._kept_off:
-            self._kept_off = None
         return Observed(
+            uptime=uptime,
             kernel=self._parts.kernel,
             sched_ext=sched_ext,
             loader=view,
@@ -199,8 +207,18 @@ class Agent:
             trip=trip,
             objects=self._parts.objects.present,
             fetch_failures=self._parts.objects.failures,
-            stopping=self._stopping.is_set() or self._kept_off is not None,
+            stopping=self._stopping.is_set(),
+            hands_off=self._keeps_off(),
         )
+
+    def _keeps_off(self) -> bool:
+        """Return whether hands are off: from the asking on, until something else is assigned."""
+        desired = self._memory.desired
+        if self._hands_off and desired is not None:
+            self._hands_off, self._kept_off = False, desired.spec.assignments
+        if desired is not None and desired.spec.assignments != self._kept_off:
+            self._kept_off = None
+        return self._hands_off or self._kept_off is not None
 
     def _decide(self, observed: Observed, now: datetime) -> None:
         rules = Rules(
@@ -209,7 +227,6 @@ class Agent:
             restart_limit=self._parts.restart_limit,
         )
         decision = reconcile(self._memory, observed, rules=rules, now=now)
-        self._see_to_objects(decision.memory, observed)
         self._memory = decision.memory
         for action in decision.actions:
             match action:
@@ -223,14 +240,15 @@ class Agent:
                 case _:
                     assert_never(action)
 
-    def _see_to_objects(self, after: Memory, observed: Observed) -> None:
+    def _see_to_objects(self, ended: LoaderExit | None) -> None:
         """Give a new wish a new chance to be fetched, and a bad copy no second one."""
-        before, course = self._memory.course, after.course
-        if course is not None and (before is None or before.key != course.key):
-            self._parts.objects.forgive(course.key.object_digest)
-        ended = observed.exit
+        desired, course = self._memory.desired, self._memory.course
+        for assignment in desired.spec.assignments if desired else ():
+            if course is None or course.key != Key.of(assignment):
+                self._parts.objects.forgive(assignment.object_digest)
         if ended is not None and ended.outcome in _BAD_COPY:
             self._parts.objects.drop(ended.object_digest)
+        self._parts.objects.collect()
 
     def _attach(self, action: Attach, now: datetime) -> None:
         assignment = action.assignment

@@ -29,9 +29,9 @@ class Usage:
 
     cpu_usec: int = 0
     some_usec: int = 0
+    full_usec: int = 0
     some_permille: int = 0
     """PSI `some`, average of ten seconds."""
-    full_permille: int = 0
 
 
 def find_cgroup2(preferred: Path) -> Path:
@@ -79,13 +79,13 @@ def read_usage(path: Path) -> Usage:
 
 
 def parse_pressure(text: str) -> tuple[int, int, int]:
-    """Return `some` in microseconds in total, and `some` and `full` avg10 in permille."""
+    """Return `some` and `full` in microseconds in total, and `some` avg10 in permille."""
     found = {
         kind: (round(float(average) * 10), int(total))
         for kind, average, total in _PRESSURE.findall(text)
     }
     some, full = found.get("some", (0, 0)), found.get("full", (0, 0))
-    return some[1], min(some[0], 1000), min(full[0], 1000)
+    return some[1], full[1], min(some[0], 1000)
 
 
 def _folders(path: str) -> list[tuple[str, str]]:

@@ -129,9 +129,10 @@ def _course_after(
         return course
     if end.outcome in (LoaderOutcome.DETACHED, LoaderOutcome.FOREIGN_SCHEDULER):
         return course
-    if end.outcome in _TRY_AGAIN and course.restarts < rules.restart_limit:
-        spoiled = switchback.spoil(course, f"LoaderEnded: {end.outcome}")
-        return replace(spoiled, restarts=course.restarts + 1)
+    if end.outcome in _TRY_AGAIN:
+        again = _again(course, rules, uptime=observed.uptime)
+        if again is not None:
+            return switchback.spoil(again, f"LoaderEnded: {end.outcome}")
     schedule = None
     if memory.desired is not None and memory.desired.spec.assignments:
         schedule = memory.desired.spec.assignments[0].switchback
@@ -143,6 +144,19 @@ def _course_after(
     return replace(
         course, standing=Standing(state, reason, message[:2048], now, final=True), claims=None
     )
+
+
+def _again(course: Course, rules: Rules, *, uptime: float) -> Course | None:
+    """Return the course with another start to come, or None when there were too many of late.
+
+    It is a rate, not a count: a node whose CPUs come and go now and then keeps its scheduler.
+    """
+    since = uptime - rules.restart_window_seconds
+    latest = tuple(at for at in course.restarts if at > since)
+    if len(latest) >= rules.restart_limit:
+        return None
+    pause = rules.restart_pause_seconds * 2 ** len(latest)
+    return replace(course, restarts=(*latest, uptime), restart_at=uptime + pause)
 
 
 def _final_word(end: LoaderExit) -> tuple[RunState, str]:

@@ -1,6 +1,8 @@
 """The node's own guard rails: revert within seconds, without API server, operator or Prometheus.
 
-Pure: one reading a tick goes in, a trip comes out when a limit was exceeded for long enough.
+Pure: one reading a tick goes in, a trip comes out when a limit was exceeded for long enough, by
+the clock: an agent that is starved reads rarely. Pressure is that since the reading before; the
+kernel's own averages take half a minute to come near a limit.
 
 Pressure that was above its limit before the scheduler came (batch work that keeps every CPU busy
 always waits) says nothing when it stays there. Then `full` is looked at instead: all threads of a
@@ -25,39 +27,53 @@ class Reading:
     """Whether our loader says that its scheduler is attached."""
     enabled: bool = False
     """Whether the kernel says the same."""
+    baseline_some_permille: int = 0
+    """Neighbours' pressure over ten seconds."""
     neighbour_some_permille: int = 0
+    """Neighbours' pressure since the reading before."""
     neighbour_full_permille: int = 0
     target_longest_ms: int = 0
     nr_rejected: int = 0
+    bypasses: int = 0
+    """How often the kernel has set the scheduler aside; attaching it counts, too."""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """For how many ticks in a row each limit has been exceeded."""
+    """Since when each limit has been exceeded without a break, as uptimes; None when it is not."""
 
     baseline_some_permille: int = 0
     """Neighbours' pressure when the scheduler was attached."""
-    pressure_ticks: int = 0
-    latency_ticks: int = 0
-    disabled_ticks: int = 0
+    baseline_bypasses: int | None = None
+    """The kernel's count when the scheduler was first seen attached."""
+    pressure_since: float | None = None
+    latency_since: float | None = None
+    disabled_since: float | None = None
 
 
 def watch(
-    guard: Guard, limits: GuardrailLimits | None, reading: Reading, *, tick_seconds: float
+    guard: Guard, limits: GuardrailLimits | None, reading: Reading, *, uptime: float
 ) -> tuple[Guard, Trip | None]:
     """Return the guard after one reading, and a trip when a limit was exceeded for too long."""
     if not reading.attached or limits is None:
-        return Guard(baseline_some_permille=reading.neighbour_some_permille), None
+        return Guard(baseline_some_permille=reading.baseline_some_permille), None
     pressure = _pressure(guard, limits, reading)
+    late = reading.target_longest_ms > limits.target_latency_ms
+    first = guard.baseline_bypasses is None
     guard = replace(
         guard,
-        pressure_ticks=guard.pressure_ticks + 1 if pressure else 0,
-        latency_ticks=guard.latency_ticks + 1
-        if reading.target_longest_ms > limits.target_latency_ms
-        else 0,
-        disabled_ticks=0 if reading.enabled else guard.disabled_ticks + 1,
+        baseline_bypasses=reading.bypasses if first else guard.baseline_bypasses,
+        pressure_since=_since(guard.pressure_since, uptime, exceeded=bool(pressure)),
+        latency_since=_since(guard.latency_since, uptime, exceeded=late),
+        disabled_since=_since(guard.disabled_since, uptime, exceeded=not reading.enabled),
     )
-    return guard, _trip(guard, limits, reading, pressure, tick_seconds=tick_seconds)
+    return guard, _trip(guard, limits, reading, pressure, uptime=uptime)
+
+
+def _since(since: float | None, uptime: float, *, exceeded: bool) -> float | None:
+    if not exceeded:
+        return None
+    return uptime if since is None else since
 
 
 def _pressure(guard: Guard, limits: GuardrailLimits, reading: Reading) -> str:
@@ -80,28 +96,27 @@ def _trip(
     reading: Reading,
     pressure: str,
     *,
-    tick_seconds: float,
+    uptime: float,
 ) -> Trip | None:
-    def sustained(ticks: int) -> bool:
-        return ticks > 0 and ticks * tick_seconds >= limits.sustained_seconds
+    def sustained(since: float | None) -> bool:
+        return since is not None and uptime - since >= limits.sustained_seconds
 
     if reading.nr_rejected:
         return Trip("TasksRejected", f"the scheduler rejected {reading.nr_rejected} tasks")
-    if sustained(guard.latency_ticks):
+    if reading.bypasses > (guard.baseline_bypasses or 0):
+        return Trip("Bypassed", "the kernel has set the scheduler aside while it was attached")
+    if sustained(guard.latency_since):
         return Trip(
             "TargetLatency",
-            f"a thread of the target waited {reading.target_longest_ms} ms for a CPU; the limit is "
-            f"{limits.target_latency_ms} ms, exceeded for {guard.latency_ticks} readings",
+            f"a thread of the target waited {reading.target_longest_ms} ms for a CPU; the limit of "
+            f"{limits.target_latency_ms} ms was exceeded for {limits.sustained_seconds} s",
         )
-    if sustained(guard.pressure_ticks):
+    if sustained(guard.pressure_since):
         return Trip(
             "NeighbourPressure",
-            f"CPU pressure of a neighbour is {pressure} permille; the limit is "
-            f"{_pressure_limit(limits)}, exceeded for {guard.pressure_ticks} readings",
+            f"CPU pressure of a neighbour is {pressure} permille; the limit of "
+            f"{_pressure_limit(limits)} was exceeded for {limits.sustained_seconds} s",
         )
-    if sustained(guard.disabled_ticks):
-        return Trip(
-            "NotEnabled",
-            "the loader holds a scheduler that the kernel does not run",
-        )
+    if sustained(guard.disabled_since):
+        return Trip("NotEnabled", "the loader holds a scheduler that the kernel does not run")
     return None

@@ -28,6 +28,7 @@ from .observations import LoaderExit, LoaderOutcome, LoaderPhase, LoaderView
 _LOG = logging.getLogger(__name__)
 _LINE_BYTES_MAX = 256 * 1024
 _READ_BYTES = 65_536
+_CODE_CHARS = 64
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class _Child:
     buffer: bytes = b""
     attached: LoaderEvent | None = None
     events: dict[str, LoaderEvent] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
 
 
 class ProcessLoader:
@@ -240,6 +242,8 @@ def _take(child: _Child, line: bytes, now: datetime) -> None:
         child.attached = event
         if child.phase is LoaderPhase.STARTING:
             child.phase, child.since = LoaderPhase.ATTACHED, now
+    if event.event == "warning":
+        child.warnings[str(event.code)[:_CODE_CHARS]] = event.message
     if event.event != "stats":
         _LOG.info("loader: %s %s", event.event, event.message or event.reason or event.ops)
 
@@ -254,6 +258,7 @@ def _view(child: _Child) -> LoaderView:
         enable_seq=attached.enable_seq if attached else 0,
         since=child.since,
         token_digest=child.request.token_digest,
+        warnings=tuple(child.warnings.items()),
     )
 
 

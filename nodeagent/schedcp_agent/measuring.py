@@ -35,6 +35,7 @@ class Measuring:
         self._cgroup_root = cgroups.find_cgroup2(cgroup_root)
         self._own_pod = own_pod
         self._clock_ns = clock_ns
+        self._read_ns = clock_ns()
         self._readings: dict[int, SideReading] = {}
         self.ledger = Ledger()
         self.problem = "the probes are being compiled"
@@ -51,7 +52,12 @@ class Measuring:
         allotted = sides.allot(self.ledger, workloads)
         pod_sides = sides.sides_of_pods(pods, workloads, allotted, own_pod=self._own_pod)
         usages = {pod.uid: cgroups.read_usage(pod.path) for pod in pods}
-        self.ledger = sides.account(self.ledger, allotted, pod_sides, usages)
+        read_ns = self._clock_ns()
+        elapsed_usec = (read_ns - self._read_ns) // 1000
+        self.ledger = sides.account(
+            self.ledger, allotted, pod_sides, usages, elapsed_usec=elapsed_usec
+        )
+        self._read_ns = read_ns
         if self._probes is not None:
             self._probes.track(Tracked(sides.sides_of_cgroups(pods, pod_sides)))
             wanted = frozenset({OTHER_PODS, *allotted.values()})

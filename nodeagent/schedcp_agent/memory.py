@@ -5,7 +5,7 @@ states, finished blocks) is read back from the status that the agent itself last
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from schedcp_api.base import digest_of
@@ -39,15 +39,16 @@ class Desired:
 
 @dataclass(frozen=True)
 class Lease:
-    """Until when assignments hold, by this node's clock."""
+    """Until when assignments hold. Setting the node's clock neither shortens nor lengthens it."""
 
     renewed_at: datetime
     """The operator's own stamp: only a later one is a renewal."""
-    deadline: datetime
+    deadline: float
+    """Uptime."""
 
-    def holds(self, now: datetime) -> bool:
-        """Whether assignments hold at `now`."""
-        return now < self.deadline
+    def holds(self, uptime: float) -> bool:
+        """Whether assignments hold at `uptime`."""
+        return uptime < self.deadline
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,11 @@ class Block:
     """The switchback's block that is under way."""
 
     index: int
-    realised_at: datetime | None = None
-    """Since when the node is in this block's arm; the wash-out counts from here."""
+    realised_at: float | None = None
+    """The uptime since when the node is in this block's arm; the wash-out counts from here."""
     measuring_from: datetime | None = None
+    """For the record; the block's length counts from `measuring_since`."""
+    measuring_since: float = 0.0
     ops: str = ""
     enable_seq: int = 0
     spoiled: str = ""
@@ -106,7 +109,10 @@ class Course:
     standing: Standing | None = None
     claims: DeploymentToken | None = None
     """The token's claims, once they were found to hold; checked again at every tick."""
-    restarts: int = 0
+    restarts: tuple[float, ...] = ()
+    """Uptimes of the latest times that a loader which ended was to be started again."""
+    restart_at: float = 0.0
+    """The uptime before which nothing is attached."""
     progress: SwitchbackProgress | None = None
     block: Block | None = None
 
@@ -144,11 +150,11 @@ class Memory:
     """By reason, since the agent started; for the metrics."""
     reverts: dict[str, int] = field(default_factory=dict)
 
-    def lease_state(self, now: datetime) -> LeaseState:
-        """Return how the lease stands at `now`."""
+    def lease_state(self, uptime: float) -> LeaseState:
+        """Return how the lease stands at `uptime`."""
         if self.lease is None:
             return LeaseState.NONE
-        return LeaseState.VALID if self.lease.holds(now) else LeaseState.EXPIRED
+        return LeaseState.VALID if self.lease.holds(uptime) else LeaseState.EXPIRED
 
     @classmethod
     def from_status(cls, status: SchedulerNodeStateStatus) -> "Memory":
@@ -169,7 +175,7 @@ class Memory:
 
 
 def new_lease(
-    previous: Lease | None, spec: SchedulerNodeStateSpec, *, now: datetime
+    previous: Lease | None, spec: SchedulerNodeStateSpec, *, now: datetime, uptime: float
 ) -> Lease | None:
     """Return the lease after seeing `spec`.
 
@@ -179,11 +185,11 @@ def new_lease(
     stamp = spec.lease_renewed_at
     if stamp is None:
         return None
-    term = timedelta(seconds=spec.lease_seconds)
     if previous is None:
-        return Lease(stamp, min(stamp, now) + term)
+        age = max(0.0, (now - stamp).total_seconds())
+        return Lease(stamp, uptime + spec.lease_seconds - age)
     if stamp > previous.renewed_at:
-        return Lease(stamp, now + term)
+        return Lease(stamp, uptime + spec.lease_seconds)
     return previous
 
 

@@ -33,6 +33,8 @@ class LoaderView:
     since: datetime | None = None
     token_digest: str = ""
     """Of the token under which it was started: the same object may come with other knobs."""
+    warnings: tuple[tuple[str, str], ...] = ()
+    """Code and message of each kind of warning that it gave."""
 
 
 class LoaderOutcome(StrEnum):
@@ -100,6 +102,8 @@ class Trip:
 class Observed:
     """One tick's view."""
 
+    uptime: float = 0.0
+    """Seconds on a clock that nobody can set; deadlines count on it."""
     kernel: KernelProfile | None = None
     sched_ext: SchedExt = field(default_factory=SchedExt)
     loader: LoaderView = field(default_factory=LoaderView)
@@ -111,4 +115,6 @@ class Observed:
     """Digests of the objects that lie here, checked."""
     fetch_failures: Mapping[str, FetchFailure] = field(default_factory=dict)
     stopping: bool = False
-    """The agent was told to end, or to keep its hands off until the spec changes."""
+    """The agent was told to end."""
+    hands_off: bool = False
+    """Somebody on the node told it to attach nothing until something else is assigned."""

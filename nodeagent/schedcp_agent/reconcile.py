@@ -64,7 +64,7 @@ class Decision:
     actions: tuple[Action, ...] = ()
 
 
-def follow(memory: Memory, desired: Desired, *, now: datetime) -> Memory:
+def follow(memory: Memory, desired: Desired, *, now: datetime, uptime: float) -> Memory:
     """Return the memory after reading the operator's wish; a fenced-off epoch changes nothing."""
     if desired.spec.lease_epoch < memory.epoch:
         return memory
@@ -72,7 +72,7 @@ def follow(memory: Memory, desired: Desired, *, now: datetime) -> Memory:
         memory,
         epoch=desired.spec.lease_epoch,
         desired=desired,
-        lease=new_lease(memory.lease, desired.spec, now=now),
+        lease=new_lease(memory.lease, desired.spec, now=now, uptime=uptime),
     )
 
 
@@ -82,8 +82,9 @@ def reconcile(memory: Memory, observed: Observed, *, rules: Rules, now: datetime
     memory = _on_course(memory, assignment)
     memory = after_exit(memory, observed, rules=rules, now=now)
     course = memory.course
-    if assignment is None or course is None or observed.stopping:
+    if assignment is None or course is None or observed.stopping or observed.hands_off:
         reason = "AgentStopping" if observed.stopping else "NotAssigned"
+        reason = "HandsOff" if observed.hands_off else reason
         return Decision(memory, tuple(_detach(observed, reason)))
     if course.standing is None or not course.standing.final:
         memory = _judge(memory, course, assignment, observed, rules=rules, now=now)
@@ -147,7 +148,7 @@ def _judge(
             now=now,
         )
         return replace(memory, course=ended, reverts=reverts)
-    if not _leased(memory, course, assignment, observed, now=now):
+    if not _leased(memory, course, assignment, observed):
         return _without_lease(memory, course, now=now)
     answer = admit(assignment, observed, memory.quarantine, rules=rules, now=now)
     if isinstance(answer, Refusal):
@@ -168,11 +169,9 @@ def _judge(
     return replace(memory, course=replace(course, claims=answer, standing=None))
 
 
-def _leased(
-    memory: Memory, course: Course, assignment: Assignment, observed: Observed, *, now: datetime
-) -> bool:
+def _leased(memory: Memory, course: Course, assignment: Assignment, observed: Observed) -> bool:
     """Whether the lease lets this assignment run. `Hold` keeps what is promoted and attached."""
-    if memory.lease_state(now) is LeaseState.VALID:
+    if memory.lease_state(observed.uptime) is LeaseState.VALID:
         return True
     return (
         assignment.on_disconnect is OnDisconnect.HOLD
@@ -264,7 +263,8 @@ def _attach(
             return (Detach("Replaced"),)
         return ()
     fetch = _fetch(assignment, observed)
-    if fetch or loader.phase is not LoaderPhase.NONE or not observed.sched_ext.idle:
+    free = loader.phase is LoaderPhase.NONE and observed.sched_ext.idle
+    if fetch or not free or observed.uptime < course.restart_at:
         return fetch
     return (Attach(assignment, course.key.token_digest, claims.timeout_ms),)
 

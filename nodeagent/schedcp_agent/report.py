@@ -33,7 +33,9 @@ class Facts:
     spec_problem: str = ""
     """Why the latest spec could not be read; empty when it could."""
     rank: str = ""
-    """Why the agent could not get real-time priority; empty when it has it."""
+    """What keeps the agent from surviving a scheduler that starves it; empty when nothing does."""
+    record_problem: str = ""
+    """Why the quarantine is not kept on this node's disk; empty when it is."""
 
 
 def status_of(
@@ -162,9 +164,12 @@ def _conditions(
     for type_, (status, reason, message) in {
         "Ready": _ready(facts),
         "SchedExt": _sched_ext(observed),
-        "LeaseValid": _lease(memory, now=now),
+        "LeaseValid": _lease(memory, observed),
         "ForeignScheduler": _foreign(observed),
         "OnDefaultScheduler": _default(observed),
+        "HandsOff": _hands_off(observed),
+        "GuardRails": _guard_rails(facts),
+        "Hardened": _hardened(observed, facts),
     }.items():
         conditions = with_condition(
             conditions,
@@ -178,6 +183,8 @@ def _conditions(
     return conditions
 
 
+_EXPOSED = frozenset({"RealTimeRefused", "MemoryNotLocked", "KernelLogUnreadable"})
+"""The loader's warnings that say what it lacks, and not what it saw."""
 _Finding = tuple[ConditionStatus, str, str]
 _TRUE, _FALSE, _UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -187,7 +194,7 @@ def _ready(facts: Facts) -> _Finding:
         return _FALSE, "SpecUnreadable", facts.spec_problem
     if facts.probes_problem:
         return _FALSE, "ProbesUnavailable", facts.probes_problem
-    return _TRUE, "Ready", facts.rank or "the agent profiles, loads and guards"
+    return _TRUE, "Ready", "the agent profiles, loads and guards"
 
 
 def _sched_ext(observed: Observed) -> _Finding:
@@ -198,8 +205,8 @@ def _sched_ext(observed: Observed) -> _Finding:
     return _FALSE, "NotSupported", "this kernel has no /sys/kernel/sched_ext"
 
 
-def _lease(memory: Memory, *, now: datetime) -> _Finding:
-    state = memory.lease_state(now)
+def _lease(memory: Memory, observed: Observed) -> _Finding:
+    state = memory.lease_state(observed.uptime)
     if state is LeaseState.NONE or memory.lease is None:
         return _UNKNOWN, "NoLease", "the operator has given no lease"
     if state is LeaseState.VALID:
@@ -222,3 +229,26 @@ def _default(observed: Observed) -> _Finding:
     if observed.sched_ext.idle and observed.loader.phase is LoaderPhase.NONE:
         return _TRUE, "Restored", "the kernel's own scheduler runs everything"
     return _FALSE, "SchedulerAttached", observed.sched_ext.ops or observed.sched_ext.state
+
+
+def _hands_off(observed: Observed) -> _Finding:
+    if observed.hands_off:
+        return _TRUE, "AskedOnNode", "nothing is attached until something else is assigned"
+    return _FALSE, "NotAsked", "nobody on the node has asked to attach nothing"
+
+
+def _guard_rails(facts: Facts) -> _Finding:
+    if facts.probes_problem:
+        message = f"pressure is watched, but not the target's latency: {facts.probes_problem}"
+        return _FALSE, "ProbesUnavailable", message
+    return _TRUE, "Watching", "latency, pressure and the kernel's own account are watched"
+
+
+def _hardened(observed: Observed, facts: Facts) -> _Finding:
+    """Whether agent and loader can survive any scheduler, and the record a lost API server."""
+    found = {"AgentExposed": facts.rank, "NotKept": facts.record_problem}
+    found |= {code: message for code, message in observed.loader.warnings if code in _EXPOSED}
+    problems = {reason: message for reason, message in found.items() if message}
+    if problems:
+        return _FALSE, next(iter(problems)), "; ".join(problems.values())
+    return _TRUE, "Hardened", "memory is locked, real-time priority is to be had"

@@ -4,7 +4,7 @@ Every policy on the node has a side of its own for its target pods; all other po
 policy's neighbours are all pods but its own targets. The agent's own pod is on no side.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -28,6 +28,8 @@ class SideUsage:
     cpu_usec: int = 0
     pressure_usec: int = 0
     """Time in which the pod that waited most had a thread waiting."""
+    average_some_permille: int = 0
+    """PSI `some` over ten seconds, of the pod that waits most. The next two are since last time."""
     some_permille: int = 0
     full_permille: int = 0
     pods: int = 0
@@ -83,8 +85,13 @@ def account(
     sides: Mapping[str, int],
     pod_sides: Mapping[str, int],
     usages: Mapping[str, Usage],
+    *,
+    elapsed_usec: int,
 ) -> Ledger:
-    """Return the ledger after one reading; a pod's use before it was first seen is nobody's."""
+    """Return the ledger after one reading, `elapsed_usec` after the one before.
+
+    A pod's use before it was first seen is nobody's.
+    """
     accounts: dict[tuple[str, Role], SideUsage] = {}
     for policy, side in sides.items():
         for role in Role:
@@ -94,23 +101,26 @@ def account(
                 if pod_side and (pod_side == side) == (role is Role.TARGET)
             ]
             before = ledger.accounts.get((policy, role), SideUsage())
-            accounts[policy, role] = _charged(before, members, ledger.last, usages)
+            pairs = [(ledger.last.get(u, usages[u]), usages[u]) for u in members if u in usages]
+            accounts[policy, role] = _charged(before, pairs, elapsed_usec=elapsed_usec)
     return Ledger(sides=sides, last=dict(usages), accounts=accounts)
 
 
 def _charged(
-    before: SideUsage,
-    members: Iterable[str],
-    last: Mapping[str, Usage],
-    usages: Mapping[str, Usage],
+    before: SideUsage, pairs: Sequence[tuple[Usage, Usage]], *, elapsed_usec: int
 ) -> SideUsage:
-    pairs = [(last.get(uid, usages[uid]), usages[uid]) for uid in members if uid in usages]
     used = sum(max(0, now.cpu_usec - then.cpu_usec) for then, now in pairs)
-    waited = max((now.some_usec - then.some_usec for then, now in pairs), default=0)
+    some = max((now.some_usec - then.some_usec for then, now in pairs), default=0)
+    full = max((now.full_usec - then.full_usec for then, now in pairs), default=0)
     return SideUsage(
         cpu_usec=before.cpu_usec + used,
-        pressure_usec=before.pressure_usec + max(0, waited),
-        some_permille=max((now.some_permille for _, now in pairs), default=0),
-        full_permille=max((now.full_permille for _, now in pairs), default=0),
+        pressure_usec=before.pressure_usec + max(0, some),
+        average_some_permille=max((now.some_permille for _, now in pairs), default=0),
+        some_permille=_permille(some, elapsed_usec),
+        full_permille=_permille(full, elapsed_usec),
         pods=len(pairs),
     )
+
+
+def _permille(part: int, whole: int) -> int:
+    return max(0, min(1000, part * 1000 // whole)) if whole > 0 else 0

@@ -6,7 +6,7 @@ Pure.
 """
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from schedcp_api.nodestates import Arm, BlockRecord, Switchback, SwitchbackProgress
 
@@ -48,10 +48,8 @@ def advance(
     arm = schedule.blocks[index]
     block = _watch(block, arm, observed, ops_name)
     block = _begin(block, schedule, observed, realised=in_arm(arm, observed, ops_name), now=now)
-    ends_at = block.measuring_from and block.measuring_from + timedelta(
-        seconds=schedule.block_seconds
-    )
-    if ends_at is None or now < ends_at:
+    measured = observed.uptime - block.measuring_since
+    if block.measuring_from is None or measured < schedule.block_seconds:
         return replace(course, progress=progress, block=block)
     blocks = (*progress.blocks, record(block, arm, observed, now=now))
     finished = len(blocks) == len(schedule.blocks)
@@ -120,8 +118,14 @@ def _begin(
     if block.measuring_from is not None or not realised:
         return block
     if block.realised_at is None:
-        return replace(block, realised_at=now)
-    if now < block.realised_at + timedelta(seconds=schedule.washout_seconds):
+        return replace(block, realised_at=observed.uptime)
+    if observed.uptime - block.realised_at < schedule.washout_seconds:
         return block
     kernel = observed.sched_ext
-    return replace(block, measuring_from=now, ops=kernel.ops, enable_seq=kernel.enable_seq)
+    return replace(
+        block,
+        measuring_from=now,
+        measuring_since=observed.uptime,
+        ops=kernel.ops,
+        enable_seq=kernel.enable_seq,
+    )

@@ -20,12 +20,15 @@ class Simulation:
 
     rules = RULES
     now: datetime = NOW
+    clock_error: timedelta = timedelta(0)
+    """By how much the node's own clock is wrong."""
     memory: Memory = field(default_factory=Memory)
     kernel: FakeKernel = field(default_factory=FakeKernel)
     objects: frozenset[str] = frozenset({digest_of(OBJECT)})
     fetch_failures: dict[str, FetchFailure] = field(default_factory=dict)
     trip: Trip | None = None
     stopping: bool = False
+    hands_off: bool = False
     loader: FakeLoader = field(init=False)
     actions: list[Action] = field(default_factory=list)
     observed: Observed = field(default_factory=Observed)
@@ -36,7 +39,8 @@ class Simulation:
 
     def wish(self, spec: SchedulerNodeStateSpec, *, generation: int = 1) -> None:
         """Have the operator want something."""
-        self.memory = follow(self.memory, Desired(spec, generation), now=self.now)
+        wish = Desired(spec, generation)
+        self.memory = follow(self.memory, wish, now=self.now + self.clock_error, uptime=self.uptime)
 
     def renew(self) -> None:
         """Have the operator renew its lease."""
@@ -54,6 +58,7 @@ class Simulation:
             view, ended = self.loader.poll(now=self.now)
             self.ours = ours_after(self.ours, view, self.kernel.read())
             self.observed = Observed(
+                uptime=self.uptime,
                 kernel=KERNEL,
                 sched_ext=self.kernel.read(),
                 loader=view,
@@ -63,8 +68,10 @@ class Simulation:
                 objects=self.objects,
                 fetch_failures=self.fetch_failures,
                 stopping=self.stopping,
+                hands_off=self.hands_off,
             )
-            decision = reconcile(self.memory, self.observed, rules=self.rules, now=self.now)
+            wrong = self.now + self.clock_error
+            decision = reconcile(self.memory, self.observed, rules=self.rules, now=wrong)
             self.memory = decision.memory
             self.actions += decision.actions
             for action in decision.actions:
@@ -89,6 +96,11 @@ class Simulation:
                 self.loader.stop()
             case Fetch():
                 pass
+
+    @property
+    def uptime(self) -> float:
+        """Return the seconds since `NOW`, whatever the node's clock says."""
+        return (self.now - NOW).total_seconds()
 
     @property
     def attached(self) -> bool:

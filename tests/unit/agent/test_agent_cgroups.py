@@ -48,7 +48,7 @@ def test_no_pods(tmp_path: Path) -> None:
 def test_use_and_pressure(tmp_path: Path) -> None:
     (tmp_path / "cpu.stat").write_text("usage_usec 1234\nuser_usec 1000\n")
     (tmp_path / "cpu.pressure").write_text(PRESSURE)
-    assert read_usage(tmp_path) == Usage(1234, 98765, 123, 5)
+    assert read_usage(tmp_path) == Usage(1234, 98765, 43, 123)
     assert read_usage(tmp_path / "gone") == Usage()
 
 
@@ -58,4 +58,4 @@ def test_rubbish_is_no_pressure(text: str) -> None:
 
 
 def test_full_pressure_is_not_above_everything() -> None:
-    assert parse_pressure("some avg10=100.00 avg60=0 avg300=0 total=1\n") == (1, 1000, 0)
+    assert parse_pressure("some avg10=100.01 avg60=0 avg300=0 total=1\n") == (1, 0, 1000)

@@ -14,12 +14,14 @@ LIMITS = GuardrailLimits(
 CALM = Reading(attached=True, enabled=True)
 
 
-def play(readings: list[Reading], guard: Guard | None = None) -> list[str]:
-    """Return what each reading led to."""
-    guard = guard or Guard()
+def play(
+    readings: list[Reading], *, limits: GuardrailLimits | None = LIMITS, every: float = 1.0
+) -> list[str]:
+    """Return what each reading led to; there is one `every` so many seconds."""
+    guard = Guard()
     trips: list[Trip | None] = []
-    for reading in readings:
-        guard, trip = watch(guard, LIMITS, reading, tick_seconds=1.0)
+    for number, reading in enumerate(readings):
+        guard, trip = watch(guard, limits, reading, uptime=100 + number * every)
         trips.append(trip)
     return [trip.reason if trip else "" for trip in trips]
 
@@ -34,8 +36,14 @@ def play(readings: list[Reading], guard: Guard | None = None) -> list[str]:
 )
 def test_a_limit_that_is_exceeded_for_long_enough(bad: dict[str, int], reason: str) -> None:
     reading = replace(CALM, **bad)  # type: ignore[arg-type]
-    assert play([reading] * 3) == ["", "", reason]
-    assert play([reading, reading, CALM, reading, reading]) == [""] * 5
+    assert play([reading] * 4) == ["", "", "", reason]
+    assert play([reading, reading, reading, CALM, reading, reading, reading]) == [""] * 7
+
+
+def test_it_is_time_that_counts_and_not_how_often_a_starved_agent_looks() -> None:
+    slow = replace(CALM, target_longest_ms=501)
+    assert play([slow] * 3, every=4.0) == ["", "TargetLatency", "TargetLatency"]
+    assert play([slow] * 10, every=0.25) == [""] * 10
 
 
 def test_at_the_limit_nothing_trips() -> None:
@@ -48,32 +56,31 @@ def test_rejected_tasks_trip_at_once() -> None:
 
 
 def test_pressure_that_was_there_before_is_judged_by_full() -> None:
-    before = Reading(attached=False, neighbour_some_permille=990)
+    before = Reading(attached=False, baseline_some_permille=990)
     busy = replace(CALM, neighbour_some_permille=995, neighbour_full_permille=300)
     assert play([before, *[busy] * 9]) == [""] * 10
     starved = replace(busy, neighbour_full_permille=801)
-    assert play([before, *[starved] * 3]) == ["", "", "", "NeighbourPressure"]
+    assert play([before, *[starved] * 4]) == ["", "", "", "", "NeighbourPressure"]
 
 
 def test_a_limit_that_no_reading_can_exceed_does_not_put_the_guard_off() -> None:
     limits = LIMITS.replace(neighbour_pressure_permille=1000)
-    guard, _ = watch(
-        Guard(), limits, Reading(attached=False, neighbour_some_permille=1000), tick_seconds=1.0
-    )
     starved = replace(CALM, neighbour_some_permille=1000, neighbour_full_permille=1000)
-    trips = []
-    for _ in range(3):
-        guard, trip = watch(guard, limits, starved, tick_seconds=1.0)
-        trips.append(trip.reason if trip else "")
-    assert trips == ["", "", "NeighbourPressure"]
+    for before in (Reading(attached=False), Reading(attached=False, baseline_some_permille=1000)):
+        assert play([before, *[starved] * 4], limits=limits)[-1] == "NeighbourPressure"
+
+
+def test_a_scheduler_that_the_kernel_sets_aside_trips_at_once() -> None:
+    attached = replace(CALM, bypasses=2)
+    assert play([attached, attached, replace(CALM, bypasses=3)]) == ["", "", "Bypassed"]
 
 
 def test_nothing_trips_while_nothing_is_attached() -> None:
     reading = Reading(attached=False, target_longest_ms=9999, neighbour_some_permille=1000)
     assert play([reading] * 5) == [""] * 5
-    assert watch(Guard(), None, CALM, tick_seconds=1.0)[1] is None
+    assert play([replace(reading, attached=True)] * 5, limits=None) == [""] * 5
 
 
 def test_counting_starts_anew_with_each_attachment() -> None:
     slow = replace(CALM, target_longest_ms=501)
-    assert play([slow, slow, Reading(attached=False), slow, slow]) == [""] * 5
+    assert play([slow, slow, slow, Reading(attached=False), slow, slow, slow]) == [""] * 7

@@ -97,7 +97,7 @@ def judge(world: Simulation) -> None:
     for action in world.actions:
         if isinstance(action, Attach):
             assert valid(world, action.assignment)
-            assert world.memory.lease_state(world.now) is LeaseState.VALID
+            assert world.memory.lease_state(world.uptime) is LeaseState.VALID
             assert world.observed.sched_ext.idle
             assert not any(
                 q.object_digest == action.assignment.object_digest for q in world.memory.quarantine
@@ -111,7 +111,7 @@ def judge(world: Simulation) -> None:
     assert valid(world, wanted)
     assert world.loader.view.run == wanted.run
     held = wanted.on_disconnect is OnDisconnect.HOLD and wanted.switchback is None
-    assert held or world.memory.lease_state(world.now) is LeaseState.VALID
+    assert held or world.memory.lease_state(world.uptime) is LeaseState.VALID
     assert world.trip is None
 
 

@@ -142,7 +142,14 @@ class TestLease:
         world.now += timedelta(seconds=100)
         world.wish(behind, generation=9)
         assert world.memory.lease is not None
-        assert world.memory.lease.deadline == world.now + timedelta(seconds=30)
+        assert world.memory.lease.deadline == world.uptime + 30
+
+    def test_setting_the_nodes_clock_back_keeps_nothing_alive(self) -> None:
+        world = running()
+        world.clock_error = timedelta(hours=-5)
+        world.tick(32, renewing=False)
+        assert not world.attached
+        assert world.standing == "LeaseExpired/LeaseExpired"
 
     def test_a_lower_epoch_is_not_followed(self) -> None:
         world = running()
@@ -213,7 +220,7 @@ class TestExits:
             )
             world.kernel.disable()
             world.loader.view = type(world.loader.view)()
-            world.tick(3)
+            world.tick(2 + 2**attempt)
             assert world.attached == (attempt <= 3)
         assert world.standing == "Ejected/RestartLimit"
 
@@ -221,9 +228,29 @@ class TestExits:
         world = running()
         for attempt in range(1, 5):
             world.loader.die(now=world.now)
-            world.tick(3)
+            world.tick(2 + 2**attempt)
             assert world.attached == (attempt <= 3)
         assert world.standing == "Failed/Killed"
+
+    def test_each_new_start_waits_longer_than_the_one_before(self) -> None:
+        world = running()
+        pauses = []
+        for _ in range(3):
+            world.loader.die(now=world.now)
+            ended, starts = world.now, len(world.loader.starts)
+            while len(world.loader.starts) == starts:
+                world.tick()
+            pauses.append((world.now - ended).total_seconds())
+            world.tick()
+        assert pauses == [2.0, 3.0, 5.0]
+
+    def test_loaders_that_end_now_and_then_are_started_again_for_ever(self) -> None:
+        world = running()
+        for _ in range(6):
+            world.tick(400)
+            world.loader.die(now=world.now)
+            world.tick(8)
+            assert world.attached
 
     def test_a_scheduler_that_starves_the_agent_is_quarantined_at_once(self) -> None:
         world = running()

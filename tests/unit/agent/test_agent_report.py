@@ -42,6 +42,9 @@ def test_a_node_at_rest() -> None:
         "LeaseValid": "True/Renewed",
         "ForeignScheduler": "False/None",
         "OnDefaultScheduler": "True/Restored",
+        "HandsOff": "False/NotAsked",
+        "GuardRails": "True/Watching",
+        "Hardened": "True/Hardened",
     }
 
 
@@ -132,6 +135,7 @@ def test_somebody_elses_scheduler() -> None:
         (Facts(probes_problem="no headers"), "False/ProbesUnavailable"),
         (Facts(spec_problem="unknown field"), "False/SpecUnreadable"),
         (Facts(rank="no real-time priority"), "True/Ready"),
+        (Facts(record_problem="no space left"), "True/Ready"),
     ],
 )
 def test_what_ready_says(facts: Facts, expected: str) -> None:
@@ -178,3 +182,39 @@ def test_long_texts_fit_the_schema() -> None:
     assert SchedulerNodeStateStatus.model_validate(found.to_json()) == found
     assert "properties" in structural_schema(SchedulerNodeStateStatus)
     assert found.heartbeat_at == NOW + timedelta(seconds=6)
+
+
+@pytest.mark.parametrize(
+    ("facts", "warnings", "expected"),
+    [
+        (Facts(rank="no memory is locked"), (), "False/AgentExposed"),
+        (Facts(record_problem="no space left"), (), "False/NotKept"),
+        (Facts(), (("RealTimeRefused", "not permitted"),), "False/RealTimeRefused"),
+        (Facts(), (("MemoryNotLocked", "not permitted"),), "False/MemoryNotLocked"),
+        (Facts(), (("ParentLate", "no renewal for 4000 ms"),), "True/Hardened"),
+    ],
+)
+def test_what_keeps_it_from_surviving_a_scheduler(
+    facts: Facts, warnings: tuple[tuple[str, str], ...], expected: str
+) -> None:
+    world = Simulation()
+    world.wish(wish(assignment()))
+    world.tick(3)
+    loader = replace(world.observed.loader, warnings=warnings)
+    world.observed = replace(world.observed, loader=loader)
+    assert conditions(status(world, facts))["Hardened"] == expected
+
+
+def test_a_guard_without_probes_says_so() -> None:
+    world = Simulation()
+    world.tick()
+    found = status(world, Facts(probes_problem="no headers"))
+    assert conditions(found)["GuardRails"] == "False/ProbesUnavailable"
+
+
+def test_hands_off_is_seen() -> None:
+    world = Simulation(hands_off=True)
+    world.wish(wish(assignment()))
+    world.tick(3)
+    assert not world.attached
+    assert conditions(status(world))["HandsOff"] == "True/AskedOnNode"

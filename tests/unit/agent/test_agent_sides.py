@@ -58,11 +58,21 @@ def test_the_agents_cgroups_are_not_tracked() -> None:
 
 def test_accounts_grow_by_what_was_used_since() -> None:
     sides, pod_sides = {"a": 2}, {POD_UID: 2, OTHER_UID: OTHER_PODS}
-    ledger = account(Ledger(), sides, pod_sides, {POD_UID: Usage(1000), OTHER_UID: Usage(50)})
+    first = {POD_UID: Usage(1000), OTHER_UID: Usage(50)}
+    ledger = account(Ledger(), sides, pod_sides, first, elapsed_usec=1000)
     assert ledger.accounts["a", Role.TARGET] == SideUsage(pods=1)
-    later = {POD_UID: Usage(1300, 20, 5, 1), OTHER_UID: Usage(90, 7, 900, 30)}
-    ledger = account(ledger, sides, pod_sides, later)
-    assert ledger.accounts["a", Role.TARGET] == SideUsage(300, 20, 5, 1, 1)
-    assert ledger.accounts["a", Role.NEIGHBOUR] == SideUsage(40, 7, 900, 30, 1)
-    gone = account(ledger, sides, {POD_UID: 2}, {POD_UID: Usage(1300, 20)})
-    assert gone.accounts["a", Role.NEIGHBOUR].cpu_usec == 40
+    later = {POD_UID: Usage(1300, 20, 10, 5), OTHER_UID: Usage(90, 1970, 500, 900)}
+    ledger = account(ledger, sides, pod_sides, later, elapsed_usec=2000)
+    assert ledger.accounts["a", Role.TARGET] == SideUsage(300, 20, 5, 10, 5, 1)
+    assert ledger.accounts["a", Role.NEIGHBOUR] == SideUsage(40, 1970, 900, 985, 250, 1)
+    gone = account(ledger, sides, {POD_UID: 2}, {POD_UID: Usage(1300, 20, 10)}, elapsed_usec=1000)
+    assert gone.accounts["a", Role.NEIGHBOUR] == SideUsage(40, 1970)
+
+
+def test_pressure_comes_at_once_and_stays_in_its_bounds() -> None:
+    sides, pod_sides = {"a": 2}, {OTHER_UID: OTHER_PODS}
+    ledger = account(Ledger(), sides, pod_sides, {OTHER_UID: Usage()}, elapsed_usec=0)
+    waited = {OTHER_UID: Usage(0, 1_200_000, 1_100_000)}
+    ledger = account(ledger, sides, pod_sides, waited, elapsed_usec=1_000_000)
+    usage = ledger.accounts["a", Role.NEIGHBOUR]
+    assert (usage.some_permille, usage.full_permille) == (1000, 1000)

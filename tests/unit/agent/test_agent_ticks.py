@@ -1,0 +1,87 @@
+"""The whole agent, tick by tick: what the parts do together."""
+
+from pathlib import Path
+
+from schedcp_agent.errors import CorruptBlob
+from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderView
+from schedcp_api.base import digest_of
+from schedcp_api.nodestates import RunState
+from support.agent import NOW, OBJECT, assignment, token, wish
+from support.agent_bench import AgentBench
+
+DIGEST = digest_of(OBJECT)
+ANOTHER = assignment(run="checkout-2", token=token(run="checkout-2"))
+
+
+def running(folder: Path) -> AgentBench:
+    bench = AgentBench(folder)
+    bench.see(wish(assignment()))
+    bench.tick(5)
+    assert bench.writer.status.assignments[0].state is RunState.ACTIVE
+    return bench
+
+
+class TestHandsOff:
+    """SIGUSR1: attach nothing until something else is assigned."""
+
+    def test_what_runs_is_detached_until_something_else_is_assigned(self, tmp_path: Path) -> None:
+        bench = running(tmp_path)
+        bench.agent.hands_off()
+        bench.tick(3)
+        assert bench.kernel.state.idle
+        assert bench.condition("HandsOff") == "True/AskedOnNode"
+        bench.see(wish(assignment()))
+        bench.tick(5)
+        assert bench.kernel.state.idle, "the same wish again is no new one"
+        bench.see(wish(ANOTHER), generation=2)
+        bench.tick(5)
+        assert bench.condition("HandsOff") == "False/NotAsked"
+        assert not bench.kernel.state.idle
+
+    def test_asked_before_the_first_wish_is_known(self, tmp_path: Path) -> None:
+        bench = AgentBench(tmp_path)
+        bench.agent.hands_off()
+        bench.tick(2)
+        bench.see(wish(assignment()))
+        bench.tick(5)
+        assert not bench.loader.starts
+        assert bench.condition("HandsOff") == "True/AskedOnNode"
+
+
+class TestBadObjects:
+    """An object that is corrupt on its way, or on this disk."""
+
+    def test_the_next_run_fetches_again(self, tmp_path: Path) -> None:
+        bench = AgentBench(tmp_path)
+        bench.blobs.failures.append(CorruptBlob("other bytes"))
+        bench.see(wish(assignment()))
+        refused = bench.tick(5).assignments[0]
+        assert (refused.state, refused.reason) == (RunState.REFUSED, "CorruptObject")
+        bench.see(wish(ANOTHER), generation=2)
+        assert bench.tick(5).assignments[0].state is RunState.ACTIVE
+
+    def test_a_copy_that_the_loader_refuses_is_fetched_again(self, tmp_path: Path) -> None:
+        bench = running(tmp_path)
+        bench.kernel.disable()
+        bench.loader.view = LoaderView()
+        bench.loader.next_exit = LoaderExit(
+            LoaderOutcome.DIGEST_MISMATCH, "a bit has flipped", NOW, DIGEST, "checkout-1"
+        )
+        gets = bench.blobs.gets
+        refused = bench.tick(3).assignments[0]
+        assert (refused.state, refused.reason) == (RunState.REFUSED, "DigestMismatch")
+        bench.see(wish(ANOTHER), generation=2)
+        assert bench.tick(5).assignments[0].state is RunState.ACTIVE
+        assert bench.blobs.gets == gets + 1
+
+
+def test_a_restarted_agent_knows_its_former_schedulers_traces(tmp_path: Path) -> None:
+    before = running(tmp_path / "first")
+    after = AgentBench(tmp_path / "second", kernel=before.kernel)
+    after.see(wish(), status=before.writer.status)
+    after.tick()
+    assert after.condition("ForeignScheduler") == "False/None"
+    assert after.condition("OnDefaultScheduler") == "False/SchedulerAttached"
+    before.kernel.enable("schedcp_latency_class")
+    after.tick()
+    assert after.condition("ForeignScheduler") == "True/ForeignScheduler"
