@@ -41,6 +41,7 @@ from .observations import (
 )
 from .ownership import Ours, is_ours, ours_after
 from .reconcile import Attach, Detach, Fetch, follow, reconcile
+from .records import Record, RecordFile
 from .report import Facts, same_but_for_time, status_of
 from .sides import Role, SideUsage
 
@@ -59,6 +60,7 @@ class Parts:
     read_sched_ext: Callable[[], SchedExt]
     loader: Loader
     objects: ObjectCache
+    record: RecordFile
     keys: TrustedKeys
     watcher: SpecWatcher
     writer: StatusWriter
@@ -80,7 +82,7 @@ class Agent:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._memory = Memory()
+        self._memory = Memory.from_status(SchedulerNodeStateStatus(), parts.record.record)
         self._guard = guarding.Guard()
         self._facts = parts.facts
         self._status = SchedulerNodeStateStatus()
@@ -154,7 +156,7 @@ class Agent:
         """Take over what a former agent of this node left in the status; once."""
         self._introduced = True
         if seen.status is not None:
-            self._memory = Memory.from_status(seen.status)
+            self._memory = Memory.from_status(seen.status, self._parts.record.record)
             self._status = seen.status
             if seen.status.boot_id == self._facts.boot_id:
                 mine = (a for a in seen.status.attached if a.run is not None)
@@ -228,6 +230,8 @@ class Agent:
         )
         decision = reconcile(self._memory, observed, rules=rules, now=now)
         self._memory = decision.memory
+        kept = Record(epoch=self._memory.epoch, quarantine=self._memory.quarantine)
+        self._parts.record.keep(kept)
         for action in decision.actions:
             match action:
                 case Fetch(digest):
@@ -282,6 +286,7 @@ class Agent:
         facts = replace(
             self._facts,
             probes_problem=self._parts.measuring.problem,
+            record_problem=self._parts.record.problem,
             pod_pressure_permille=self._parts.measuring.pod_pressure_permille(),
         )
         status = status_of(self._memory, observed, facts, previous=self._status, now=now)

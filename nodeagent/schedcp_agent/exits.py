@@ -13,8 +13,9 @@ from schedcp_api.nodestates import ExitInfo, Quarantined, RunState
 
 from . import switchback
 from .admission import Rules
-from .memory import QUARANTINE_MAX, Course, Memory, Standing, bumped
+from .memory import Course, Memory, Standing, bumped
 from .observations import LoaderExit, LoaderOutcome, Observed
+from .records import merged
 
 AGENT_STARVED = "AgentStarved"
 _HARMLESS_KINDS = range(64, 70)
@@ -108,7 +109,7 @@ def _quarantine(memory: Memory, end: LoaderExit, observed: Observed) -> tuple[Qu
         message=(end.message or end.reason)[:2048],
         at=end.at,
     )
-    return (*memory.quarantine, entry)[-QUARANTINE_MAX:]
+    return merged(memory.quarantine, (entry,))
 
 
 def _starved(end: LoaderExit) -> bool:

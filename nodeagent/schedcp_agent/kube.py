@@ -4,6 +4,7 @@ Two background threads keep the agent's tick free of waiting: one lists and watc
 latest status. Both go on trying for ever: the agent works when the API server is gone.
 """
 
+import copy
 import json
 import logging
 import queue
@@ -111,17 +112,40 @@ class KubeNodeStates:
 def parse_object(found: dict[str, Any], version: str) -> Seen:
     """Return what an object says; a spec that this agent cannot read is a problem, not a crash."""
     generation = int(found["metadata"].get("generation", 0))
-    status = None
-    try:
-        status = SchedulerNodeStateStatus.model_validate(found.get("status") or {})
-    except ValidationError as err:
-        _LOG.warning("the former status cannot be read and is not used: %s", err)
+    status = read_status(found.get("status") or {})
     try:
         spec = SchedulerNodeStateSpec.model_validate(found["spec"])
     except ValidationError as err:
         problem = f"the spec cannot be read (is the operator newer than the agent?): {err}"
         return Seen(version, generation=generation, status=status, problem=problem[:2048])
     return Seen(version, spec=spec, generation=generation, status=status)
+
+
+def read_status(raw: Any) -> SchedulerNodeStateStatus:
+    """Return a former status without whatever this agent cannot read of it.
+
+    A newer agent may have written it. What the fence and the quarantine hang on must not be lost
+    because of a field or a word that is new: the smallest part around it is left out.
+    """
+    status: Any = copy.deepcopy(raw)
+    while True:
+        try:
+            return SchedulerNodeStateStatus.model_validate(status)
+        except ValidationError as err:
+            place = err.errors()[0]["loc"]
+            _LOG.warning("left out of the former status: %s: %s", place, err.errors()[0]["msg"])
+            if not place:
+                return SchedulerNodeStateStatus()
+            _leave_out(status, place, unknown=err.errors()[0]["type"] == "extra_forbidden")
+
+
+def _leave_out(value: Any, place: tuple[int | str, ...], *, unknown: bool) -> None:
+    """Delete an unknown field; around a bad value, the list's element or the whole field."""
+    numbers = [depth for depth, step in enumerate(place) if isinstance(step, int)]
+    last = len(place) - 1 if unknown else numbers[-1] if numbers else 0
+    for step in place[:last]:
+        value = value[step]
+    del value[place[last]]
 
 
 class SpecWatcher:

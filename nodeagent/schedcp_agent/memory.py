@@ -1,7 +1,7 @@
 """What the agent knows beyond the present moment: frozen, handed through `reconcile` and back.
 
-Nothing of it is written to a disk. What must outlive the agent (highest epoch, quarantine, final
-states, finished blocks) is read back from the status that the agent itself last wrote.
+What must outlive the agent (highest epoch, quarantine, final states, finished blocks) is read back
+from the status that the agent itself last wrote; the first two are kept on this node as well.
 """
 
 from dataclasses import dataclass, field
@@ -24,9 +24,10 @@ from schedcp_api.nodestates import (
 )
 from schedcp_api.tokens import DeploymentToken
 
+from .records import Record, merged
+
 FINAL = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
 _REMEMBERED = frozenset({RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
-QUARANTINE_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -157,16 +158,19 @@ class Memory:
         return LeaseState.VALID if self.lease.holds(uptime) else LeaseState.EXPIRED
 
     @classmethod
-    def from_status(cls, status: SchedulerNodeStateStatus) -> "Memory":
-        """Return what a former agent of this node left in its status."""
+    def from_status(
+        cls, status: SchedulerNodeStateStatus, record: Record | None = None
+    ) -> "Memory":
+        """Return what a former agent of this node left in its status and on this disk."""
+        record = record or Record()
         profile = status.profile
         if profile is not None and profile.phase is ProfilePhase.RUNNING:
             profile = profile.replace(
                 phase=ProfilePhase.FAILED, message="the agent was restarted while it profiled"
             )
         return cls(
-            epoch=status.observed_epoch,
-            quarantine=status.quarantine,
+            epoch=max(status.observed_epoch, record.epoch),
+            quarantine=merged(status.quarantine, record.quarantine),
             last_exit=status.last_exit,
             past=tuple(a for a in status.assignments if a.state in _REMEMBERED),
             past_blocks=status.switchback,

@@ -18,10 +18,12 @@ from .measuring import Measuring
 from .metrics import Exporter
 from .probes.bcc_probes import open_probes
 from .probes.port import Probes
+from .records import RecordFile
 from .report import Facts
 from .settings import AgentSettings
 from .web import Web
 
+RECORD_FILE = "record.json"
 _LOG = logging.getLogger(__name__)
 
 
@@ -78,6 +80,7 @@ def make_agent(settings: AgentSettings, exporter: Exporter, *, rank: str) -> Age
             read_sched_ext=lambda: read_sched_ext(settings.sys_root),
             loader=make_loader(settings),
             objects=ObjectCache(blobs, settings.state_dir / "objects", background),
+            record=RecordFile(settings.state_dir / RECORD_FILE),
             keys=TrustedKeys(settings.trusted_keys_file),
             watcher=SpecWatcher(node_states(settings)),
             writer=StatusWriter(node_states(settings)),

@@ -15,6 +15,7 @@ from schedcp_agent.kube import Seen, SpecWatcher, StatusWriter
 from schedcp_agent.measuring import Measuring
 from schedcp_agent.metrics import Exporter
 from schedcp_agent.probes.port import Probes
+from schedcp_agent.records import RecordFile
 from schedcp_agent.report import Facts
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import SchedulerNodeStateSpec, SchedulerNodeStateStatus
@@ -92,6 +93,7 @@ class AgentBench:
                 read_sched_ext=self.kernel.read,
                 loader=self.loader,
                 objects=self.objects,
+                record=RecordFile(self.folder / "record.json"),
                 keys=TrustedKeys(keys),
                 watcher=self.watcher,
                 writer=self.writer,

@@ -19,6 +19,7 @@ from schedcp_agent.kube import KubeNodeStates, SpecWatcher, StatusWriter
 from schedcp_agent.measuring import Measuring
 from schedcp_agent.metrics import Exporter
 from schedcp_agent.probes.port import FIRST_TARGET, Probes
+from schedcp_agent.records import RecordFile
 from schedcp_agent.report import Facts
 from schedcp_agent.web import Web
 from schedcp_api.base import API_VERSION, digest_of
@@ -180,6 +181,7 @@ def running_agent(kube: ControlPlane, folder: Path, node: str) -> Iterator[Runni
             read_sched_ext=kernel.read,
             loader=loader,
             objects=ObjectCache(blobs, folder / "objects", executor),
+            record=RecordFile(folder / "record.json"),
             keys=TrustedKeys(keys),
             watcher=watcher,
             writer=writer,

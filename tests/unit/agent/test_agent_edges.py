@@ -1,6 +1,7 @@
 """The edges' own decisions: blobs, keys, objects of the API, events of the loader, settings."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,25 @@ from schedcp_agent.blobs import ObjectCache
 from schedcp_agent.errors import CorruptBlob, NodeUnsuitable, RequestFailed
 from schedcp_agent.kernel_probe import SchedExt, read_kernel_profile, read_sched_ext
 from schedcp_agent.keys import TrustedKeys, parse_keys
-from schedcp_agent.kube import parse_object
+from schedcp_agent.kube import parse_object, read_status
 from schedcp_agent.loader import parse_event
+from schedcp_agent.records import Record, RecordFile, merged
 from schedcp_agent.settings import AgentSettings
 from schedcp_api.base import digest_of
+from schedcp_api.nodestates import (
+    AssignmentStatus,
+    Quarantined,
+    RunState,
+    SchedulerNodeStateStatus,
+)
 from support.agent import NOW, OBJECT, SIGNER, STRANGER, ImmediateExecutor, MemoryBlobs, wish
 
 DIGEST = digest_of(OBJECT)
+
+
+def json_values(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    names = st.sampled_from(["quarantine", "conditions", "switchback", "blocks", "new", "kernel"])
+    return st.lists(children, max_size=3) | st.dictionaries(names, children, max_size=4)
 
 
 def pem(key: Any) -> bytes:
@@ -127,10 +140,68 @@ class TestNodeStateObjects:
         assert found.spec is None
         assert "somethingNew" in found.problem
 
-    def test_a_status_that_cannot_be_read_is_not_used(self) -> None:
-        found = parse_object({"metadata": {}, "spec": {}, "status": {"nonsense": 1}}, "1")
-        assert found.status is None
-        assert found.spec is not None
+    def test_a_newer_agents_status_keeps_what_can_be_read(self) -> None:
+        entry = Quarantined(
+            object_digest=DIGEST, kernel_digest=digest_of(b"kernel"), reason="Stall", at=NOW
+        )
+        row = AssignmentStatus(
+            run="checkout-1", object_digest=DIGEST, state=RunState.EJECTED, since=NOW
+        )
+        left = SchedulerNodeStateStatus(
+            observed_epoch=7, quarantine=(entry,), assignments=(row,), boot_id="b"
+        ).to_json()
+        left["somethingNew"] = {"deep": 1}
+        left["quarantine"][0]["severity"] = 9
+        left["assignments"].append({**row.to_json(), "state": "Levitating"})
+        left["conditions"] = [{"type": "lower case"}]
+        left["lastExit"] = {"kind": "a word"}
+        left["switchback"] = 3
+        found = parse_object({"metadata": {}, "spec": {}, "status": left}, "1").status
+        assert found == SchedulerNodeStateStatus(
+            observed_epoch=7, quarantine=(entry,), assignments=(row,), boot_id="b"
+        )
+
+    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), json_values))
+    def test_any_status(self, left: Any) -> None:
+        assert read_status(left) is not None
+
+
+class TestRecord:
+    """What is kept on the node's disk."""
+
+    ENTRY = Quarantined(
+        object_digest=DIGEST, kernel_digest=digest_of(b"kernel"), reason="Stall", at=NOW
+    )
+
+    def test_it_is_there_again(self, tmp_path: Path) -> None:
+        path = tmp_path / "record.json"
+        file = RecordFile(path)
+        assert file.record == Record()
+        file.keep(Record(epoch=4, quarantine=(self.ENTRY,)))
+        assert RecordFile(path).record == Record(epoch=4, quarantine=(self.ENTRY,))
+        assert [entry.name for entry in tmp_path.iterdir()] == ["record.json"]
+
+    def test_what_cannot_be_kept_is_said_and_tried_again(self, tmp_path: Path) -> None:
+        path = tmp_path / "gone" / "record.json"
+        file = RecordFile(path)
+        file.keep(Record(epoch=4))
+        assert "cannot be kept" in file.problem
+        path.parent.mkdir()
+        file.keep(Record(epoch=4))
+        assert file.problem == ""
+        assert RecordFile(path).record.epoch == 4
+
+    @pytest.mark.parametrize("text", ["", "{", '{"epoch": -1}', "[]"])
+    def test_a_broken_record_is_no_record(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "record.json").write_text(text)
+        assert RecordFile(tmp_path / "record.json").record == Record()
+
+    def test_each_object_is_named_once_and_the_oldest_go(self) -> None:
+        entries = [
+            self.ENTRY.replace(object_digest=digest_of(bytes([n])), at=NOW + timedelta(seconds=n))
+            for n in range(70)
+        ]
+        assert merged(entries[:40], entries[30:]) == tuple(entries[6:])
 
 
 class TestLoaderEvents:

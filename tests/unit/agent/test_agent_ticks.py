@@ -85,3 +85,22 @@ def test_a_restarted_agent_knows_its_former_schedulers_traces(tmp_path: Path) ->
     before.kernel.enable("schedcp_latency_class")
     after.tick()
     assert after.condition("ForeignScheduler") == "True/ForeignScheduler"
+
+
+def test_an_ejection_that_nobody_could_be_told_of_outlives_the_agent(tmp_path: Path) -> None:
+    first = running(tmp_path)
+    told = first.writer.status
+    first.loader.eject(1026, "runnable task stall", now=NOW)
+    first.tick()
+    again = AgentBench(tmp_path)
+    again.see(wish(assignment(), lease_epoch=2), status=told.replace(observed_epoch=0))
+    again.tick(2)
+    assert again.writer.status.observed_epoch == 3, "the fence stands, too"
+    again.see(wish(ANOTHER), generation=2)
+    found = again.tick(3)
+    assert [entry.reason for entry in found.quarantine] == ["Stall"]
+    assert (found.assignments[0].state, found.assignments[0].reason) == (
+        RunState.REFUSED,
+        "Quarantined",
+    )
+    assert not again.loader.starts
