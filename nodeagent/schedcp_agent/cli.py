@@ -16,7 +16,8 @@ from schedcp_api.profiles import WorkloadProfile
 from . import VERSION, command_profile
 from .errors import AgentError, NodeUnsuitable, NotRestored, RequestFailed
 from .kernel_probe import read_kernel_profile, read_sched_ext
-from .restore import PID_FILE, OperatorDeployment, restore_cluster, restore_node
+from .restore import PID_FILE, Place, restore_node
+from .restore_cluster import agents_of, operator_of, restore_cluster
 from .settings import AgentSettings
 
 USAGE_ERROR = 64
@@ -217,6 +218,9 @@ def restore(
     operator: Annotated[
         str, typer.Option(help="With --cluster: the operator's Deployment to stop, NS/NAME.")
     ] = "",
+    agents: Annotated[
+        str, typer.Option(help="With --cluster: the agents' DaemonSet, NS/NAME.")
+    ] = "",
     timeout_seconds: Annotated[float, typer.Option(min=1, max=3600)] = 120.0,
 ) -> None:
     """Bring this node (or all) back to the kernel's own scheduler, and prove it."""
@@ -224,23 +228,30 @@ def restore(
     if not cluster:
         restore_node(
             lambda: read_sched_ext(settings.sys_root),
-            state_dir=settings.state_dir,
+            place=Place(settings.state_dir),
             timeout_seconds=timeout_seconds,
+            quiet_seconds=2 * settings.tick_seconds + 1,
         )
         typer.echo("restored: the kernel's own scheduler runs everything")
         return
     from .wiring import kube_web
 
-    namespace, slash, name = operator.partition("/")
-    if operator and not (slash and namespace and name):
-        raise typer.BadParameter("--operator is NAMESPACE/NAME of a Deployment")
+    stopped, asked = _named("--operator", operator), _named("--agents", agents)
     restore_cluster(
         kube_web(settings),
-        operator=OperatorDeployment(namespace, name) if operator else None,
+        operator=operator_of(*stopped) if stopped else None,
+        agents=agents_of(*asked) if asked else None,
         timeout_seconds=timeout_seconds,
         say=typer.echo,
     )
     typer.echo("restored: every node is on the kernel's own scheduler")
+
+
+def _named(option: str, value: str) -> tuple[str, str] | None:
+    namespace, slash, name = value.partition("/")
+    if value and not (slash and namespace and name):
+        raise typer.BadParameter(f"{option} is NAMESPACE/NAME")
+    return (namespace, name) if value else None
 
 
 @app.command("probe-kernel")

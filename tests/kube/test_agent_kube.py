@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from schedcp_agent.errors import NotRestored, RequestFailed
+from schedcp_agent.errors import RequestFailed
 from schedcp_agent.kube import KubeNodeStates
-from schedcp_agent.restore import restore_cluster
 from schedcp_api.base import ConditionStatus
 from schedcp_api.nodestates import (
     Arm,
@@ -27,7 +26,6 @@ from schedcp_lab.kube_binaries import KubeBinaries
 from schedcp_lab.processes import wait_until
 from support.agent import assignment, switchback, token, wish
 from support.agent_installation import (
-    STATES,
     add_node,
     install,
     node_token,
@@ -228,35 +226,3 @@ def test_a_lost_api_server(plane: ControlPlane, tmp_path: Path) -> None:
         assert is_true(expired, "OnDefaultScheduler")
         set_spec(plane, THERE, fresh(for_here()))
         node.wait(lambda s: bool(s.attached), what="it is attached again")
-
-
-def test_uninstalling_waits_for_the_proof(plane: ControlPlane, tmp_path: Path) -> None:
-    set_spec(plane, THERE, fresh(for_here()))
-    said: list[str] = []
-    with (
-        web(plane, tmp_path / "admin", _admin_token(plane)) as admin,
-        running_agent(plane, tmp_path / "there", THERE) as node,
-    ):
-        node.wait(lambda s: bool(s.attached), what="the scheduler is attached")
-        _age_heartbeat(plane, HERE)
-        with pytest.raises(NotRestored, match=f"{HERE}: its agent has not been heard of"):
-            restore_cluster(admin, operator=None, timeout_seconds=3, say=said.append)
-        plane.kubectl("delete", STATES, HERE)
-        restore_cluster(admin, operator=None, timeout_seconds=40, say=said.append)
-        assert node.kernel.state.idle
-    assert f"{THERE}: on the kernel's own scheduler" in said
-    add_node(plane, HERE)
-
-
-def _admin_token(plane: ControlPlane) -> str:
-    plane.kubectl("-n", "default", "create", "serviceaccount", "uninstaller")
-    plane.kubectl(
-        *("create", "clusterrolebinding", "uninstaller", "--clusterrole=cluster-admin"),
-        "--serviceaccount=default:uninstaller",
-    )
-    return plane.kubectl("-n", "default", "create", "token", "uninstaller").stdout.strip()
-
-
-def _age_heartbeat(plane: ControlPlane, node: str) -> None:
-    body = '{"status":{"heartbeatAt":"2020-01-01T00:00:00Z"}}'
-    plane.kubectl("patch", STATES, node, "--subresource=status", "--type=merge", "-p", body)

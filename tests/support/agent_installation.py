@@ -7,13 +7,16 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from schedcp_agent.agent import Agent, Parts
 from schedcp_agent.answering import Answering
 from schedcp_agent.blobs import ObjectCache
+from schedcp_agent.errors import RequestFailed
 from schedcp_agent.keys import TrustedKeys
 from schedcp_agent.kube import KubeNodeStates, SpecWatcher, StatusWriter
 from schedcp_agent.measuring import Measuring
@@ -43,9 +46,11 @@ from support.agent import (
 )
 
 NAMESPACE = "schedcp-system"
+IMAGES = ("operator", "verifier", "agent")
 ACCOUNT = "schedcp-agent"
 STATES = "schedulernodestates.schedcp.io"
 DEADLINE_SECONDS = 60.0
+Manifest = dict[str, Any]
 _APPLIED = (
     "Namespace",
     "ServiceAccount",
@@ -58,38 +63,72 @@ _APPLIED = (
 )
 
 
-def install(kube: ControlPlane, repository: Path) -> None:
-    """Apply the chart's CRDs, accounts and rules, and wait until the agents' rule is in force."""
-    chart = repository / "charts" / "schedcp"
+def render(repository: Path, *options: str) -> list[Manifest]:
+    """Return what the chart makes of its values, the hooks included."""
     helm = ensure_helm(Cache(repository / ".cache"))
+    images = [f"--set={name}.image.repository=localhost/{name}" for name in IMAGES]
     rendered = run(
-        [helm, "template", "schedcp", chart, "--namespace", NAMESPACE, "--no-hooks"],
+        [
+            *(helm, "template", "schedcp", repository / "charts" / "schedcp"),
+            *("--namespace", NAMESPACE, *images, *options),
+        ],
         timeout_seconds=60.0,
         env=environment(),
     ).stdout
-    wanted = [
-        document
-        for document in rendered.split("\n---\n")
-        if any(f"\nkind: {kind}\n" in f"\n{document}\n" for kind in _APPLIED)
-    ]
+    return [found for found in yaml.safe_load_all(rendered) if found]
+
+
+def install(kube: ControlPlane, repository: Path) -> None:
+    """Apply the chart's CRDs, accounts and rules, and wait until the agents' rule is in force."""
+    wanted = [found for found in render(repository) if found["kind"] in _APPLIED]
     kube.kubectl("create", "namespace", NAMESPACE)
-    kube.kubectl("apply", "--server-side", "-f", chart / "crds")
+    kube.kubectl("apply", "--server-side", "-f", repository / "charts" / "schedcp" / "crds")
     kube.kubectl("wait", "--for=condition=Established", f"crd/{STATES}", "--timeout=60s")
-    kube.kubectl("apply", "-f", "-", stdin="\n---\n".join(wanted))
+    kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(wanted))
+    _wait_for_the_rule(kube)
+
+
+def _wait_for_the_rule(kube: ControlPlane) -> None:
+    """Try what the rule forbids until it is refused: it counts a moment after its creation."""
+    apply_state(kube, "rule-probe")
+    path = f"/apis/{API_VERSION}/schedulernodestates/rule-probe/status?dryRun=All"
+    body = b'[{"op":"add","path":"/status","value":{}}]'
+
+    def refused() -> bool:
+        try:
+            probe.send("PATCH", path, body=body, content_type="application/json-patch+json")
+        except RequestFailed as err:
+            return err.status == 403 and "own node only" in str(err)
+        return False
+
+    with (
+        TemporaryDirectory() as folder,
+        web(kube, Path(folder), node_token(kube, None)) as probe,
+    ):
+        wait_until(refused, what="the agents' rule is in force", timeout_seconds=DEADLINE_SECONDS)
+    kube.kubectl("delete", STATES, "rule-probe")
 
 
 def add_node(kube: ControlPlane, name: str) -> None:
     """Make a Node object and its SchedulerNodeState, as kubelet and operator would."""
-    for found in (
-        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}},
-        {
-            "apiVersion": API_VERSION,
-            "kind": "SchedulerNodeState",
-            "metadata": {"name": name},
-            "spec": {},
-        },
-    ):
-        kube.kubectl("apply", "-f", "-", stdin=json.dumps(found))
+    apply(kube, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    apply_state(kube, name)
+
+
+def apply_state(kube: ControlPlane, name: str) -> None:
+    """Make a SchedulerNodeState that wishes for nothing."""
+    found = {"apiVersion": API_VERSION, "kind": "SchedulerNodeState", "metadata": {"name": name}}
+    apply(kube, {**found, "spec": {}})
+
+
+def apply(kube: ControlPlane, found: Manifest) -> None:
+    """Make any object."""
+    kube.kubectl("apply", "-f", "-", stdin=json.dumps(found))
+
+
+def account_token(kube: ControlPlane, account: str) -> str:
+    """Return a token of one of the chart's accounts."""
+    return kube.kubectl("-n", NAMESPACE, "create", "token", account).stdout.strip()
 
 
 def node_token(kube: ControlPlane, node: str | None) -> str:

@@ -33,6 +33,7 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
         ("profile", "--pid", "zero"),
         ("profile", "--seconds", "0", "--pid", "1"),
         ("restore", "--cluster", "--operator", "no-slash"),
+        ("restore", "--cluster", "--agents", "no-slash"),
         ("run",),
     ],
 )
@@ -134,36 +135,91 @@ class TestRestore:
         monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
         return sent
 
-    def process(self, root: Path, pid: int, *, comm: str, command: bytes = b"") -> None:
-        (root / str(pid)).mkdir()
-        (root / str(pid) / "comm").write_text(f"{comm}\n")
-        (root / str(pid) / "cmdline").write_bytes(command)
+    @pytest.fixture
+    def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> restore.Place:
+        """A node whose processes are folders, all of which are to be seen."""
+        namespace = tmp_path / "self" / "ns"
+        namespace.mkdir(parents=True)
+        (namespace / "pid").touch()
+        inode = (namespace / "pid").stat().st_ino
+        monkeypatch.setattr(restore, "_INITIAL_PID_NAMESPACE", inode)
+        return restore.Place(tmp_path, tmp_path, tmp_path / "bpf")
+
+    def process(self, place: restore.Place, pid: int, *, comm: str, command: bytes = b"") -> None:
+        (place.proc_root / str(pid)).mkdir()
+        (place.proc_root / str(pid) / "comm").write_text(f"{comm}\n")
+        (place.proc_root / str(pid) / "cmdline").write_bytes(command)
+
+    def attempt(
+        self, place: restore.Place, *states: SchedExt, quiet: float = 0.0, seconds: float = 5.0
+    ) -> int:
+        """Restore; return how often the kernel was looked at. The last state stays."""
+        looks = 0
+
+        def read() -> SchedExt:
+            nonlocal looks
+            looks += 1
+            return states[min(looks, len(states)) - 1]
+
+        restore.restore_node(read, place=place, timeout_seconds=seconds, quiet_seconds=quiet)
+        return looks
 
     def test_the_running_agent_is_asked(
-        self, tmp_path: Path, signals: list[tuple[int, int]]
+        self, place: restore.Place, signals: list[tuple[int, int]]
     ) -> None:
-        self.process(tmp_path, 42, comm="python3", command=b"/x/schedcp-agent\0run\0")
-        self.process(tmp_path, 43, comm="schedcp-loader")
-        (tmp_path / "agent.pid").write_text("42")
-        states = iter([ENABLED, ENABLED, IDLE])
-        restore.restore_node(
-            lambda: next(states), state_dir=tmp_path, timeout_seconds=5, proc_root=tmp_path
-        )
+        self.process(place, 42, comm="python3", command=b"/x/schedcp-agent\0run\0")
+        (place.state_dir / "agent.pid").write_text("42")
+        assert self.attempt(place, ENABLED, ENABLED, IDLE) == 3
+        assert signals == [(42, signal.SIGUSR1)]
+
+    @pytest.mark.parametrize("pid_file", ["", "41", "rubbish"])
+    def test_an_agent_is_found_without_its_pid_file(
+        self, place: restore.Place, signals: list[tuple[int, int]], pid_file: str
+    ) -> None:
+        self.process(place, 41, comm="python3", command=b"schedcp-agent\0restore\0")
+        self.process(place, 42, comm="python3", command=b"/x/schedcp-agent\0run\0")
+        if pid_file:
+            (place.state_dir / "agent.pid").write_text(pid_file)
+        self.attempt(place, IDLE)
         assert signals == [(42, signal.SIGUSR1)]
 
     def test_without_an_agent_the_loader_is_ended(
-        self, tmp_path: Path, signals: list[tuple[int, int]]
+        self, place: restore.Place, signals: list[tuple[int, int]]
     ) -> None:
-        self.process(tmp_path, 42, comm="python3", command=b"something else")
-        self.process(tmp_path, 43, comm="schedcp-loader")
-        (tmp_path / "agent.pid").write_text("42")
-        restore.restore_node(
-            lambda: IDLE, state_dir=tmp_path, timeout_seconds=5, proc_root=tmp_path
-        )
+        self.process(place, 42, comm="python3", command=b"something else")
+        self.process(place, 43, comm="schedcp-loader")
+        with pytest.raises(NotRestored, match="a loader runs: process 43"):
+            self.attempt(place, IDLE, seconds=0)
         assert signals == [(43, signal.SIGTERM)]
 
-    def test_what_stays_is_said(self, tmp_path: Path, signals: list[tuple[int, int]]) -> None:
-        with pytest.raises(NotRestored, match=r"still enabled \(schedcp_x\)"):
-            restore.restore_node(
-                lambda: ENABLED, state_dir=tmp_path, timeout_seconds=0, proc_root=tmp_path
-            )
+    def test_one_quiet_look_while_a_loader_starts_proves_nothing(
+        self, place: restore.Place, signals: list[tuple[int, int]]
+    ) -> None:
+        assert self.attempt(place, IDLE, ENABLED, IDLE, quiet=0.5) > 4
+        assert signals == []
+
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [
+            (ENABLED, r"still enabled \(schedcp_x\)"),
+            (SchedExt(problem="no descriptors left"), "nobody knows what runs here"),
+        ],
+    )
+    def test_what_stays_is_said(self, place: restore.Place, state: SchedExt, said: str) -> None:
+        with pytest.raises(NotRestored, match=said):
+            self.attempt(place, state, seconds=0)
+
+    def test_a_pin_of_ours_is_not_restored(self, place: restore.Place) -> None:
+        (place.bpf_root / "somebody").mkdir(parents=True)
+        (place.bpf_root / "somebody" / "else").touch()
+        self.attempt(place, IDLE)
+        (place.bpf_root / "somebody" / "schedcp_link").touch()
+        with pytest.raises(NotRestored, match=r"a pin is left, remove it: .*schedcp_link"):
+            self.attempt(place, IDLE, seconds=0)
+
+    def test_where_not_all_processes_are_seen_it_cannot_tell(
+        self, place: restore.Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(restore, "_INITIAL_PID_NAMESPACE", -1)
+        with pytest.raises(NotRestored, match="cannot be told"):
+            self.attempt(place, IDLE)
