@@ -39,7 +39,7 @@ def desired_assignment(run: Run, node: str) -> Assignment | None:
         object_digest=attempt.object_digest,
         arguments=attempt.candidate.arguments,
         token=status.token,
-        switchback=switchback(run) if entry.role is NodeRole.CANARY else None,
+        switchback=switchback(run, node) if entry.role is NodeRole.CANARY else None,
         guardrails=status.guardrails or GuardrailLimits(),
         on_disconnect=run.policy.on_disconnect,
     )
@@ -61,15 +61,16 @@ def touches(run: Run) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def switchback(run: Run) -> Switchback:
-    """Return the canary's schedule: pairs of one ON and one OFF block, in random order each.
+def switchback(run: Run, node: str) -> Switchback:
+    """Return a canary node's schedule: pairs of one ON and one OFF block, in random order each.
 
-    The order follows from the run's seed and the number of the attempt, so that it can be told
-    again, and could not be known before the run.
+    The order follows from the run's seed, the number of the attempt and the node, so that it can
+    be told again, and could not be known before the run. Each node draws its own: what happens to
+    all nodes at one time must not fall on the same arm everywhere.
     """
     canary = run.policy.canary
     number = len(run.status.attempts)
-    draw = random.Random(f"{run.spec.seed}/blocks/{number}")  # noqa: S311
+    draw = random.Random(f"{run.spec.seed}/blocks/{number}/{node}")  # noqa: S311
     blocks: list[Arm] = []
     for _ in range(canary.pairs):
         pair = [Arm.ON, Arm.OFF]

@@ -126,6 +126,24 @@ def pairs_of(blocks: Iterable[BlockFigure], *, guardrail: str = "") -> tuple[lis
     return complete, len(slots)
 
 
+def _silent_pairs(blocks: Iterable[BlockFigure], guardrail: str) -> list[str]:
+    """Name the pairs whose ON block ran as it should and has no figure, while the OFF block has.
+
+    To leave them out would be to leave out the harm.
+    """
+    slots: dict[tuple[str, int], dict[Arm, BlockFigure]] = defaultdict(dict)
+    for block in blocks:
+        slots[block.node, block.index // 2][block.arm] = block
+    return [
+        f"{node} pair {number}"
+        for (node, number), slot in sorted(slots.items())
+        if len(slot) == len(Arm)
+        and slot[Arm.ON].valid
+        and _figure(slot[Arm.ON], guardrail) is None
+        and _figure(slot[Arm.OFF], guardrail) is not None
+    ]
+
+
 def _figure(block: BlockFigure, guardrail: str) -> float | None:
     text = block.guardrails.get(guardrail, "") if guardrail else block.value
     if not block.valid or not text:
@@ -178,20 +196,29 @@ def judge(blocks: tuple[BlockFigure, ...], spec: Spec, *, scheduled_pairs: int) 
         message = f"{metric} has values that are not positive, so ratios mean nothing"
         return _inconclusive("NotPositive", message, metric=metric, pairs=len(pairs))
     found = estimate(gains)
-    for guardrail in spec.guardrails:
-        broken = _broken(guardrail, blocks, scheduled_pairs)
-        if broken is not None:
-            return _described(broken, found, spec)
-    return _described(_verdict(found, spec), found, spec)
+    verdict = _verdict(found, spec)
+    if verdict.kind is OutcomeKind.WORSE:
+        return _described(verdict, found, spec)
+    rails = [_broken(rail, blocks, scheduled_pairs) for rail in spec.guardrails]
+    broken = [outcome for outcome in rails if outcome is not None]
+    worst = next((outcome for outcome in broken if outcome.kind is OutcomeKind.WORSE), None)
+    return _described(worst or next(iter(broken), verdict), found, spec)
 
 
 def _too_little(
     blocks: tuple[BlockFigure, ...], complete: int, scheduled: int, *, name: str = ""
 ) -> Outcome | None:
+    whose = f" of guard rail {name}" if name else ""
+    silent = _silent_pairs(blocks, name)
+    if silent:
+        message = (
+            f"{len(silent)} ON blocks{whose} have no figure although their partners have one"
+            f" ({', '.join(silent[:4])}): a workload that cannot run is not measured either"
+        )
+        return _inconclusive("SilentBlocks", message, pairs=complete)
     needed = max(MINIMUM_PAIRS, math.ceil(scheduled * (1 - LARGEST_LOST_SHARE)))
     if complete >= needed:
         return None
-    whose = f" of guard rail {name}" if name else ""
     invalid = sorted({block.invalid_reason for block in blocks if not block.valid})
     message = f"{complete} of {scheduled} pairs{whose} are complete; {needed} are needed"
     if invalid:
@@ -203,10 +230,10 @@ def _too_little(
 def _broken(
     guardrail: Guardrail, blocks: tuple[BlockFigure, ...], scheduled: int
 ) -> Outcome | None:
-    """Return the outcome that a guard rail forces, or None when it holds.
+    """Return the outcome that a guard rail forces, or None when it is shown to hold.
 
-    Harm beyond the margin never passes: when it is significant the outcome is Worse, when it may
-    be noise Inconclusive.
+    It holds when the interval of the harm ends within the margin. Harm beyond the margin is Worse
+    when it is significant; what may or may not be beyond it is Inconclusive.
     """
     pairs, _ = pairs_of(blocks, guardrail=guardrail.name)
     lost = _too_little(blocks, len(pairs), scheduled, name=guardrail.name)
@@ -217,13 +244,14 @@ def _broken(
         message = f"guard rail {guardrail.name} has values that are not positive"
         return _inconclusive("NotPositive", message, pairs=len(pairs))
     found = estimate(gains)
-    harm = -percent_change(found.effect, guardrail.direction)
-    if harm <= percent_value(guardrail.margin):
+    margin = percent_value(guardrail.margin)
+    harm, most = (-percent_change(gain, guardrail.direction) for gain in (found.effect, found.low))
+    if most <= margin:
         return None
     said = f"guard rail {guardrail.name} got {harm:.1f} % worse; the margin is {guardrail.margin}"
-    if found.p_worse <= ALPHA:
+    if harm > margin and found.p_worse <= ALPHA:
         return Outcome(kind=OutcomeKind.WORSE, reason="GuardrailViolated", message=said)
-    return _inconclusive("GuardrailUnclear", f"{said}, though it may be noise")
+    return _inconclusive("GuardrailUnclear", f"{said}, and by its noise it may be {most:.1f} %")
 
 
 def _verdict(found: Estimate, spec: Spec) -> Outcome:
@@ -241,8 +269,9 @@ def _verdict(found: Estimate, spec: Spec) -> Outcome:
         message = f"{name} got {effect:.1f} % better, less than the {smallest:g} % asked for"
         return Outcome(kind=OutcomeKind.NO_EFFECT, reason="BelowMinimumEffect", message=message)
     detectable = percent_change(found.detectable, objective.direction)
-    if detectable <= max(smallest, 0.01):
-        message = f"{name} did not change by what could be seen, {detectable:.1f} %"
+    most = percent_change(found.high, objective.direction)
+    if most < max(smallest, 0.01):
+        message = f"{name} got at most {most:.1f} % better; {smallest:g} % were asked for"
         return Outcome(kind=OutcomeKind.NO_EFFECT, reason="NoEffect", message=message)
     message = (
         f"{found.pairs} pairs with this much noise show effects from {detectable:.1f} %;"
@@ -273,7 +302,8 @@ def _inconclusive(reason: str, message: str, *, metric: str = "", pairs: int = 0
 def harm_percent(before: float, after: float, direction: Direction, metric: MetricSource) -> float:
     """Return by how many percent a figure got worse from `before` to `after`; negative is better.
 
-    Both must be finite. A figure that came from nothing is infinitely worse or better.
+    Doubling what should be small and halving what should be large are both 100 %. Both figures
+    must be finite. A figure that came from nothing is infinitely worse or better.
     """
     floor = _FLOORS.get(metric.builtin, 0.0) if metric.builtin else 0.0
     first, second = max(before, 0.0) + floor, max(after, 0.0) + floor
@@ -282,4 +312,4 @@ def harm_percent(before: float, after: float, direction: Direction, metric: Metr
     if first == 0 or second == 0:
         grew = second > first
         return math.inf if grew == (direction is Direction.MINIMIZE) else -math.inf
-    return -percent_change(_gain(second, first, direction), direction)
+    return 100 * math.expm1(-_gain(second, first, direction))

@@ -215,7 +215,7 @@ class Performer:
         try:
             await self.figures.ping()
             for node in nodes:
-                start = since[node]
+                start = _before_canary(run, node) or since[node]
                 for name in names:
                     before = await self._value(run, name, node, (start - soak, start))
                     after = await self._value(run, name, node, (now - soak, now))
@@ -223,6 +223,13 @@ class Performer:
         except (PrometheusUnavailable, Refused) as err:
             return FiguresMissing(str(err))
         return PromotionRead(step, tuple(figures))
+
+
+def _before_canary(run: Run, node: str) -> datetime | None:
+    """Return when the node's canary began; None for a node that was none."""
+    started = [block.started_at for block in run.status.blocks if block.node == node]
+    washout = timedelta(seconds=run.policy.canary.washout_seconds)
+    return min(started) - washout if started else None
 
 
 def _text(value: float | None) -> str:

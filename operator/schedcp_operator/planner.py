@@ -248,12 +248,10 @@ def _pinned(
 def guardrail_limits(profile: WorkloadProfile) -> GuardrailLimits:
     """Return limits for the agents that the workload does not already break by itself.
 
-    Neighbours that always wait have no pressure left to lose: there the limit is out of reach,
-    and the judge's guard rails remain.
+    Neighbours that always wait are above the limit for pressure from the start; the agents then go
+    by the pressure under which none of a pod's threads runs.
     """
-    pressure = profile.neighbours.cpu_pressure_permille
     worst_ms = profile.target.wakeup_latency.max_ns // _MS
     return GuardrailLimits(
-        neighbour_pressure_permille=1000 if pressure > 700 else 950,
         target_latency_ms=max(2000, min(30_000, 4 * worst_ms)),
     )

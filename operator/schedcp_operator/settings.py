@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     """How often a run is looked at when nothing is heard."""
     resync_seconds: float = Field(default=5.0, gt=0)
     """How often policies and nodes are looked at when nothing is heard."""
+    promotion_noise_percent: float = Field(default=50.0, ge=0)
+    """By how much more than its margin a figure may worsen on a newly promoted node: one figure
+    before and one after prove little, and the proof was the canary."""
     token_validity_seconds: int = Field(default=2_592_000, ge=60, le=2_592_000)
     max_retries: int = Field(default=2, ge=0, le=10)
 
@@ -154,6 +157,7 @@ class Settings(BaseSettings):
             attach=timedelta(seconds=self.attach_seconds),
             token_validity_seconds=self.token_validity_seconds,
             max_retries=self.max_retries,
+            promotion_noise_percent=self.promotion_noise_percent,
         )
 
 

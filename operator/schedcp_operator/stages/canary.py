@@ -101,10 +101,10 @@ def _is_assigned(run: Run, node: NodeView) -> bool:
 
 def _progress(run: Run, nodes: list[NodeView]) -> tuple[int, int]:
     """Return the finished and the scheduled blocks of all canary nodes together."""
-    schedule = switchback(run)
-    each = len(schedule.blocks)
+    each = 2 * run.policy.canary.pairs
     done = 0
     for node in nodes:
+        schedule = switchback(run, node.name)
         progress = node.status.switchback
         if progress is not None and progress.id == schedule.id and progress.run == run.name:
             done += each if progress.finished else min(len(progress.blocks), each - 1)

@@ -49,9 +49,9 @@ def _reading(run: Run, world: World, *, now: datetime) -> Transition:
     failed = failure_on(run, names, views)
     if failed is not None:
         return roll_back(run, failed, now=now)
-    schedule = switchback(run)
     asked = []
     for name in names:
+        schedule = switchback(run, name)
         view = views.get(name)
         progress = view.status.switchback if view is not None else None
         blocks = progress.blocks if progress and progress.id == schedule.id else ()

@@ -119,6 +119,8 @@ def _more(
         named = ", ".join(entry.name for entry in moving) or "the budget"
         return stay(run, f"{len(held)} of {eligible} nodes; waiting for {named}")
     hosts = tuple(e.name for e in held if (n := world.node(e.name)) and n.target_pods)
+    if not hosts:
+        return stay(run, "no step without figures: no promoted node runs a pod of the workload")
     return Transition(run.status, (ReadPromotion(run.status.step, hosts),))
 
 
@@ -140,9 +142,13 @@ def _waiting(run: Run, world: World, *, now: datetime, rules: Rules) -> list[Nod
 def _read(
     run: Run, figures: tuple[PromotionFigure, ...], *, now: datetime, rules: Rules
 ) -> Transition:
-    missing = sorted({f.node for f in figures if f.name == OBJECTIVE and f.after is None})
-    if missing:
-        return stay(run, f"no step without figures: none from {', '.join(missing)}")
+    missing = sorted({f"{f.name} on {f.node}" for f in figures if f.after is None})
+    if missing or not figures:
+        return stay(run, f"no step without figures: none of {', '.join(missing) or 'any node'}")
+    names = {f.name for f in figures}
+    blind = names - {f.name for f in figures if f.before is not None}
+    if blind:
+        return stay(run, f"no step without figures from before: none of {', '.join(sorted(blind))}")
     harmed = promotion_harm(run, figures, slack=rules.promotion_noise_percent)
     if harmed:
         return roll_back(run, worse("GuardrailViolated", harmed), now=now)

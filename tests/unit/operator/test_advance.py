@@ -19,6 +19,7 @@ from schedcp_api.nodestates import (
 from schedcp_api.policies import (
     Approval,
     ApprovalRequired,
+    CanaryStep,
     Mode,
     PinnedCandidate,
     Search,
@@ -573,8 +574,11 @@ def test_no_step_without_figures() -> None:
     driver = at(RunStage.PROMOTING)
     assert driver.tell(FiguresMissing("gone")).status.step == 0
     name = driver.run.status.nodes[0].name
-    nothing = PromotionRead(0, (PromotionFigure(name, "Objective", 1.0, None),))
-    assert driver.tell(nothing).status.step == 0
+    before, after = (1.0, None), (None, 1.0)
+    for figures in ((), (before,), (after,), ((1.0, 1.0), before)):
+        read = tuple(PromotionFigure(name, f"Rail{i}", *both) for i, both in enumerate(figures))
+        assert driver.tell(PromotionRead(0, read)).status.step == 0
+        assert driver.run.status.stage is RunStage.PROMOTING
     harm = PromotionRead(0, (PromotionFigure(name, "Objective", 1.0, 9.0),))
     moved = driver.tell(harm).status
     assert moved.stage is RunStage.ROLLING_BACK
@@ -594,12 +598,17 @@ def test_promotion_keeps_to_the_budget() -> None:
     assert len(driver.run.status.nodes) == 12
 
 
-def test_one_node_of_a_zone_at_a_time() -> None:
-    driver = Driver(run(), nodes=4)
+@pytest.mark.parametrize(("one_per_zone", "chosen"), [(False, 3), (True, 2)])
+def test_one_node_of_a_zone_at_a_time(one_per_zone: bool, chosen: int) -> None:
+    canary = policy_spec().canary
+    budget = canary.budget.replace(max_unavailable="100%", one_per_zone=one_per_zone)
+    wide = canary.replace(steps=(CanaryStep(nodes=3), CanaryStep(percent=100)), budget=budget)
+    driver = Driver(run(canary=wide), nodes=4)
     driver.until(RunStage.CANARY)
-    driver.nodes = {n: replace(view, zone="a") for n, view in driver.nodes.items()}
+    zones = dict(zip(sorted(driver.nodes), "aaab", strict=True))
+    driver.nodes = {n: replace(view, zone=zones[n]) for n, view in driver.nodes.items()}
     driver.observe()
-    assert len(driver.run.status.nodes) == 1
+    assert len(driver.run.status.nodes) == chosen
 
 
 def test_a_finished_run_never_changes() -> None:

@@ -15,6 +15,7 @@ from schedcp_api.policies import (
     Objective,
 )
 from schedcp_api.runs import BlockFigure, OutcomeKind
+from schedcp_operator.assignments import switchback
 from schedcp_operator.judge import (
     ALPHA,
     estimate,
@@ -24,7 +25,8 @@ from schedcp_operator.judge import (
     pairs_of,
     percent_change,
 )
-from support.operator_nouns import figures, policy_spec
+from schedcp_operator.views import Run
+from support.operator_nouns import figures, policy_spec, run
 
 LATENCY = MetricSource(builtin=BuiltinMetric.WAKEUP_LATENCY_P99)
 PRESSURE = MetricSource(builtin=BuiltinMetric.NEIGHBOUR_CPU_PRESSURE)
@@ -173,6 +175,72 @@ def test_harm_that_may_be_noise_is_not_a_pass() -> None:
     assert (outcome.kind, outcome.reason) == (OutcomeKind.INCONCLUSIVE, "GuardrailUnclear")
 
 
+def test_harm_within_the_margin_that_may_be_more_is_not_a_pass() -> None:
+    blocks = list(figures(GOOD, guardrails={"neighbours": (0.5, 0.5)}))
+    for index, value in enumerate(("0.55", "0.45", "0.56", "0.46", "0.53")):
+        blocks[2 * index] = blocks[2 * index].replace(guardrails={"neighbours": value})
+    outcome = judge(tuple(blocks), policy_spec(guardrails=(RAIL,)), scheduled_pairs=5)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.INCONCLUSIVE, "GuardrailUnclear")
+
+
+def test_a_rail_that_is_really_violated_seldom_passes() -> None:
+    draw = np.random.default_rng(7)
+    spec = policy_spec(guardrails=(RAIL,))
+    rounds, passed = 400, 0
+    for _ in range(rounds):
+        blocks = list(figures(GOOD, guardrails={"neighbours": (0.5, 0.5)}))
+        for index, noise in enumerate(draw.normal(math.log(1.22), 0.25, size=5)):
+            harmed = f"{0.5 * math.exp(noise)}"
+            blocks[2 * index] = blocks[2 * index].replace(guardrails={"neighbours": harmed})
+        passed += judge(tuple(blocks), spec, scheduled_pairs=5).kind is OutcomeKind.IMPROVED
+    assert passed / rounds <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / rounds)
+
+
+def test_a_worse_objective_is_said_before_a_rail_without_data() -> None:
+    outcome = judge(figures(BAD), policy_spec(guardrails=(RAIL,)), scheduled_pairs=5)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.WORSE, "Worse")
+
+
+def test_a_silent_on_block_is_no_reason_to_look_away() -> None:
+    blocks = list(figures([*GOOD, *GOOD]))
+    blocks[0] = blocks[0].replace(value="")
+    outcome = judge(tuple(blocks), policy_spec(), scheduled_pairs=10)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.INCONCLUSIVE, "SilentBlocks")
+    assert "node-1 pair 0" in outcome.message
+    off = list(figures([*GOOD, *GOOD]))
+    off[1] = off[1].replace(value="")
+    assert judge(tuple(off), policy_spec(), scheduled_pairs=10).kind is OutcomeKind.IMPROVED
+
+
+def test_an_effect_that_is_not_excluded_is_not_called_none() -> None:
+    gains = [0.12, -0.01, 0.09, 0.02, 0.0]
+    pairs = [(math.exp(-gain), 1.0) for gain in gains]
+    outcome = judge(figures(pairs), policy_spec(), scheduled_pairs=5)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.INCONCLUSIVE, "NotEnoughPower")
+
+
+def seeded(seed: int, pairs: int) -> Run:
+    """A run with that seed and so many pairs."""
+    base = run(canary=policy_spec().canary.replace(pairs=pairs))
+    return Run(base.name, base.spec.replace(seed=seed), base.status)
+
+
+@pytest.mark.parametrize(("nodes", "pairs"), [(2, 5), (4, 5), (4, 8)])
+def test_what_befalls_all_nodes_at_one_time_raises_no_false_alarm(nodes: int, pairs: int) -> None:
+    draw = np.random.default_rng(nodes * pairs)
+    rounds, alarms = 300, 0
+    for seed in range(rounds):
+        common = draw.normal(0, 0.5, size=(pairs, 2))
+        gains: list[float] = []
+        for node in range(nodes):
+            arms = switchback(seeded(seed, pairs), f"node-{node}").blocks
+            for pair in range(pairs):
+                times = dict(zip(arms[2 * pair : 2 * pair + 2], common[pair], strict=True))
+                gains.append(times[Arm.OFF] - times[Arm.ON])
+        alarms += estimate(gains).p_better <= ALPHA
+    assert alarms / rounds <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / rounds)
+
+
 def test_a_guard_rail_without_data_is_not_a_pass() -> None:
     outcome = judge(figures(GOOD), policy_spec(guardrails=(RAIL,)), scheduled_pairs=5)
     assert (outcome.kind, outcome.reason) == (OutcomeKind.INCONCLUSIVE, "NoData")
@@ -225,7 +293,7 @@ def test_percent_change_of_halving_and_doubling() -> None:
     [
         (1.0, 2.0, Direction.MINIMIZE, 100.0),
         (1.0, 0.5, Direction.MINIMIZE, -50.0),
-        (1.0, 0.5, Direction.MAXIMIZE, 50.0),
+        (1.0, 0.5, Direction.MAXIMIZE, 100.0),
         (0.0, 0.0, Direction.MINIMIZE, 0.0),
         (0.0, 1.0, Direction.MINIMIZE, math.inf),
         (0.0, 1.0, Direction.MAXIMIZE, -math.inf),

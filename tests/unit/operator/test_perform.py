@@ -220,7 +220,7 @@ RAIL = Guardrail(name="neighbours", metric=MetricSource(builtin=BuiltinMetric.NE
 async def test_every_valid_block_is_read_in_its_own_window() -> None:
     bench = Bench()
     found = at(RunStage.JUDGING, guardrails=(RAIL,))
-    blocks = block_records(switchback(found).blocks, found.attempt.ops_name, NOW)
+    blocks = block_records(switchback(found, "node-1").blocks, found.attempt.ops_name, NOW)
     spoilt = (blocks[0].replace(valid=False, invalid_reason="restart"), *blocks[1:])
     came = await bench.performer.perform(found, ReadFigures((NodeBlocks("node-1", spoilt),)))
     assert isinstance(came, FiguresRead)
@@ -235,7 +235,7 @@ async def test_a_block_without_data_is_empty_and_not_zero() -> None:
     bench = Bench()
     bench.figures.answer = None
     found = at(RunStage.JUDGING)
-    blocks = block_records(switchback(found).blocks, found.attempt.ops_name, NOW)
+    blocks = block_records(switchback(found, "node-1").blocks, found.attempt.ops_name, NOW)
     came = await bench.performer.perform(found, ReadFigures((NodeBlocks("node-1", blocks),)))
     assert isinstance(came, FiguresRead)
     assert {figure.value for figure in came.blocks} == {""}
@@ -245,7 +245,7 @@ async def test_a_block_without_data_is_empty_and_not_zero() -> None:
     "effect",
     [
         lambda: ReadFigures(
-            (NodeBlocks("node-1", block_records(switchback(run()).blocks, "x", NOW)),)
+            (NodeBlocks("node-1", block_records(switchback(run(), "node-1").blocks, "x", NOW)),)
         ),
         lambda: ReadPromotion(0, ()),
     ],

@@ -302,7 +302,7 @@ def test_confidence_follows_the_samples(count: int, lost: int, confidence: Confi
 
 def test_limits_are_ones_that_the_workload_keeps_by_itself() -> None:
     crowded = guardrail_limits(profile())
-    assert crowded.neighbour_pressure_permille == 1000
+    assert crowded.neighbour_pressure_permille == 950
     calm = guardrail_limits(profile().replace(neighbours=HOGS.replace(cpu_pressure_permille=100)))
     assert calm.neighbour_pressure_permille == 950
     slow = LATENCY_TARGET.replace(wakeup_latency=distribution(10, MS, 1500 * MS))
