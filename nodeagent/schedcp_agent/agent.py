@@ -99,8 +99,13 @@ class Agent:
         return time.monotonic() - self._last_tick - self._parts.tick_seconds
 
     def alive(self) -> bool:
-        """Return whether the agent has ticked of late; answers the kubelet's liveness probe."""
-        return self.late_seconds() < _HANGS_SECONDS
+        """Return whether the agent works and follows; answers the kubelet's liveness probe."""
+        threads = self._parts.watcher.alive and self._parts.writer.alive
+        return self.late_seconds() < _HANGS_SECONDS and threads
+
+    def ready(self) -> bool:
+        """Return whether the agent can be heard, too; answers the readiness probe."""
+        return self.alive() and not self._parts.writer.refused
 
     def stop(self) -> None:
         """Have `run` detach and return; may be called from a signal handler."""
@@ -312,6 +317,7 @@ class Agent:
                 enable_seq=observed.sched_ext.enable_seq,
                 ejections=self._memory.ejections,
                 reverts=self._memory.reverts,
+                write_failures=self._parts.writer.failures,
             )
         )
 

@@ -54,6 +54,7 @@ def run() -> None:
         certificate=settings.metrics_certificate_file,
         key=settings.metrics_key_file,
         healthy=agent.alive,
+        ready=agent.ready,
     )
     server.start()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -158,6 +158,11 @@ class SpecWatcher:
         self._thread = threading.Thread(target=self._run, name="spec-watcher", daemon=True)
         self._connected = False
 
+    @property
+    def alive(self) -> bool:
+        """Return whether nothing has ended the thread before its time."""
+        return self._thread.ident is None or self._thread.is_alive()
+
     def start(self) -> None:
         """Start to follow."""
         self._thread.start()
@@ -216,7 +221,19 @@ class StatusWriter:
         self._offered: SchedulerNodeStateStatus | None = None
         self._busy = False
         self._ended = False
+        self.failures = 0
+        """How often writing has failed, ever."""
+        self.refused = ""
+        """Why the API server will not take what this agent writes; empty when it does.
+
+        An object that is not there yet is no refusal: the operator makes it.
+        """
         self._thread = threading.Thread(target=self._run, name="status-writer", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Return whether nothing has ended the thread before its time."""
+        return self._thread.ident is None or self._thread.is_alive()
 
     def start(self) -> None:
         """Start to write."""
@@ -251,9 +268,10 @@ class StatusWriter:
         while (status := self._next()) is not None:
             try:
                 self._states.write(status)
-                failures = 0
+                failures, self.refused = 0, ""
             except (RequestFailed, OSError) as err:
                 _LOG.warning("cannot write the status: %s", err)
+                self._note(err)
                 self._give_back(status)
                 pause = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
                 failures += 1
@@ -263,6 +281,11 @@ class StatusWriter:
                     self._busy = False
                     self._condition.notify_all()
         self._states.close()
+
+    def _note(self, err: Exception) -> None:
+        self.failures += 1
+        refused = isinstance(err, RequestFailed) and err.permanent and err.status != 404
+        self.refused = str(err) if refused else ""
 
     def _next(self) -> SchedulerNodeStateStatus | None:
         with self._condition:

@@ -17,6 +17,7 @@ from schedcp_api import metrics as names
 from .histograms import Histogram, lower_bound, slot_of
 from .sides import Role, SideUsage
 
+_WRITE_FAILURES = "schedcp_agent_status_write_failures"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = tuple(
     (repr(seconds), slot_of(round(seconds * 1e9)))
@@ -42,6 +43,7 @@ class Snapshot:
     enable_seq: int = 0
     ejections: Mapping[str, int] = field(default_factory=dict)
     reverts: Mapping[str, int] = field(default_factory=dict)
+    write_failures: int = 0
 
 
 class Exporter(Collector):
@@ -123,6 +125,11 @@ def _scheduler(snapshot: Snapshot) -> Iterator[Metric]:
     )
     sequence.add_metric((snapshot.node,), snapshot.enable_seq)
     yield sequence
+    failures = CounterMetricFamily(
+        _WRITE_FAILURES, "Statuses that the API server did not take.", labels=("node",)
+    )
+    failures.add_metric((snapshot.node,), snapshot.write_failures)
+    yield failures
     for name, text, label, counts in (
         (names.EJECTIONS, "Schedulers that the kernel ejected.", "kind", snapshot.ejections),
         (names.REVERTS, "Reverts by the agent itself.", "reason", snapshot.reverts),

@@ -52,14 +52,17 @@ class _Handler(BaseHTTPRequestHandler):
     server: "MetricsServer"
 
     def do_GET(self) -> None:
-        """Answer `/metrics` and `/healthz`."""
+        """Answer `/metrics` and the kubelet's probes."""
         if self.path == "/metrics":
             self._answer(200, self.server.exporter.render(), CONTENT_TYPE)
         elif self.path == "/healthz":
             alive = self.server.healthy()
             self._answer(200 if alive else 503, b"ok\n" if alive else b"the agent hangs\n")
+        elif self.path == "/readyz":
+            ready = self.server.ready()
+            self._answer(200 if ready else 503, b"ok\n" if ready else b"nobody hears the agent\n")
         else:
-            self._answer(404, b"there is /metrics and /healthz\n")
+            self._answer(404, b"there are /metrics, /healthz and /readyz\n")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""
@@ -85,10 +88,12 @@ class MetricsServer(ThreadingHTTPServer):
         certificate: Path,
         key: Path,
         healthy: Callable[[], bool],
+        ready: Callable[[], bool],
     ) -> None:
         self.exporter = exporter
         self._certificate = _Certificate(certificate, key)
         self.healthy = healthy
+        self.ready = ready
         super().__init__(address, _Handler)
         self._thread = threading.Thread(target=self.serve_forever, name="metrics", daemon=True)
 

@@ -6,7 +6,8 @@ a connection that fails is made anew with the CA file as it is then.
 
 import json
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,9 @@ import httpx
 from .errors import RequestFailed
 
 _MESSAGE_CHARS = 300
+_ANSWER_LIMIT = 4 * 1024 * 1024
+_LINE_LIMIT = 4 * 1024 * 1024
+_TOTAL_PART = 4.0
 
 
 class Web:
@@ -37,22 +41,7 @@ class Web:
 
     def get(self, path: str, *, limit: int, params: Mapping[str, str] | None = None) -> bytes:
         """Return the body, at most `limit` bytes of it; raise RequestFailed."""
-
-        def receive(client: httpx.Client) -> bytes:
-            with client.stream(
-                "GET", path, params=dict(params or {}), headers=self._headers()
-            ) as response:
-                _require_success(response)
-                body = bytearray()
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > limit:
-                        raise RequestFailed(
-                            f"GET {self._base_url}{path} is longer than {limit} bytes", status=413
-                        )
-                return bytes(body)
-
-        return self._attempt(f"GET {path}", receive)
+        return self._exchange("GET", path, limit=limit, params=dict(params or {}))
 
     def lines(
         self, path: str, *, params: Mapping[str, str], silence_seconds: float
@@ -63,23 +52,17 @@ class Web:
             with self._opened().stream(
                 "GET", path, params=dict(params), headers=self._headers(), timeout=timeout
             ) as response:
-                _require_success(response)
-                for line in response.iter_lines():
-                    yield line.encode()
+                _require_success(response, until=time.monotonic() + self._total_seconds)
+                yield from _lines(response)
         except (httpx.HTTPError, OSError) as err:
             self.close()
             raise RequestFailed(f"GET {self._base_url}{path}: {_said(err)}") from err
 
     def send(self, method: str, path: str, *, body: bytes, content_type: str) -> bytes:
         """Send `body` and return the answer; raise RequestFailed."""
-
-        def exchange(client: httpx.Client) -> bytes:
-            headers = {**self._headers(), "Content-Type": content_type}
-            response = client.request(method, path, content=body, headers=headers)
-            _require_success(response)
-            return response.content
-
-        return self._attempt(f"{method} {path}", exchange)
+        return self._exchange(
+            method, path, limit=_ANSWER_LIMIT, content=body, content_type=content_type
+        )
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -87,12 +70,32 @@ class Web:
             self._client.close()
             self._client = None
 
-    def _attempt(self, what: str, action: Callable[[httpx.Client], bytes]) -> bytes:
+    @property
+    def _total_seconds(self) -> float:
+        """For how long one answer may take as a whole, however steadily it trickles."""
+        return _TOTAL_PART * self._timeout
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        limit: int,
+        params: dict[str, str] | None = None,
+        content: bytes | None = None,
+        content_type: str | None = None,
+    ) -> bytes:
+        until = time.monotonic() + self._total_seconds
         try:
-            return action(self._opened())
+            headers = self._headers() | ({"Content-Type": content_type} if content_type else {})
+            with self._opened().stream(
+                method, path, params=params, content=content, headers=headers
+            ) as response:
+                _require_success(response, until=until)
+                return _body(response, limit=limit, until=until)
         except (httpx.HTTPError, OSError) as err:
             self.close()
-            raise RequestFailed(f"{what} at {self._base_url}: {_said(err)}") from err
+            raise RequestFailed(f"{method} {path} at {self._base_url}: {_said(err)}") from err
 
     def _opened(self) -> httpx.Client:
         if not self._base_url:
@@ -108,13 +111,38 @@ class Web:
 
     def _headers(self) -> dict[str, str]:
         token = self._token_file.read_text().strip()
-        return {"Authorization": f"Bearer {token}"}
+        # What is not compressed cannot grow without bounds here.
+        return {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
 
 
-def _require_success(response: httpx.Response) -> None:
+def _body(response: httpx.Response, *, limit: int, until: float) -> bytes:
+    """Return the body; raise RequestFailed when it is too long, or takes too long."""
+    what = f"{response.request.method} {response.request.url.path}"
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > limit:
+            raise RequestFailed(f"{what}: the answer is longer than {limit} bytes", status=413)
+        if time.monotonic() > until:
+            raise RequestFailed(f"{what}: the answer takes too long")
+    return bytes(body)
+
+
+def _lines(response: httpx.Response) -> Iterator[bytes]:
+    rest = b""
+    for chunk in response.iter_raw():
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, lines)
+        if len(rest) > _LINE_LIMIT:
+            raise RequestFailed(f"a line is longer than {_LINE_LIMIT} bytes", status=413)
+    if rest:
+        yield rest
+
+
+def _require_success(response: httpx.Response, *, until: float) -> None:
     if response.is_success:
         return
-    text = response.read().decode(errors="replace")[:4096]
+    text = _body(response, limit=_ANSWER_LIMIT, until=until).decode(errors="replace")
     message = text
     try:
         reply: Any = json.loads(text)

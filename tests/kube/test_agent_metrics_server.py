@@ -60,6 +60,7 @@ def server(tmp_path: Path, first: Authority, health: list[bool]) -> Iterator[Met
         certificate=tmp_path / "tls.crt",
         key=tmp_path / "tls.key",
         healthy=lambda: health[-1],
+        ready=lambda: health[0] and health[-1],
     )
     made.start()
     yield made
@@ -78,7 +79,10 @@ def test_several_scrapes_over_one_connection(server: MetricsServer, first: Autho
 
 def test_health(server: MetricsServer, first: Authority, health: list[bool]) -> None:
     connection = connect(server, first)
-    assert get(connection, "/healthz")[0] == 200
+    assert get(connection, "/healthz")[0] == get(connection, "/readyz")[0] == 200
+    health[0] = False
+    health.append(True)
+    assert (get(connection, "/healthz")[0], get(connection, "/readyz")[0]) == (200, 503)
     health.append(False)
     assert get(connection, "/healthz")[0] == 503
     connection.close()

@@ -51,7 +51,8 @@ class LastStatus(StatusWriter):
     """A writer that keeps the latest status."""
 
     def __init__(self) -> None:
-        super().__init__(MemoryNodeStates())
+        self.states = MemoryNodeStates()
+        super().__init__(self.states)
         self.status = SchedulerNodeStateStatus()
 
     def offer(self, status: SchedulerNodeStateStatus) -> None:

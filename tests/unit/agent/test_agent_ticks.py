@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from schedcp_agent.errors import CorruptBlob
+import pytest
+
+from schedcp_agent.errors import CorruptBlob, RequestFailed
+from schedcp_agent.kube import StatusWriter
 from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderView
 from schedcp_api.base import digest_of
-from schedcp_api.nodestates import RunState
+from schedcp_api.nodestates import RunState, SchedulerNodeStateStatus
+from schedcp_lab.processes import wait_until
 from support.agent import NOW, OBJECT, assignment, token, wish
 from support.agent_bench import AgentBench
 
@@ -104,3 +108,33 @@ def test_an_ejection_that_nobody_could_be_told_of_outlives_the_agent(tmp_path: P
         "Quarantined",
     )
     assert not again.loader.starts
+
+
+class TestThreads:
+    """The watcher and the writer, whose threads nobody sees."""
+
+    def test_one_that_has_ended_makes_the_agent_unhealthy(self, tmp_path: Path) -> None:
+        bench = AgentBench(tmp_path)
+        bench.tick()
+        assert bench.agent.alive()
+        bench.watcher.stop()
+        bench.watcher.start()
+        assert bench.watcher.join(30)
+        assert not bench.agent.alive()
+
+    @pytest.mark.parametrize(
+        ("status", "refused"), [(403, True), (422, True), (404, False), (503, False)]
+    )
+    def test_a_refusal_to_take_the_status_is_seen(
+        self, tmp_path: Path, status: int, *, refused: bool
+    ) -> None:
+        bench = AgentBench(tmp_path)
+        bench.writer.states.failures.append(RequestFailed("no", status=status))
+        StatusWriter.offer(bench.writer, SchedulerNodeStateStatus())
+        bench.writer.start()
+        wait_until(lambda: bench.writer.failures == 1, what="it has failed", timeout_seconds=30.0)
+        assert bench.agent.ready() is not refused
+        assert bench.writer.flush(30), "it goes on trying"
+        assert bench.agent.ready()
+        bench.writer.stop()
+        assert bench.writer.join(30)
