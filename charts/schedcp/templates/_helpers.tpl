@@ -18,12 +18,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* An image by digest, else by tag: (dict "root" . "image" .Values.agent.image). */}}
+{{/* A part's image by digest, else by tag: (dict "root" . "part" "agent"). */}}
 {{- define "schedcp.image" -}}
-{{- if .image.digest -}}
-{{ .image.repository }}@{{ .image.digest }}
+{{- $image := (index .root.Values .part).image -}}
+{{- $message := printf "%s.image.repository is needed: push the image that you built (Dockerfile.*, see README) and name it here" .part -}}
+{{- $repository := required $message $image.repository -}}
+{{- if $image.digest -}}
+{{ $repository }}@{{ $image.digest }}
 {{- else -}}
-{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{ $repository }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 {{- end }}
 
