@@ -1,6 +1,7 @@
 """The probes on a real kernel, through Debian's python3-bpfcc. The only module that imports bcc."""
 
 import ctypes
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from .btf_offsets import member_offsets
 from .decode import TaskRow, decode_group, decode_sum, decode_task, longest_waits
 from .port import SIDES, GroupReading, SideReading, Tracked
 
+_LOG = logging.getLogger(__name__)
 _CGROUPS_MAX = 8192
 _TASKS_MAX = 32_768
 _GROUPS_MAX = 1024
@@ -71,6 +73,7 @@ class BccProbes:
         self._bpf = bpf
         self._cgroups: dict[int, int] = {}
         self._tgids: dict[int, int] = {}
+        self._walker = Walker()
 
     def track(self, tracked: Tracked) -> None:
         """Write only the differences: most seconds there are none."""
@@ -119,7 +122,7 @@ class BccProbes:
         threads = Counter((row.side, row.tgid) for _, row in self._tasks())
         return tuple(
             decode_group(bytes(key), bytes(value), threads=threads.get((key.side, key.tgid), 1))
-            for key, value in _items(self._bpf["groups"])
+            for key, value in self._walker.items(self._bpf["groups"])
         )
 
     def lost(self) -> int:
@@ -135,15 +138,31 @@ class BccProbes:
         table[table.Key(key)] = table.Leaf(int(enabled))
 
     def _tasks(self) -> Iterator[tuple[int, TaskRow]]:
-        for key, value in _items(self._bpf["tasks"]):
+        for key, value in self._walker.items(self._bpf["tasks"]):
             yield key.value, decode_task(bytes(value))
 
 
-def _items(table: Any) -> Iterator[tuple[Any, Any]]:
-    # Threads die while we walk: a key that is gone by the time it is read is skipped.
-    for key in list(table.keys()):
-        with suppress(KeyError):
-            yield key, table[key]
+class Walker:
+    """Reads whole hash maps: in one system call where kernel and bcc can, else key by key."""
+
+    def __init__(self) -> None:
+        self._batches = True
+
+    def items(self, table: Any) -> list[tuple[Any, Any]]:
+        """Return the map's keys and values."""
+        if self._batches and hasattr(table, "items_lookup_batch"):
+            try:
+                return list(table.items_lookup_batch())
+            # bcc raises bare Exception for whatever the kernel says.
+            except Exception as err:  # noqa: BLE001
+                _LOG.warning("maps are read key by key: %s", err)
+                self._batches = False
+        found: list[tuple[Any, Any]] = []
+        for key in list(table.keys()):
+            # Threads die while we walk: a key that is gone by the time it is read is skipped.
+            with suppress(KeyError):
+                found.append((key, table[key]))
+        return found
 
 
 def _per_cpu(table: Any, key: int) -> list[bytes]:

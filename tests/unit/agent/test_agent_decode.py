@@ -1,12 +1,14 @@
 """Decoding the kernel's maps."""
 
 import struct
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_agent.histograms import SLOTS, Histogram
+from schedcp_agent.probes.bcc_probes import Walker
 from schedcp_agent.probes.decode import (
     GROUP_BYTES,
     TASK_BYTES,
@@ -61,3 +63,41 @@ def test_per_cpu_histograms_add_up() -> None:
 def test_the_longest_wait_is_the_one_that_still_goes_on() -> None:
     rows = [TaskRow(0, 2, 1), TaskRow(400, 2, 1), TaskRow(900, 2, 2), TaskRow(999, 3, 3)]
     assert longest_waits(rows, now_ns=1000) == {2: 600, 3: 1}
+
+
+class _Table(dict[int, str]):
+    """A map that can be read at once, or can not, and from which keys vanish while it is walked."""
+
+    def __init__(self, content: dict[int, str], *, fails: bool = False) -> None:
+        super().__init__(content)
+        self.fails, self.batches, self.gone = fails, 0, frozenset[int]()
+
+    def items_lookup_batch(self) -> Iterator[tuple[int, str]]:
+        self.batches += 1
+        if self.fails:
+            raise Exception("BPF_MAP_LOOKUP_BATCH has failed")
+        yield from self.items()
+
+    def __getitem__(self, key: int) -> str:
+        if key in self.gone:
+            raise KeyError(key)
+        return super().__getitem__(key)
+
+
+class TestWalker:
+    """How whole maps are read."""
+
+    def test_at_once(self) -> None:
+        table = _Table({1: "a", 2: "b"})
+        table.gone = frozenset({1, 2})
+        assert Walker().items(table) == [(1, "a"), (2, "b")]
+
+    def test_key_by_key_where_the_kernel_cannot(self) -> None:
+        table, walker = _Table({1: "a", 2: "b", 3: "c"}, fails=True), Walker()
+        table.gone = frozenset({2})
+        for _ in range(3):
+            assert walker.items(table) == [(1, "a"), (3, "c")]
+        assert table.batches == 1, "it is not tried again"
+
+    def test_key_by_key_with_an_old_bcc(self) -> None:
+        assert Walker().items({1: "a"}) == [(1, "a")]

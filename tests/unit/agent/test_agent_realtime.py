@@ -1,7 +1,12 @@
 """What the agent does about real-time priority itself; the lifting is the loader's."""
 
 import os
+import re
+import subprocess
+import sys
 import threading
+
+import pytest
 
 from schedcp_agent.realtime import come_down, try_priority
 
@@ -28,3 +33,23 @@ def test_threads_that_a_dead_loader_left_lifted_come_down() -> None:
     finally:
         release.set()
         thread.join(30)
+
+
+@pytest.mark.parametrize("limit", ["unlimited", "0"])
+def test_memory_is_locked_or_it_is_said_what_is_missing(limit: str) -> None:
+    # In a process of its own, without privileges: what is locked stays so until the process ends.
+    script = (
+        "from schedcp_agent.realtime import lock_memory; said = lock_memory();"
+        "print(said); print(open('/proc/self/status').read())"
+    )
+    drop = ("setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "--")
+    command = ["prlimit", f"--memlock={limit}", *drop, sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        pytest.skip(f"capabilities cannot be dropped here: {done.stderr[-200:]}")
+    said, _, status = done.stdout.partition("\n")
+    locked = int(re.findall(r"^VmLck:\s+(\d+) kB$", status, re.MULTILINE)[0])
+    if limit == "0":
+        assert ("IPC_LOCK" in said, locked) == (True, 0)
+    else:
+        assert (said, locked > 0) == ("", True)
