@@ -9,8 +9,11 @@ export PATH := $(CURDIR)/.cache/uv/bin:$(PATH)
 PY := .venv/bin/python
 LAB := $(PY) -m schedcp_lab
 PYTHON_ROOMS := crds operator nodeagent lab tests
-C_SOURCES = $(shell git ls-files 'schedulers/*.c' 'schedulers/*.h' 'tests/data/schedulers/*.c')
+C_SOURCES = $(shell git ls-files '*.c' '*.h')
 PYTEST := $(PY) -m pytest
+
+# `check` comes before `setup`, and apt serves one at a time.
+.NOTPARALLEL:
 
 .PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e demo \
 	images schedulers clean clean-cache
@@ -30,7 +33,7 @@ generate: init ## Rewrite what is made from the models: CRDs
 format: init ## Format Python and C in place
 	@$(PY) -m ruff format $(PYTHON_ROOMS)
 	@$(PY) -m ruff check --fix $(PYTHON_ROOMS)
-	@clang-format-19 -i $(C_SOURCES)
+	@clang-format-19 -i $(or $(C_SOURCES),$(error git lists no C sources here))
 
 check: init ## Formatting, lint, types, import contracts, generated files, chart
 	@$(PY) -m ruff format --check $(PYTHON_ROOMS)
@@ -40,7 +43,7 @@ check: init ## Formatting, lint, types, import contracts, generated files, chart
 	@PATH=.venv/bin:$$PATH $(PY) -c "from importlinter.cli import lint_imports_command as m; m()"
 	@$(PY) -m schedcp_lab.generate --check
 	@$(LAB) setup --only tools,helm
-	@clang-format-19 --dry-run --Werror $(C_SOURCES)
+	@clang-format-19 --dry-run --Werror $(or $(C_SOURCES),$(error git lists no C sources here))
 	@$(LAB) helm lint charts/schedcp
 
 schedulers: setup ## Build the schedulers, the loader and the guest programs

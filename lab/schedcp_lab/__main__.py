@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import signal
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -20,11 +21,11 @@ from schedcp_lab.kube_binaries import ensure_helm, ensure_kube_binaries
 from schedcp_lab.processes import environment, run
 from schedcp_lab.product import Product
 from schedcp_lab.report import html_report, text_report
-from schedcp_lab.session import add_node, hold, read_session, start_detached, stop
+from schedcp_lab.session import add_node, hold, occupied, read_session, start_detached, stop
 from schedcp_lab.tree import picture
 from schedcp_lab.views import Api
 from schedcp_lab.watching import watcher_for
-from schedcp_lab.workshop import cache_of, prepare, prepare_only, repository_root
+from schedcp_lab.workshop import STEPS, cache_of, prepare, prepare_only, repository_root
 
 __all__ = ["app", "main"]
 
@@ -40,6 +41,9 @@ node = typer.Typer(no_args_is_help=True, help="The running lab's nodes.")
 app.add_typer(node, name="node")
 
 
+KernelOption = Annotated[str, typer.Option("--kernel", help="A kernel release, such as 6.18.15.")]
+
+
 def _run_dir() -> Path:
     return cache_of(repository_root()).directory("run")
 
@@ -47,9 +51,9 @@ def _run_dir() -> Path:
 @app.command()
 def setup(
     only: Annotated[
-        str, typer.Option(help="Comma-separated steps: tools, helm, schedulers. Default: all.")
+        str, typer.Option(help=f"Comma-separated steps: {', '.join(STEPS)}. Default: all.")
     ] = "",
-    kernel: Annotated[str, typer.Option(help="A kernel release, such as 6.18.15.")] = "",
+    kernel: KernelOption = "",
 ) -> None:
     """Make or find everything that a lab needs; what is there already costs a look."""
     if only:
@@ -69,13 +73,15 @@ def helm(context: typer.Context) -> None:
 def up(
     nodes: Annotated[int, typer.Option(min=1, max=8, help="How many nodes.")] = 2,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is up.")] = False,
+    kernel: KernelOption = "",
 ) -> None:
     """Start a cluster with the product and hold it until it is stopped."""
     if detach:
-        session = start_detached(_run_dir(), nodes=nodes)
+        session = start_detached(_run_dir(), nodes=nodes, kernel=kernel)
         typer.echo(f"export KUBECONFIG='{session.kubeconfig}'")
         return
-    hold(prepare(), _run_dir(), nodes=nodes)
+    with occupied(_run_dir()):
+        hold(prepare(kernel_release=kernel or None), _run_dir(), nodes=nodes)
 
 
 @app.command()
@@ -117,13 +123,15 @@ def demo(
     report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path(
         ".cache/run/demo.html"
     ),
+    kernel: KernelOption = "",
 ) -> int:
     """Run the main job end to end on a cluster of micro-VMs, and report; 0 when all held."""
     console = Console()
     report.unlink(missing_ok=True)
-    workshop = prepare()
-    started_at = datetime.datetime.now(datetime.UTC)
     with ExitStack() as stack:
+        stack.enter_context(occupied(_run_dir()))
+        workshop = prepare(kernel_release=kernel or None)
+        started_at = datetime.datetime.now(datetime.UTC)
         cluster = stack.enter_context(
             Cluster.start(workshop, workshop.cache.directory("run") / "demo", nodes=nodes)
         )
@@ -142,6 +150,8 @@ def demo(
 
 def main() -> None:
     """Run the command line: 0 done, 1 not as it should be, 2 broken, 64 wrong usage."""
+    # So that everything that was started is stopped also when a job runner ends this program.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = app(standalone_mode=False)
     except TyperException as error:

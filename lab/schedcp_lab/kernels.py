@@ -13,22 +13,24 @@ import lzma
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.debian import Debian, version_key
-from schedcp_lab.errors import KernelUnsuitable, PackageUnavailable
+from schedcp_lab.errors import CommandFailed, KernelUnsuitable, PackageUnavailable
 from schedcp_lab.processes import environment, run
 from schedcp_lab.vmlinuz import btf_of_image
 
-__all__ = ["BUNDLE_FILES", "bundle_release", "ensure_kernel"]
+__all__ = ["BUNDLE_FILES", "bundle_release", "ensure_kernel", "ensure_second_kernel"]
 
 FLAVOUR = "cloud-amd64"
 BUNDLE_FILES = ("release", "vmlinuz", "config", "vmlinux.btf", "vmlinux.h")
 TOOL_TIMEOUT_SECONDS = 300.0
+SECOND_SERIES = "6.18"
+"""Beside the kernel that the nodes run, the newest of this series is there to verify against."""
 RECIPE = "1"
 """Raise this when the layout of a bundle changes, so that older ones are made anew."""
 
@@ -54,7 +56,11 @@ class KernelFiles:
 
 
 def ensure_kernel(
-    cache: Cache, release: str | None = None, *, environ: Mapping[str, str] = os.environ
+    cache: Cache,
+    release: str | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    report: Callable[[str], None] = print,
 ) -> Path:
     """Return a kernel bundle, made when it is not there yet.
 
@@ -66,8 +72,33 @@ def ensure_kernel(
     if release is None and override:
         return _from_override(cache, Path(override))
     debian = Debian.open(cache)
-    debian.update()
-    packages = find_packages(debian.target.names("linux-"), release)
+    _update(debian, report)
+    return _bundled(cache, debian, find_packages(debian.target.names("linux-"), release))
+
+
+def ensure_second_kernel(cache: Cache, *, report: Callable[[str], None] = print) -> Path | None:
+    """Return a bundle of the second series; None, and a word, where the source has it no more."""
+    debian = Debian.open(cache)
+    _update(debian, report)
+    try:
+        packages = find_packages(debian.target.names("linux-"), SECOND_SERIES)
+    except PackageUnavailable as error:
+        report(f"second kernel: none is verified against: {error}")
+        return None
+    return _bundled(cache, debian, packages)
+
+
+def _update(debian: Debian, report: Callable[[str], None]) -> None:
+    """Refresh the package lists; go on with those of yesterday when the mirror is away."""
+    try:
+        debian.update()
+    except CommandFailed as error:
+        if not debian.target.names("linux-"):
+            raise
+        report(f"kernel: the package lists here are used as they are: {error}")
+
+
+def _bundled(cache: Cache, debian: Debian, packages: KernelPackages) -> Path:
     files = debian.download([*packages.image, *packages.headers])
     inputs = {path.name: digest_file(path) for path in files}
 
@@ -94,7 +125,8 @@ def find_packages(names: frozenset[str], release: str | None) -> KernelPackages:
     pattern = re.compile(rf"linux-(?:binary|image)-(\d+\.\d+\.\d+\+deb\d+-{FLAVOUR})")
     releases = {found.group(1) for name in names if (found := pattern.fullmatch(name))}
     if release is not None:
-        releases = {r for r in releases if r == release or r.startswith(f"{release}+")}
+        prefixes = (f"{release}+", f"{release}.") if release.count(".") == 1 else (f"{release}+",)
+        releases = {r for r in releases if r == release or r.startswith(prefixes)}
     choices = [choice for r in releases if (choice := _packages_of(names, r))]
     if release is None:
         choices = [choice for choice in choices if choice.headers]

@@ -44,6 +44,7 @@ SETTINGS = re.compile(r"(?:PIP|UV|CGO|SSL_CERT|XDG_CONFIG)_\w+|GO[A-Z0-9]+|NETRC
 
 TAIL_BYTES = 4000
 POLL_SECONDS = 0.05
+PASSWORD_SECONDS = 300.0
 TERMINATE_SECONDS = 15.0
 
 
@@ -73,8 +74,20 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def as_root(argv: Sequence[str | Path]) -> list[str | Path]:
-    """Return `argv` as it must be called to run as root."""
-    return list(argv) if os.geteuid() == 0 else ["sudo", "--", *argv]
+    """Return `argv` as it must be called to run as root; sudo asks for a password now, if at all.
+
+    Later it could not: children of `run` are not in the terminal's foreground.
+    """
+    if os.geteuid() == 0:
+        return list(argv)
+    try:
+        subprocess.run(["sudo", "-v"], timeout=PASSWORD_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CommandFailed(
+            f"{shlex.join(str(part) for part in argv)}\nneeds root, and sudo does not give it: "
+            f"{error}; run as root, or as a user with sudo"
+        ) from error
+    return ["sudo", "--", *argv]
 
 
 def run(
@@ -96,30 +109,53 @@ def run(
     command = tuple(str(part) for part in argv)
     shown = shlex.join(command)
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             command,
             env=dict(env) if env is not None else environment(),
             cwd=cwd,
-            input=stdin.encode() if stdin is not None else None,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=stdout if stdout is not None else subprocess.PIPE,
             stderr=subprocess.PIPE,
-            timeout=timeout_seconds,
-            check=False,
+            process_group=0,
         )
     except FileNotFoundError as error:
         raise CommandFailed(f"cannot start {shown}: {error}; is the program installed?") from error
-    except subprocess.TimeoutExpired as error:
-        said = (error.stderr or error.stdout or b"")[-TAIL_BYTES:].decode(errors="replace")
-        raise CommandFailed(
-            f"{shown}\nran out of time after {timeout_seconds:g} s\n{said}"
-        ) from error
-    out = (done.stdout or b"").decode(errors="replace")
-    err = done.stderr.decode(errors="replace")
-    if check and done.returncode != 0:
-        said = (err.strip() or out.strip())[-TAIL_BYTES:]
-        raise CommandFailed(f"{shown}\nended with status {done.returncode}\n{said}")
-    return Completed(command, done.returncode, out, err)
+    with child:
+        try:
+            out, err = child.communicate(
+                stdin.encode() if stdin is not None else None, timeout=timeout_seconds
+            )
+        except subprocess.TimeoutExpired as error:
+            _end_group(child)
+            said = (error.stderr or error.stdout or b"")[-TAIL_BYTES:].decode(errors="replace")
+            raise CommandFailed(
+                f"{shown}\nran out of time after {timeout_seconds:g} s\n{said}"
+            ) from error
+        except BaseException:
+            _end_group(child)
+            raise
+    said, complaint = (text.decode(errors="replace") for text in (out or b"", err))
+    if check and child.returncode != 0:
+        last = (complaint.strip() or said.strip())[-TAIL_BYTES:]
+        raise CommandFailed(f"{shown}\nended with status {child.returncode}\n{last}")
+    return Completed(command, child.returncode, said, complaint)
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """End a child and all that it started. What runs as root ends by the signal that sudo hands on.
+
+    sudo relays SIGTERM, and nobody but root may kill it.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+            child.wait(timeout=TERMINATE_SECONDS)
+        except (ProcessLookupError, PermissionError):
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        else:
+            return
 
 
 def tail(path: Path, *, size: int = TAIL_BYTES) -> str:
@@ -279,7 +315,7 @@ def _spawn(spec: ProcessSpec) -> subprocess.Popen[bytes]:
     command = ["setpriv", "--pdeathsig", "KILL", "--", *spec.argv]
     with spec.log.open("ab") as log:
         try:
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 command,
                 env=dict(spec.env),
                 cwd=spec.cwd,
@@ -292,3 +328,17 @@ def _spawn(spec: ProcessSpec) -> subprocess.Popen[bytes]:
             raise CommandFailed(
                 f"cannot start {spec.name} ({shlex.join(command)}): {error}"
             ) from error
+    # Until setpriv is through, nothing ties the child's life to ours.
+    wait_until(
+        lambda: child.poll() is not None or _name_of(child.pid) != "setpriv",
+        what=f"{spec.name} has a parent-death signal",
+        timeout_seconds=TERMINATE_SECONDS,
+    )
+    return child
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except FileNotFoundError:
+        return ""

@@ -112,12 +112,14 @@ def effect_text(outcome: Outcome | None) -> str:
     """Return an outcome in one sentence."""
     if outcome is None:
         return "no outcome"
+    said = f"{outcome.kind} ({outcome.reason}): {outcome.message}"
     if outcome.effect is None:
-        return f"{outcome.kind}: {outcome.reason}. {outcome.message}"
+        return said
     return (
-        f"{outcome.kind}: {outcome.metric} better by {outcome.effect}"
-        f" (95% interval {outcome.interval_low} to {outcome.interval_high}, p = {outcome.p_value},"
-        f" {outcome.pairs} pairs; smallest effect it could have seen {outcome.smallest_detectable})"
+        f"{said}. {outcome.metric}: improvement {outcome.effect}, 90 % interval"
+        f" {outcome.interval_low} to {outcome.interval_high}, p of no improvement"
+        f" {outcome.p_value}, {outcome.pairs} pairs; the smallest effect that could have been seen"
+        f" is {outcome.smallest_detectable}"
     )
 
 

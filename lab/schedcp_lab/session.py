@@ -6,6 +6,7 @@ the holder looks into, so that nothing listens on a port; each is answered by a 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,7 +26,7 @@ from schedcp_lab.processes import environment, tail, wait_until
 from schedcp_lab.product import Product
 from schedcp_lab.workshop import Workshop
 
-__all__ = ["Session", "add_node", "hold", "read_session", "start_detached", "stop"]
+__all__ = ["Session", "add_node", "hold", "occupied", "read_session", "start_detached", "stop"]
 
 START_SECONDS = 1800.0
 STOP_SECONDS = 120.0
@@ -43,12 +45,26 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Say whether its process runs."""
+        """Say whether its process runs, whoever owns it."""
+        return Path(f"/proc/{self.pid}").exists()
+
+
+@contextmanager
+def occupied(run_dir: Path) -> Iterator[None]:
+    """Keep a checkout's run folder to this process; raise LabError when another has it.
+
+    Whoever starts a lab there empties what an earlier one left. The lock goes with its process.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with (run_dir / "lock").open("a") as lock:
         try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LabError(
+                f"a lab of this checkout is running already (it holds {run_dir}); stop it with "
+                "`schedcp-lab down`, or wait for the demo to end"
+            ) from error
+        yield
 
 
 def session_file(run_dir: Path) -> Path:
@@ -77,8 +93,9 @@ def hold(
         nonlocal wanted
         wanted = False
 
+    session_file(run_dir).unlink(missing_ok=True)
     with Cluster.start(workshop, run_dir / "lab", nodes=nodes, report=report) as cluster:
-        Product.install(cluster, report=report)
+        product = Product.install(cluster, report=report)
         requests = cluster.folder / "requests"
         requests.mkdir()
         session = Session(
@@ -95,30 +112,37 @@ def hold(
         report(
             f"lab: up; export KUBECONFIG='{session.kubeconfig}'; Prometheus {session.prometheus}"
         )
-        try:
-            while wanted:
-                cluster.require_alive()
-                _answer(cluster, requests)
-                time.sleep(POLL_SECONDS)
-        finally:
-            session_file(run_dir).unlink(missing_ok=True)
-            report("lab: stopping")
+        while wanted:
+            for name in (*cluster.revive(), *product.revive()):
+                report(f"lab: {name} had ended, and was started again")
+            _answer(cluster, requests)
+            time.sleep(POLL_SECONDS)
+        report("lab: stopping")
+    session_file(run_dir).unlink(missing_ok=True)
 
 
 def _answer(cluster: Cluster, requests: Path) -> None:
-    """Do what was asked for; each request is answered once."""
+    """Do what was asked for; each request is answered once, be it with why it failed."""
     for request in sorted(requests.glob("*.request")):
         request.unlink()
-        name = cluster.add_node().settings.name
-        cluster.wait_nodes_ready()
-        request.with_suffix(".answer").write_text(name)
+        try:
+            name = cluster.add_node().settings.name
+            cluster.wait_nodes_ready()
+            answer = {"node": name, "error": ""}
+        except LabError as error:
+            answer = {"node": "", "error": str(error)}
+        fresh = request.with_suffix(".new")
+        fresh.write_text(json.dumps(answer))
+        fresh.replace(request.with_suffix(".answer"))
 
 
-def start_detached(run_dir: Path, *, nodes: int) -> Session:
-    """Start a lab in a process of its own; return when it is up."""
-    run_dir.mkdir(parents=True, exist_ok=True)
+def start_detached(run_dir: Path, *, nodes: int, kernel: str = "") -> Session:
+    """Start a lab in a process of its own; return when it is up. It ends when that fails."""
+    with occupied(run_dir):
+        session_file(run_dir).unlink(missing_ok=True)
     log = run_dir / "lab.log"
     command = [sys.executable, "-m", "schedcp_lab", "up", f"--nodes={nodes}"]
+    command += [f"--kernel={kernel}"] if kernel else []
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -134,14 +158,19 @@ def start_detached(run_dir: Path, *, nodes: int) -> Session:
             raise LabError(f"the lab ended with status {process.returncode}:\n{tail(log)}")
         return session_file(run_dir).exists()
 
-    wait_until(
-        is_up,
-        what="the lab is up",
-        timeout_seconds=START_SECONDS,
-        interval_seconds=POLL_SECONDS,
-        hint=lambda: tail(log),
-    )
-    return read_session(run_dir)
+    try:
+        wait_until(
+            is_up,
+            what="the lab is up",
+            timeout_seconds=START_SECONDS,
+            interval_seconds=POLL_SECONDS,
+            hint=lambda: tail(log),
+        )
+        return read_session(run_dir)
+    except BaseException:
+        process.terminate()
+        process.wait(timeout=STOP_SECONDS)
+        raise
 
 
 def stop(run_dir: Path) -> None:
@@ -149,7 +178,7 @@ def stop(run_dir: Path) -> None:
     session = read_session(run_dir)
     os.kill(session.pid, signal.SIGTERM)
     wait_until(
-        lambda: not session.alive or not session_file(run_dir).exists(),
+        lambda: not session.alive,
         what="the lab has stopped",
         timeout_seconds=STOP_SECONDS,
         interval_seconds=POLL_SECONDS,
@@ -168,6 +197,8 @@ def add_node(run_dir: Path) -> str:
         timeout_seconds=NODE_SECONDS,
         interval_seconds=POLL_SECONDS,
     )
-    name = answer.read_text()
+    said = json.loads(answer.read_text())
     answer.unlink()
-    return name
+    if said["error"]:
+        raise LabError(f"no node was added: {said['error']}")
+    return str(said["node"])

@@ -43,7 +43,15 @@ def wheelhouse(cache: Cache, repository: Path, *, extras: Sequence[str]) -> Path
             shutil.copyfile(wheel, folder / "dependencies" / wheel.name)
         project = folder / "project"
         run(
-            ["uv", "build", "--quiet", "--wheel", "--out-dir", project, repository],
+            [
+                uv_program(repository),
+                "build",
+                "--quiet",
+                "--wheel",
+                "--out-dir",
+                project,
+                repository,
+            ],
             timeout_seconds=FETCH_TIMEOUT_SECONDS,
         )
         # uv leaves a .gitignore in what it thinks is a build directory.
@@ -64,7 +72,7 @@ def _dependencies(cache: Cache, repository: Path, extras: Sequence[str]) -> Path
         requirements = folder / "requirements.txt"
         requirements.write_text(locked_requirements(repository, extras))
         platforms = [part for name in PLATFORMS for part in ("--platform", name)]
-        command = ["uv", "tool", "run", "pip", "download", "--quiet", "--no-deps"]
+        command = [uv_program(repository), "tool", "run", "pip", "download", "--quiet", "--no-deps"]
         command += ["--only-binary", ":all:", "--python-version", IMAGE_PYTHON, *platforms]
         run(
             [*command, "--dest", folder, "--requirement", requirements],
@@ -74,10 +82,17 @@ def _dependencies(cache: Cache, repository: Path, extras: Sequence[str]) -> Path
     return cache.artefact(f"wheels/{'-'.join(extras)}-dependencies", inputs, build)
 
 
+def uv_program(repository: Path) -> str:
+    """Return the uv that `make init` fetched, else whichever is on PATH."""
+    fetched = repository / ".cache" / "uv" / "bin" / "uv"
+    return str(fetched) if fetched.is_file() else "uv"
+
+
 def locked_requirements(repository: Path, extras: Sequence[str]) -> str:
     """Return the locked versions that the image's Python needs, without environment markers."""
     choice = [part for extra in extras for part in ("--extra", extra)]
-    export = ["uv", "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-workspace"]
+    uv = uv_program(repository)
+    export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-workspace"]
     with tempfile.TemporaryDirectory() as work:
         universal = Path(work) / "requirements.in"
         run(
@@ -86,7 +101,7 @@ def locked_requirements(repository: Path, extras: Sequence[str]) -> str:
             cwd=repository,
         )
         # Markers must be judged by the image's Python; pip would judge them by its own.
-        resolve = ["uv", "pip", "compile", "--quiet", "--no-deps", "--generate-hashes"]
+        resolve = [uv, "pip", "compile", "--quiet", "--no-deps", "--generate-hashes"]
         resolve += ["--python-version", IMAGE_PYTHON, "--python-platform", "x86_64-manylinux_2_28"]
         done = run(
             [*resolve, "--no-annotate", "--no-header", universal],

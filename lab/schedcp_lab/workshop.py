@@ -16,7 +16,7 @@ from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.debian import Debian
 from schedcp_lab.errors import LabError
 from schedcp_lab.images import ImageSpec, base_image, build_image, pause_image
-from schedcp_lab.kernels import ensure_kernel
+from schedcp_lab.kernels import ensure_kernel, ensure_second_kernel
 from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_binaries
 from schedcp_lab.node_image import NodeImage, ensure_node_image
 from schedcp_lab.processes import run
@@ -26,6 +26,7 @@ from schedcp_lab.wheels import wheelhouse
 __all__ = [
     "AGENT_IMAGE",
     "SHOP_IMAGE",
+    "STEPS",
     "Workshop",
     "build_schedulers",
     "cache_of",
@@ -35,7 +36,10 @@ __all__ = [
 ]
 
 AGENT_IMAGE = "localhost/schedcp-agent:lab"
+OPERATOR_IMAGE = "localhost/schedcp-operator:lab"
+VERIFIER_IMAGE = "localhost/schedcp-verifier:lab"
 SHOP_IMAGE = "localhost/schedcp-shop:lab"
+STEPS = ("tools", "helm", "schedulers", "images")
 BUILD_TIMEOUT_SECONDS = 600.0
 Report = Callable[[str], None]
 
@@ -82,7 +86,9 @@ def prepare(*, kernel_release: str | None = None, report: Report = print) -> Wor
     with clock.step("host packages"):
         ensure_host_tools(cache, report=report)
     with clock.step("kernel"):
-        kernel = ensure_kernel(cache, kernel_release)
+        kernel = ensure_kernel(cache, kernel_release, report=report)
+    with clock.step("second kernel"):
+        ensure_second_kernel(cache, report=report)
     with clock.step("schedulers"):
         output = build_schedulers(root, kernel)
     with clock.step("helm"):
@@ -109,13 +115,16 @@ def prepare(*, kernel_release: str | None = None, report: Report = print) -> Wor
 
 
 def prepare_only(steps: Sequence[str], *, report: Report = print) -> None:
-    """Do some steps alone: `tools`, `helm`, `schedulers` (with the kernel they are built for)."""
+    """Do some of the `STEPS` alone: `schedulers` with the kernel that they are built for, and
+    `images` with all of the product's, of which a lab itself needs the agent's only.
+    """
     root = repository_root()
     cache = cache_of(root)
     actions: dict[str, Callable[[], object]] = {
         "tools": lambda: ensure_host_tools(cache, report=report),
         "helm": lambda: ensure_helm(cache, report=report),
-        "schedulers": lambda: build_schedulers(root, ensure_kernel(cache)),
+        "schedulers": lambda: build_schedulers(root, ensure_kernel(cache, report=report)),
+        "images": lambda: _product_images(root, cache, report),
     }
     for step in steps:
         if step not in actions:
@@ -155,21 +164,40 @@ def _images(root: Path, cache: Cache, debian: Debian) -> tuple[Path, ...]:
     )
 
 
+def _product_images(root: Path, cache: Cache, report: Report) -> None:
+    base = base_image(cache, Debian.open(cache))
+    for spec in (
+        _agent_image(root, cache),
+        ImageSpec(
+            VERIFIER_IMAGE,
+            root / "Dockerfile.node",
+            _context(root, cache, extra="verifier"),
+            target="verifier",
+        ),
+        ImageSpec(
+            OPERATOR_IMAGE,
+            root / "Dockerfile.operator",
+            {
+                "wheels": wheelhouse(cache, root, extras=("operator",)),
+                "schedulers/manifests": root / "schedulers" / "manifests",
+            },
+        ),
+    ):
+        built = build_image(cache, spec, base=base)
+        report(f"image {spec.name}: {built / 'image.tar'} (a docker archive)")
+
+
 def _agent_image(root: Path, cache: Cache) -> ImageSpec:
-    return ImageSpec(
-        AGENT_IMAGE,
-        root / "Dockerfile.node",
-        {
-            "wheels": wheelhouse(cache, root, extras=("agent",)),
-            "schedulers": root / "schedulers",
-            "crds": root / "crds",
-            "nodeagent": root / "nodeagent",
-            "operator": root / "operator",
-            "pyproject.toml": root / "pyproject.toml",
-            "README.md": root / "README.md",
-        },
-        target="agent",
-    )
+    context = _context(root, cache, extra="agent")
+    return ImageSpec(AGENT_IMAGE, root / "Dockerfile.node", context, target="agent")
+
+
+def _context(root: Path, cache: Cache, *, extra: str) -> dict[str, Path]:
+    """Return the build context of Dockerfile.node for one of its targets."""
+    return {
+        "wheels": wheelhouse(cache, root, extras=(extra,)),
+        "schedulers": root / "schedulers",
+    }
 
 
 def _shop_image(root: Path, cache: Cache) -> Path:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Count what threads of tracked cgroups do: wakeup latency, burst and sleep, by side, and in a
- * profile by process as well. Raw tracepoints: they need neither tracefs nor perf events, which some
- * distributions keep for CAP_SYS_ADMIN. Where the members of task_struct lie comes from the kernel's
- * BTF as macros, so that linux/sched.h need not be compiled.
+ * profile by process as well. Raw tracepoints: they need neither tracefs nor perf events, which
+ * some distributions keep for CAP_SYS_ADMIN. Where the members of task_struct lie comes from the
+ * kernel's BTF as macros, so that linux/sched.h need not be compiled.
  *
  * A thread's side comes from its cgroup at the moment it leaves a CPU, when it is `current`.
  * Durations, all by the same clock:
@@ -14,7 +14,7 @@
  */
 
 /* SIDES, the ..._MAX of the maps, and TASK_PID, TASK_TGID and TASK_COMM come from the loader. */
-#define SLOTS 160
+#define SLOTS	 160
 #define COMM_MAX 16
 
 enum kind { LATENCY, BURST, SLEEP, KINDS };
@@ -31,8 +31,8 @@ struct hist {
 
 struct task {
 	u64 woken_ns; /* waiting for a CPU since; 0: not waiting after a wakeup */
-	u64 on_ns; /* on a CPU since; 0: not on one, or not seen to get there */
-	u64 off_ns; /* asleep since; 0: not asleep */
+	u64 on_ns;    /* on a CPU since; 0: not on one, or not seen to get there */
+	u64 off_ns;   /* asleep since; 0: not asleep */
 	u64 burst_ns;
 	u32 side;
 	u32 tgid;
@@ -55,7 +55,7 @@ BPF_HASH(cgroups, u64, u32, CGROUPS_MAX);
 BPF_HASH(tgids, u32, u32, TGIDS_MAX);
 BPF_HASH(tasks, u32, struct task, TASKS_MAX);
 BPF_HASH(groups, struct group_key, struct group, GROUPS_MAX);
-BPF_PERCPU_ARRAY(sides, struct hist, SIDES * KINDS);
+BPF_PERCPU_ARRAY(sides, struct hist, SIDES *KINDS);
 BPF_PERCPU_ARRAY(longest, u64, SIDES);
 BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
 BPF_ARRAY(options, u32, OPTIONS);
@@ -91,7 +91,8 @@ static __always_inline void count(struct hist *hist, u64 ns, bool shared)
 {
 	u64 slot = slot_of(ns);
 
-	/* Make the compiler forget the bound, so that it checks it where the verifier can see it. */
+	/* Make the compiler forget the bound, so that it checks it where the verifier can see it.
+	 */
 	asm volatile("" : "+r"(slot));
 	if (slot >= SLOTS)
 		return;

@@ -1,0 +1,104 @@
+"""What the demo says at its end, and while it runs."""
+
+import io
+import re
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+
+from schedcp_api.nodestates import (
+    AttachedScheduler,
+    SchedulerNodeStateStatus,
+)
+from schedcp_api.runs import OptimizationRunStatus, Outcome, OutcomeKind, RunStage, StageTime
+from schedcp_lab.report import Act, DemoRecord, Finding, effect_text, html_report, text_report
+from schedcp_lab.tree import picture
+from schedcp_lab.views import NodeView, RunView
+from support.operator_nouns import NOW, figures, run
+
+WORSE = Outcome(
+    kind=OutcomeKind.WORSE,
+    reason="GuardrailViolated",
+    message="guard rail neighbours got 30.0 % worse; the margin is 5%",
+    metric="WakeupLatencyP99",
+    effect="70%",
+    interval_low="65%",
+    interval_high="74%",
+    p_value="0.031250",
+    smallest_detectable="5%",
+    pairs=5,
+)
+HOSTILE = "<script>alert('x')</script>"
+
+
+def view(outcome: Outcome = WORSE) -> RunView:
+    """A finished run with five pairs of blocks."""
+    blocks = tuple(
+        block.replace(
+            started_at=NOW + timedelta(seconds=10 * block.index),
+            ended_at=NOW + timedelta(seconds=10 * block.index + 8),
+        )
+        for block in figures([(0.5, 1.0)] * 5)
+    )
+    stage = StageTime(stage=RunStage.CANARY, started_at=NOW, ended_at=NOW + timedelta(seconds=90))
+    status = OptimizationRunStatus(
+        stage=RunStage.FINISHED, outcome=outcome, blocks=blocks, stages=(stage,), finished_at=NOW
+    )
+    return RunView("checkout-1", run().spec, status)
+
+
+def record(*findings: Finding) -> DemoRecord:
+    """A demo of one act."""
+    act = Act("1. An act", HOSTILE, view(), findings)
+    return DemoRecord(
+        started_at=NOW,
+        finished_at=NOW + timedelta(seconds=600),
+        kernel="7.3.4",
+        accelerator="tcg",
+        nodes=2,
+        setup=(("control plane", 3.0),),
+        acts=(act,),
+    )
+
+
+def printed(*parts: object) -> str:
+    """What a terminal would show."""
+    console = Console(width=200, record=True, file=io.StringIO())
+    for part in parts:
+        console.print(part)
+    return console.export_text()
+
+
+def test_a_violated_guard_rail_is_said_first() -> None:
+    said = effect_text(WORSE)
+    assert said.startswith("Worse (GuardrailViolated): guard rail neighbours got 30.0 % worse")
+    assert "better by" not in said
+
+
+def test_the_report_says_what_did_not_hold() -> None:
+    good = record(Finding("it held", held=True, seen="node-1"))
+    assert "the loop did what it should" in printed(text_report(good))
+    bad = record(Finding("it held", held=True), Finding("it did not", held=False, seen="why"))
+    said = printed(text_report(bad))
+    assert "did NOT do what it should" in said
+    assert "NO  it did not (why)" in said
+    assert not record().passed, "an act without findings has shown nothing"
+
+
+def test_the_page_needs_nothing_from_outside_and_quotes_what_it_shows() -> None:
+    page = html_report(record(Finding(HOSTILE, held=False, seen=HOSTILE)))
+    assert HOSTILE not in page
+    assert "&lt;script&gt;" in page
+    assert "<svg" in page
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']\s*(?:https?:)?//", page)
+
+
+def test_the_live_picture_shows_stage_nodes_and_figures() -> None:
+    attached = AttachedScheduler(ops_name="schedcp_x", enable_seq=1, run="checkout-1", since=NOW)
+    busy = SchedulerNodeStateStatus(sched_ext_state="enabled", attached=(attached,))
+    rest = SchedulerNodeStateStatus(sched_ext_state="disabled")
+    nodes = [NodeView("node-1", busy, None, "schedcp_x"), NodeView("node-2", rest, None, "")]
+    said = printed(picture("SchedCP", [view()], nodes, now=datetime.now(UTC)))
+    for words in ("checkout-1", "Canary 90s", "node-1  schedcp_x", "node-2  kernel default"):
+        assert words in said
+    assert "Worse (GuardrailViolated)" in said
