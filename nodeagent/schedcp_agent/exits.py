@@ -68,7 +68,14 @@ def after_exit(memory: Memory, observed: Observed, *, rules: Rules, now: datetim
         )
     memory = replace(memory, quarantine=_quarantine(memory, end, observed))
     course = memory.course
-    if course is None or (course.key.object_digest, course.key.run) != (end.object_digest, end.run):
+    if course is None:
+        return memory
+    key = course.key
+    if (key.object_digest, key.run, key.token_digest) != (
+        end.object_digest,
+        end.run,
+        end.token_digest,
+    ):
         return memory
     return replace(memory, course=_course_after(memory, course, end, observed, rules, now=now))
 

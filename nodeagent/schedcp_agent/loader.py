@@ -316,4 +316,5 @@ def _exit(
         reason=kernel.reason if kernel else "",
         dump=kernel.dump if kernel else "",
         was_attached=was_attached,
+        token_digest=request.token_digest,
     )

@@ -78,6 +78,7 @@ class LoaderExit:
     reason: str = ""
     dump: str = ""
     was_attached: bool = False
+    token_digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,7 @@ class FakeLoader:
             run=self.view.run,
             kind=kind,
             was_attached=True,
+            token_digest=self.view.token_digest,
         )
         self.view = LoaderView()
 

@@ -190,9 +190,8 @@ class RunningAgent:
         return read_status(self.kube, self.node)
 
 
-@contextmanager
-def running_agent(kube: ControlPlane, folder: Path, node: str) -> Iterator[RunningAgent]:
-    """Run an agent for as long as the block lasts; it winds up at the end."""
+def _prepare(folder: Path) -> tuple[Path, Path]:
+    """Make a cgroup tree with two pods and a file of trusted keys; return their paths."""
     cgroups = folder / "cgroup"
     for uid in (POD_UID, OTHER_UID):
         (cgroups / "kubepods" / f"pod{uid}").mkdir(parents=True, exist_ok=True)
@@ -201,6 +200,13 @@ def running_agent(kube: ControlPlane, folder: Path, node: str) -> Iterator[Runni
     keys.write_bytes(
         SIGNER.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
+    return cgroups, keys
+
+
+@contextmanager
+def running_agent(kube: ControlPlane, folder: Path, node: str) -> Iterator[RunningAgent]:
+    """Run an agent for as long as the block lasts; it winds up at the end."""
+    cgroups, keys = _prepare(folder)
     kernel, probes = FakeKernel(), FakeProbes(groups=(group(FIRST_TARGET, 7, "checkout"),))
     loader, blobs = FakeLoader(kernel), MemoryBlobs({digest_of(OBJECT): OBJECT})
     opening: Future[Probes] = Future()

@@ -15,6 +15,7 @@ from support.agent import KERNEL, NOW, OBJECT, assignment, token, wish
 from support.agent_simulation import Simulation
 
 DIGEST = digest_of(OBJECT)
+SIGNED = digest_of(assignment().token.encode())
 
 
 def running(**changes: object) -> Simulation:
@@ -29,8 +30,7 @@ def running(**changes: object) -> Simulation:
 def test_an_assignment_is_attached_and_stays() -> None:
     world = Simulation()
     world.wish(wish(assignment()))
-    signed = digest_of(assignment().token.encode())
-    assert world.tick() == (Attach(assignment(), signed, 10_000),)
+    assert world.tick() == (Attach(assignment(), SIGNED, 10_000),)
     world.tick(120)
     assert world.attached
     assert len(world.loader.starts) == 1
@@ -60,6 +60,15 @@ def test_other_knobs_for_the_same_object_replace_what_runs() -> None:
     world.tick(3)
     assert world.attached
     assert world.loader.starts[-1].timeout_ms == 9_000
+
+
+def test_how_the_old_knobs_ended_says_nothing_of_the_new_ones() -> None:
+    world = running()
+    world.wish(wish(assignment(token=token(timeout_ms=9_000))), generation=9)
+    world.loader.eject(64, "unregistered", now=world.now)
+    world.tick(3)
+    assert world.attached
+    assert world.standing == ""
 
 
 def test_another_assignment_replaces_the_first() -> None:
@@ -217,6 +226,7 @@ class TestExits:
                 run="checkout-1",
                 kind=66,
                 was_attached=True,
+                token_digest=SIGNED,
             )
             world.kernel.disable()
             world.loader.view = type(world.loader.view)()
@@ -276,7 +286,9 @@ class TestExits:
         world = running()
         world.kernel.disable()
         world.loader.view = type(world.loader.view)()
-        world.loader.next_exit = LoaderExit(outcome, "why", world.now, DIGEST, "checkout-1")
+        world.loader.next_exit = LoaderExit(
+            outcome, "why", world.now, DIGEST, "checkout-1", token_digest=SIGNED
+        )
         world.tick(5)
         assert world.standing == expected
         assert len(world.loader.starts) == 1

@@ -69,7 +69,12 @@ class TestBadObjects:
         bench.kernel.disable()
         bench.loader.view = LoaderView()
         bench.loader.next_exit = LoaderExit(
-            LoaderOutcome.DIGEST_MISMATCH, "a bit has flipped", NOW, DIGEST, "checkout-1"
+            LoaderOutcome.DIGEST_MISMATCH,
+            "a bit has flipped",
+            NOW,
+            DIGEST,
+            "checkout-1",
+            token_digest=digest_of(assignment().token.encode()),
         )
         gets = bench.blobs.gets
         refused = bench.tick(3).assignments[0]
