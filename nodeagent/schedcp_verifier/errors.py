@@ -59,6 +59,10 @@ class VmError(VerifierError):
 class VmLostError(VmError):
     """The guest crashed, hung, or never came to its end."""
 
+    def __init__(self, message: str, *, under_candidate: bool = False) -> None:
+        super().__init__(message)
+        self.under_candidate = under_candidate
+
 
 class GuestOutputError(VmError):
     """What the guest said is malformed or beyond its bounds."""

@@ -36,7 +36,9 @@ _STOP_SECONDS = 20.0
 _STOP_POLL_SECONDS = 0.5
 _KERNEL_ARGUMENTS = (
     "console=ttyS0 loglevel=5 panic=1 tsc=reliable nokaslr mitigations=off random.trust_cpu=on "
-    "cgroup_no_v1=all no_timer_check rdinit=/init"
+    "cgroup_no_v1=all no_timer_check log_buf_len=1M "
+    # A kernel that is beyond help ends the guest at once, instead of at the deadline.
+    "oops=panic softlockup_panic=1 sysctl.kernel.panic_on_rcu_stall=1 rdinit=/init"
 )
 
 
@@ -50,6 +52,9 @@ class VmSpec:
     memory_mib: int = 1024
     console_bytes: int = 128 * 1024
     """How much of the console is kept from its start, and again from its end."""
+    shift: int = 1
+    """An instruction takes 2**shift ns of virtual time: more is a slower machine, and sooner over.
+    """
     result_bytes: int = 4 * 1024 * 1024
     line_bytes: int = 256 * 1024
     qemu: str = "qemu-system-x86_64"
@@ -69,7 +74,7 @@ class VmSpec:
             *("-display", "none", "-monitor", "none", "-parallel", "none", "-net", "none"),
             *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny"),
             *("-machine", "q35,usb=off,vmport=off", "-accel", "tcg,thread=single"),
-            *("-icount", "shift=1,sleep=off", "-rtc", "base=2026-01-01,clock=vm"),
+            *("-icount", f"shift={self.shift},sleep=off", "-rtc", "base=2026-01-01,clock=vm"),
             *("-seed", "1"),  # of whatever QEMU itself would draw for the guest
             *("-cpu", "max,-rdrand,-rdseed", "-smp", str(VCPUS), "-m", f"{self.memory_mib}M"),
             *("-kernel", str(self.vmlinuz), "-initrd", str(self.initramfs)),

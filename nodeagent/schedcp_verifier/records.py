@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from .errors import GuestOutputError
 
 __all__ = [
+    "Charge",
     "GroupData",
     "GuestReport",
     "HeartbeatData",
@@ -32,6 +33,7 @@ UINT64_MAX = 2**64 - 1
 
 Name = Annotated[str, StringConstraints(max_length=128)]
 Count = Annotated[int, Field(ge=0, le=UINT64_MAX)]
+Counts = Annotated[dict[Name, Count], Field(max_length=32)]
 
 
 class _Data(BaseModel):
@@ -52,7 +54,6 @@ class StateData(_Data):
     state: Name
     ops: Name
     enable_seq: Count
-    nr_rejected: Count
     uptime: Name
 
     @property
@@ -101,7 +102,6 @@ class HeartbeatData(_Data):
     class_: Annotated[Name, Field(alias="class")]
     beats: Count
     longest_gap_ns: Count
-    final: bool
 
 
 class TrialData(_Data):
@@ -109,6 +109,23 @@ class TrialData(_Data):
 
     trial: Name
     took_ns: Count
+    effects: Counts = Field(default_factory=dict)
+    """How much of the trouble was made, and what was refused, by name."""
+    longest_gaps_ns: Counts = Field(default_factory=dict)
+    """By kind of watched task."""
+
+
+class BorderData(_Data):
+    """Who is in charge from now on."""
+
+    charge: Literal["candidate", "kernel"]
+
+
+@dataclass
+class Charge:
+    """Whether the candidate is in charge, as far as the guest came to tell."""
+
+    candidate: bool = False
 
 
 class LoaderData(BaseModel):
@@ -129,6 +146,8 @@ class LoaderData(BaseModel):
     log: Annotated[str, StringConstraints(max_length=65536)] = ""
     dump: Annotated[str, StringConstraints(max_length=65536)] = ""
     programs: tuple[ProgramData, ...] = ()
+    counters: Counts = Field(default_factory=dict)
+    """The scheduler's own statistics."""
 
 
 class ProgramData(_Data):
@@ -178,6 +197,11 @@ class _Trials(_Record):
     data: TrialData
 
 
+class _Border(_Record):
+    from_: Annotated[Literal["border"], Field(alias="from")]
+    data: BorderData
+
+
 class _Loader(_Record):
     from_: Annotated[Literal["loader"], Field(alias="from")]
     data: LoaderData
@@ -187,7 +211,9 @@ class _End(_Data):
     from_: Annotated[Literal["end"], Field(alias="from")]
 
 
-_Any = _Kernel | _State | _Status | _Text | _Workload | _Heartbeat | _Trials | _Loader | _End
+_Any = (
+    _Kernel | _State | _Status | _Text | _Workload | _Heartbeat | _Trials | _Loader | _Border | _End
+)
 _ADAPTER: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="from_")])
 
 
@@ -215,8 +241,12 @@ class GuestReport:
         return found[-1] if found else None
 
 
-def parse_report(lines: Iterable[bytes]) -> GuestReport:
-    """Return what the lines say, or raise GuestOutputError for the first that is not a record."""
+def parse_report(lines: Iterable[bytes], charge: Charge | None = None) -> GuestReport:
+    """Return what the lines say, or raise GuestOutputError for the first that is not a record.
+
+    `charge` is kept up to date meanwhile, for the case that the lines never come to their end.
+    """
+    charge = charge or Charge()
     report = GuestReport(False, "", {}, {}, {}, {}, (), (), {})
     heartbeats: list[HeartbeatData] = []
     trials: list[TrialData] = []
@@ -241,6 +271,8 @@ def parse_report(lines: Iterable[bytes]) -> GuestReport:
                 trials.append(data)
             case _Loader(step=step, data=data):
                 report.loader[step] = (*report.loader.get(step, ()), data)
+            case _Border(data=data):
+                charge.candidate = data.charge == "candidate"
             case _End():
                 complete = True
     return GuestReport(

@@ -23,9 +23,9 @@ from schedcp_api.verdicts import (
     Verdict,
     VerificationRequest,
 )
+from schedcp_verifier.enduring import HEARTS, TRIALS
 from schedcp_verifier.errors import VerifierError
 from schedcp_verifier.kernels import KernelBundle
-from schedcp_verifier.proving import TRIALS
 from schedcp_verifier.verifying import Verified
 
 OPS = "tried"
@@ -107,7 +107,7 @@ def text_record(name: str, step: str, text: str) -> bytes:
 
 def state_record(step: str, state: str = "enabled", ops: str = OPS, **changes: Any) -> bytes:
     """Return a line about who schedules."""
-    values = {"enableSeq": 1, "nrRejected": 0, "uptime": "10.00", **changes}
+    values = {"enableSeq": 1, "uptime": "10.00", **changes}
     return record("state", step, state=state, ops=ops, **values)
 
 
@@ -122,6 +122,10 @@ def contract_records(arm: str, *, fair: bool = True) -> list[bytes]:
     heavy, light, idle = (2900, 990, 10) if fair else (1300, 1300, 1300)
     capped, ordinary, nice10 = (250, 3600, 400) if fair else (1000, 2000, 2000)
     return [
+        *(
+            record("status", f"{arm}-{run}", program="workload", code=0)
+            for run in ("weight", "limits", "nice")
+        ),
         group_record(f"{arm}-weight", "heavy", heavy),
         group_record(f"{arm}-weight", "light", light),
         group_record(f"{arm}-weight", "idle", idle),
@@ -132,31 +136,51 @@ def contract_records(arm: str, *, fair: bool = True) -> list[bytes]:
     ]
 
 
+EFFECTS = {
+    "tasks": 200, "forks": 1200, "bursts": 320, "sleeps": 900, "yields": 800, "niced": 90,
+    "bound": 90, "realtimeMs": 400, "cgroups": 33, "moves": 32,
+}  # fmt: skip
+WATCHED = ("hog", "hog nice+19", "brisk", "brisk nice+19")
+
+
+def trial_record(name: str, *, gap_ms: int = 300, **effects: int) -> bytes:
+    """Return a line about a trial in which everything happened; 0 takes an effect away."""
+    counts = {key: count for key, count in {**EFFECTS, **effects}.items() if count}
+    gaps = dict.fromkeys(WATCHED, gap_ms * MS) if name == "saturated" else {}
+    return record("trials", "trials", trial=name, tookNs=MS, effects=counts, longestGapsNs=gaps)
+
+
+def heart_record(name: str, gap_ms: int = 300, beats: int = 9) -> bytes:
+    """Return a line about one class of the heartbeat."""
+    return record(
+        "heartbeat", "trials", **{"class": name, "beats": beats, "longestGapNs": gap_ms * MS}
+    )
+
+
 def proof_lines(
     *, fair: bool = True, gap_ms: int = 300, trials: Iterable[str] = TRIALS
 ) -> list[bytes]:
     """Return what a guest says of a candidate that lives through everything."""
+    programs = [{"name": "enqueue", "verifiedInstructions": 90}]
     return [
         record("kernel", "boot", btfDigest=digest_of(b"btf")),
+        record("border", "proof", charge="candidate"),
         state_record("boot", "disabled", "", enableSeq=0),
         state_record("attached"),
         state_record("settled"),
         record("status", "trials", program="trials", code=0),
-        *(record("trials", "trials", trial=name, tookNs=MS) for name in trials),
-        *(
-            record(
-                "heartbeat",
-                "trials",
-                **{"class": name, "beats": 9, "longestGapNs": gap_ms * MS, "final": False},
-            )
-            for name in ("normal", "rcu")
-        ),
+        record("status", "trials", program="heartbeat", code=0),
+        *(trial_record(name) for name in trials),
+        *(heart_record(name, gap_ms) for name in HEARTS),
         state_record("trials"),
         *contract_records("candidate", fair=fair),
         state_record("contract"),
         record("status", "proof", program="schedcp-loader", code=0),
-        record("loader", "proof", event="loaded", programs=[]),
+        record("loader", "proof", event="stats", counters={"shared_dispatches": 5}),
+        record("loader", "proof", event="loaded", programs=programs),
+        record("border", "proof", charge="kernel"),
         state_record("end", "disabled", ""),
+        text_record("kmsg", "proof", 'sched_ext: BPF scheduler "tried" enabled'),
         *contract_records("default"),
         b'{"from":"end"}',
     ]

@@ -7,9 +7,18 @@ from collections.abc import Callable
 import pytest
 
 from schedcp_api.verdicts import ContractLoss, EvaluationContract, Phase
-from schedcp_verifier.proving import TRIALS, Proof, judge_proof
+from schedcp_verifier.enduring import HEARTS, TRIALS
+from schedcp_verifier.proving import Proof, judge_proof
 from schedcp_verifier.records import parse_report
-from support.verifier import proof_lines, record, state_record, text_record
+from support.verifier import (
+    group_record,
+    heart_record,
+    proof_lines,
+    record,
+    state_record,
+    text_record,
+    trial_record,
+)
 
 WAIVED = tuple(loss for loss in ContractLoss if loss is not ContractLoss.CPUSET)
 
@@ -54,28 +63,59 @@ EXIT = record(
 )
 
 
+def without(lines: list[bytes], *words: bytes) -> list[bytes]:
+    """Return the lines but those that hold every one of the words."""
+    kept = [line for line in lines if not all(word in line for word in words)]
+    assert len(kept) < len(lines)
+    return kept
+
+
+def loader_ended(lines: list[bytes], code: int) -> list[bytes]:
+    """Return the lines with another exit code of the loader."""
+    lines = without(lines, b'"status"', b"schedcp-loader")
+    return [*lines, record("status", "proof", program="schedcp-loader", code=code)]
+
+
+def trial_changed(lines: list[bytes], name: str, **effects: int) -> list[bytes]:
+    """Return the lines with other effects of a trial."""
+    marker = f'"trial": "{name}"'.encode()
+    assert any(marker in line for line in lines)
+    return [trial_record(name, **effects) if marker in line else line for line in lines]
+
+
+def heart_changed(lines: list[bytes], name: str, new: bytes | None) -> list[bytes]:
+    """Return the lines with another heart, or without it."""
+    marker = f'"class": "{name}"'.encode()
+    kept = [line for line in lines if marker not in line]
+    return kept if new is None else [*kept, new]
+
+
+def ejected(lines: list[bytes], step: str) -> list[bytes]:
+    return [*replaced(loader_ended(lines, 20), step, state_record(step, "disabled", "")), EXIT]
+
+
 @pytest.mark.parametrize(
     ("change", "failing", "words"),
     [
-        (lambda ls: [*replaced(ls, "settled", state_record("settled", "disabled", "")), EXIT],
-         "attach", "runnable task stall"),
-        (lambda ls: replaced(ls, "settled", state_record("settled", enableSeq=2)),
+        (lambda ls: ejected(ls, "settled"), "attach", "runnable task stall"),
+        (lambda ls: loader_ended(replaced(ls, "settled", state_record("settled", enableSeq=2)), 20),
          "attach", "did not stay attached"),
-        (lambda ls: replaced(ls, "attached", state_record("attached", ops="other")),
+        (lambda ls: loader_ended(replaced(ls, "attached", state_record("attached", ops="x")), 20),
          "attach", "did not stay attached"),
-        (lambda ls: [*replaced(ls, "trials", state_record("trials", "disabled", "")), EXIT],
-         "trials", "1026"),
-        (lambda ls: replaced(ls, "trials", state_record("trials", enableSeq=2)), "trials", "ended"),
-        (lambda ls: replaced(ls, "contract", state_record("contract", "disabled", "")),
-         "trials", "the contract's measurement"),
-        (lambda ls: replaced(ls, "trials", state_record("trials", nrRejected=3)),
-         "rejected-tasks", "3 tasks"),
-        (lambda ls: [*ls, text_record("kmsg", "proof", "BUG: workqueue lockup - pool")],
+        (lambda ls: ejected(ls, "trials"), "trials", "1026"),
+        (lambda ls: ejected(ls, "contract"), "trials", "the contract's measurement"),
+        (lambda ls: [*ls, text_record("complaints", "proof", "BUG: workqueue lockup - pool")],
          "kernel-log", "workqueue lockup"),
-        (lambda ls: [*ls, text_record("kmsg", "proof", "rcu: INFO: self-detected stall")],
-         "kernel-log", "self-detected"),
-        (lambda _: proof_lines(gap_ms=5001), "starvation", "normal 5001 ms"),
-        (lambda _: proof_lines(trials=TRIALS[:3]), "trials", TRIALS[3]),
+        (lambda _: proof_lines(gap_ms=3001), "starvation", "normal 3001 ms"),
+        (lambda ls: [*without(ls, b"saturated"), trial_record("saturated", gap_ms=3001)],
+         "starvation", "hog 3001 ms"),
+        (lambda ls: heart_changed(ls, "rcu", heart_record("rcu", 9000, beats=0)),
+         "starvation", "rcu 9000 ms"),
+        (lambda ls: trial_changed(ls, "forks", forksRefused=3), "trials", "3 forks failed"),
+        (lambda ls: trial_changed(ls, "cgroups", cgroups=1, cgroupsRefused=1, moves=0),
+         "trials", "pods would not start"),
+        (lambda ls: trial_changed(ls, "cgroups", movesRefused=2), "trials", "2 tasks could not"),
+        (lambda ls: trial_changed(ls, "bursts", bursts=9), "trials", "hardly done"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_fails_and_says_so(
@@ -85,6 +125,114 @@ def test_what_goes_wrong_fails_and_says_so(
     failed = {check.id: check.message for check in proof.checks if check.phase is Phase.FAILED}
     assert words in failed[failing]
     assert proof.losses == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "id_"),
+    [
+        (lambda ls: without(ls, b'"status"', b"schedcp-loader"), "attach"),
+        (lambda ls: loader_ended(ls, 137), "attach"),
+        (lambda ls: loader_ended(ls, 1), "attach"),
+    ],
+)
+def test_a_loader_that_broke_refuses_nobody(
+    change: Callable[[list[bytes]], list[bytes]], id_: str
+) -> None:
+    lines = replaced(change(proof_lines()), "settled", state_record("settled", "disabled", ""))
+    assert phases(judged(lines))[id_] is Phase.ERROR
+
+
+@pytest.mark.parametrize(
+    ("change", "id_"),
+    [
+        (lambda _: proof_lines(trials=TRIALS[:3]), "trials"),
+        (lambda ls: trial_changed(ls, "realtime", realtimeMs=0), "trials"),
+        (lambda ls: trial_changed(ls, "waiting-churn", niced=0), "trials"),
+        (lambda ls: trial_changed(ls, "pinned", bound=0), "trials"),
+        (lambda ls: heart_changed(ls, "kworker-each", None), "starvation"),
+        (lambda ls: heart_changed(ls, "rcu", heart_record("rcu", beats=0)), "starvation"),
+        (lambda ls: [*ls, heart_record("stranger")], "starvation"),
+        (lambda ls: [*ls, record("status", "trials", program="heartbeat", code=1)], "starvation"),
+        (lambda ls: without(ls, b'"heartbeat"', b'"status"'), "starvation"),
+        (lambda ls: without(ls, b'"heartbeat"'), "starvation"),
+        (lambda ls: without(ls, b'"kmsg"'), "kernel-log"),
+        (lambda ls: [*ls, record("status", "candidate-nice", program="workload", code=1)],
+         "contract"),
+        (lambda ls: without(ls, b'"default-weight"', b'"status"'), "contract"),
+    ],
+)  # fmt: skip
+def test_trouble_that_did_not_happen_is_neither_a_pass_nor_a_rejection(
+    change: Callable[[list[bytes]], list[bytes]], id_: str
+) -> None:
+    proof = judged(change(proof_lines()))
+    assert phases(proof)[id_] is Phase.ERROR
+    assert not proof.failed
+
+
+def test_every_class_beats() -> None:
+    for name in HEARTS:
+        proof = judged(heart_changed(proof_lines(), name, None))
+        assert phases(proof)["starvation"] is Phase.ERROR
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "id_", "phase"),
+    [
+        (17, "the kernel refused it", "kernel-verifier", Phase.FAILED),
+        (17, "refused: Cannot allocate memory", "kernel-verifier", Phase.ERROR),
+        (12, "a kprobe", "attach", Phase.FAILED),
+        (15, "no such knob", "attach", Phase.FAILED),
+        (18, "not enabled", "attach", Phase.FAILED),
+        (1, "broken", "kernel-verifier", Phase.ERROR),
+        (10, "another object", "kernel-verifier", Phase.ERROR),
+        (16, "another scheduler", "kernel-verifier", Phase.ERROR),
+        (19, "no sched_ext", "kernel-verifier", Phase.ERROR),
+        (64, "usage", "kernel-verifier", Phase.ERROR),
+    ],
+)
+def test_the_loaders_exit_code_tells_whose_fault_it_is(
+    code: int, message: str, id_: str, phase: Phase
+) -> None:
+    lines = [
+        record("status", "proof", program="schedcp-loader", code=code),
+        record("loader", "proof", event="error", code="x", exitCode=code, message=message),
+    ]
+    assert phases(judged(lines)) == {id_: phase}
+
+
+def test_a_loader_that_said_nothing_proves_nothing() -> None:
+    lines = without(proof_lines(), b'"loader"', b'"loaded"')
+    assert phases(judged(lines)) == {"kernel-verifier": Phase.ERROR}
+    lines.append(record("loader", "proof", event="loaded", programs=[]))
+    assert phases(judged(lines)) == {"kernel-verifier": Phase.ERROR}
+
+
+def test_an_attachment_that_takes_for_ever_is_refused_as_such() -> None:
+    late = record("status", "proof", program="attach", code=1)
+    lines = without(proof_lines(), b'"loader"', b'"loaded"')
+    assert phases(judged([*lines, late])) == {"attach-time": Phase.FAILED}
+    lines = [line for line in proof_lines() if b'"attached"' not in line]
+    assert phases(judged([*lines, late]))["attach-time"] is Phase.FAILED
+
+
+@pytest.mark.parametrize(
+    ("run", "group", "cpu_ms", "loss"),
+    [
+        ("limits", "capped", 0, ContractLoss.CPU_MAX),
+        ("limits", "capped", 120, ContractLoss.CPU_MAX),
+        ("limits", "fenced", 0, ContractLoss.CPUSET),
+        ("nice", "nice10", 0, ContractLoss.NICE),
+        ("weight", "heavy", 0, ContractLoss.CPU_WEIGHT),
+        ("weight", "light", 0, ContractLoss.CGROUP_IDLE),
+        ("weight", "light", 200, ContractLoss.CPU_WEIGHT),
+    ],
+)
+def test_getting_nothing_or_far_too_much_keeps_no_promise(
+    run: str, group: str, cpu_ms: int, loss: ContractLoss
+) -> None:
+    proof = judged([*proof_lines(), group_record(f"candidate-{run}", group, cpu_ms)])
+    assert loss in proof.losses
+    assert phases(proof)[f"keeps-{loss.value}"] is Phase.FAILED
 
 
 def test_the_kernel_verifiers_own_words_are_given() -> None:
@@ -99,11 +247,6 @@ def test_the_kernel_verifiers_own_words_are_given() -> None:
     check = judged(lines).checks[0]
     assert (check.id, check.phase) == ("kernel-verifier", Phase.FAILED)
     assert "map_value_or_null" in check.message
-
-
-def test_no_heartbeat_means_could_not_tell() -> None:
-    silent = [line for line in proof_lines() if b"heartbeat" not in line]
-    assert phases(judged(silent))["starvation"] is Phase.ERROR
 
 
 def test_a_measurement_that_means_nothing_is_no_pass() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schedcp_verifier.enduring import HEARTS
 from schedcp_verifier.errors import GuestOutputError
 from schedcp_verifier.microvm import BoundedLog
-from schedcp_verifier.records import RECORDS_MAX, parse_report
+from schedcp_verifier.records import RECORDS_MAX, Charge, parse_report
 from support.verifier import group_record, proof_lines, record, state_record, text_record
 
 JSON = st.recursive(
@@ -27,7 +28,19 @@ def test_a_whole_proof_is_read() -> None:
     assert report.complete
     assert report.states["settled"].ops == "tried"
     assert report.groups["default-weight"]["heavy"].cpu_time_ns == 2_900_000_000
-    assert [beat.class_ for beat in report.heartbeats] == ["normal", "rcu"]
+    assert [beat.class_ for beat in report.heartbeats] == list(HEARTS)
+
+
+def test_who_was_in_charge_is_known_when_the_lines_break_off() -> None:
+    lines = proof_lines()
+    attached, freed = (
+        next(i for i, line in enumerate(lines) if b'"border"' in line and who in line)
+        for who in (b'"candidate"', b'"kernel"}')
+    )
+    for end, expected in ((attached, False), (attached + 1, True), (freed + 1, False)):
+        charge = Charge()
+        parse_report(lines[:end], charge)
+        assert charge.candidate is expected
 
 
 def test_without_the_end_it_is_not_complete() -> None:
@@ -76,7 +89,10 @@ def test_no_bytes_do_anything_else(lines: list[bytes]) -> None:
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(["state", "text", "loader", "workload", "trials", "heartbeat", "kernel"]), JSON
+    st.sampled_from(
+        ["state", "text", "loader", "workload", "trials", "heartbeat", "kernel", "border"]
+    ),
+    JSON,
 )
 def test_no_json_does_anything_else(source: str, data: object) -> None:
     line = json.dumps({"from": source, "step": "s", "data": data}).encode()

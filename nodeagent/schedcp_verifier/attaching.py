@@ -1,0 +1,161 @@
+"""Judge what the loader and the kernel say of a candidate's attachment.
+
+Pure. What the candidate brought about refuses it; what the machine or the loader brought about is
+no judgement at all: the loader's exit code tells the two apart.
+"""
+
+from __future__ import annotations
+
+from schedcp_api.verdicts import Check, Stage
+
+from .checks import bounded, error, failed, passed
+from .records import GuestReport, LoaderData, StateData
+from .verifierlog import refusal_of
+
+__all__ = ["attachment", "ended", "same_enablement", "states_of"]
+
+_LOAD_FAILED, _ATTACH_FAILED = 17, 18
+_REFUSED = {
+    11: "the object cannot be opened",
+    12: "a program is not a scheduler's",
+    13: "a map is not a scheduler's",
+    14: "its table is not a scheduler's",
+    15: "a knob does not fit",
+    _ATTACH_FAILED: "the kernel did not enable it",
+}
+"""Exit codes of the loader that are the candidate's doing (`schedcp-loader --help`)."""
+_EJECTED = (20, 21)
+_OUT_OF_MEMORY = "Cannot allocate memory"
+
+
+def attachment(report: GuestReport, ops_name: str) -> tuple[Check, ...]:
+    """Return whether the kernel accepted the programs, and whether the scheduler held for 1.5 s."""
+    messages = report.texts.get(("loader", "proof"), "")
+    code = report.statuses.get(("schedcp-loader", "proof"))
+    loaded = report.loader_event("proof", "loaded")
+    if loaded is None or not loaded.programs:
+        return (_not_loaded(report, code, messages),)
+    verified = passed(
+        "kernel-verifier",
+        Stage.BUILD,
+        "the kernel accepts the programs",
+        verifiedInstructions=[
+            f"{program.name} {program.verified_instructions}" for program in loaded.programs[:32]
+        ],
+    )
+    return verified, _attached(report, ops_name, code)
+
+
+def _not_loaded(report: GuestReport, code: int | None, messages: str) -> Check:
+    refusal = report.loader_event("proof", "error")
+    said = refusal.message if refusal else "it said nothing"
+    evidence = {"loaderExitCode": code, "log": messages}
+    if refusal is not None and code == _LOAD_FAILED and _OUT_OF_MEMORY not in said:
+        words = f"the kernel refuses the programs: {refusal_of(messages)}"
+        return failed("kernel-verifier", Stage.BUILD, words, **evidence)
+    if refusal is not None and code in _REFUSED:
+        words = f"the scheduler was not attached, {_REFUSED[code]}: {said}"
+        return failed("attach", Stage.ATTACH, words, **evidence)
+    if ("attach", "proof") in report.statuses:
+        return failed(
+            "attach-time",
+            Stage.ATTACH,
+            "the kernel was not done with the programs after 60 s of its time: make them smaller",
+            **evidence,
+        )
+    return error(
+        "kernel-verifier",
+        Stage.BUILD,
+        f"the loader ended with {code} before the kernel had judged the programs: {said}",
+        **evidence,
+    )
+
+
+def _attached(report: GuestReport, ops_name: str, code: int | None) -> Check:
+    begin, settled = report.states.get("attached"), report.states.get("settled")
+    if (
+        begin is not None
+        and begin.enabled
+        and begin.ops == ops_name
+        and same_enablement(begin, settled)
+    ):
+        return passed(
+            "attach", Stage.ATTACH, f"{ops_name} was attached and held", states=states_of(report)
+        )
+    refusal = report.loader_event("proof", "error")
+    if refusal is not None and code == _ATTACH_FAILED:
+        return failed(
+            "attach",
+            Stage.ATTACH,
+            f"the scheduler was not attached: {refusal.message}",
+            log=report.texts.get(("loader", "proof"), ""),
+            kernelLog=report.texts.get(("kmsg", "proof"), ""),
+        )
+    if ("attach", "proof") in report.statuses:
+        return failed(
+            "attach-time",
+            Stage.ATTACH,
+            "the kernel had not enabled the scheduler after 60 s of its time",
+            states=states_of(report),
+        )
+    return ended(report, "attach", Stage.ATTACH, "the scheduler did not stay attached for 1.5 s")
+
+
+def ended(report: GuestReport, id_: str, stage: Stage, words: str, **evidence: object) -> Check:
+    """Return the judgement of a scheduler that is gone before its time.
+
+    The kernel ends a scheduler for a reason; a loader that was killed or broke ends it for none.
+    """
+    code = report.statuses.get(("schedcp-loader", "proof"))
+    exit_ = report.loader_event("proof", "exit")
+    shown = {"states": states_of(report), "loaderExitCode": code, **evidence}
+    if exit_ is None and code not in _EJECTED:
+        return error(
+            id_,
+            stage,
+            f"{words}, and the loader ended with {code} without an account of it",
+            log=report.texts.get(("loader", "proof"), ""),
+            **shown,
+        )
+    return failed(id_, stage, f"{words}: {_why(exit_)}", **shown, **_exit_evidence(exit_))
+
+
+def _exit_evidence(exit_: LoaderData | None) -> dict[str, object]:
+    if exit_ is None:
+        return {}
+    return {
+        "exitKind": exit_.kind if exit_.kind >= 0 else None,
+        "exitCode": str(exit_.code),
+        "reason": exit_.reason,
+        "exitMessage": exit_.message,
+        "log": exit_.log,
+        "dump": bounded(exit_.dump, 2000),
+    }
+
+
+def _why(exit_: LoaderData | None) -> str:
+    if exit_ is None:
+        return "the kernel ended it and gave no reason"
+    if not exit_.reason and not exit_.message:
+        # The scheduler recorded no exit of its own; the kernel's log has the reason last.
+        lines = exit_.log.splitlines()
+        return lines[-1] if lines else "the kernel gave no reason"
+    return f"{exit_.reason or 'exit'} (kind {exit_.kind}): {exit_.message}"
+
+
+def states_of(report: GuestReport) -> list[str]:
+    """Return who was in charge at each step, for the evidence."""
+    return [
+        f"{step}: {s.state} {s.ops} enable_seq {s.enable_seq} at {s.uptime} s"
+        for step, s in report.states.items()
+    ]
+
+
+def same_enablement(begin: StateData, now: StateData | None) -> bool:
+    """Whether a scheduler is still there, and never was away."""
+    return (
+        now is not None
+        and now.enabled
+        and now.ops == begin.ops
+        and now.enable_seq == begin.enable_seq
+    )

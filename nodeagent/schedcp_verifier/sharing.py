@@ -1,0 +1,132 @@
+"""Judge what of Kubernetes' CPU contract a candidate keeps, beside the kernel's own scheduler.
+
+Pure. Getting nothing keeps no promise: each part has a lower and an upper bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schedcp_api.verdicts import Check, ContractLoss, EvaluationContract, Stage
+
+from .checks import error, failed, passed, warning
+from .records import GuestReport
+
+__all__ = ["contract_kept"]
+
+_KEPT = 0.5
+"""How much of the default scheduler's preference, or of its CPU time, must be left."""
+_EXAGGERATED = 3.0
+"""How many times the default scheduler's preference is no longer the same promise."""
+_LIMIT_SLACK = 1.3
+_RUNS = ("weight", "limits", "nice")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One part of the CPU contract as measured."""
+
+    loss: ContractLoss
+    kept: bool
+    sound: bool
+    """Whether the default scheduler keeps it, so that the measure means something."""
+    words: str
+
+
+def contract_kept(
+    report: GuestReport, contract: EvaluationContract
+) -> tuple[tuple[Check, ...], tuple[ContractLoss, ...]]:
+    """Return the checks of the Contract stage, and what is lost."""
+    for arm in ("candidate", "default"):
+        for run in _RUNS:
+            status = report.statuses.get(("workload", f"{arm}-{run}"))
+            if status != 0:
+                said = report.texts.get(("workload", f"{arm}-{run}"), "").strip()
+                words = f"the workload {arm}-{run} ended with {status}: {said}"
+                return (error("contract", Stage.CONTRACT, words),), ()
+    try:
+        parts = _parts(report)
+    except KeyError as missing:
+        words = f"the measurement of {missing} is not in the report"
+        return (error("contract", Stage.CONTRACT, words),), ()
+    checks = tuple(_part_check(part, contract) for part in parts)
+    return checks, tuple(part.loss for part in parts if part.sound and not part.kept)
+
+
+def _part_check(part: _Part, contract: EvaluationContract) -> Check:
+    id_ = f"keeps-{part.loss.value}"
+    if not part.sound:
+        return error(
+            id_, Stage.CONTRACT, f"the default scheduler does not show it either: {part.words}"
+        )
+    if part.kept:
+        return passed(id_, Stage.CONTRACT, part.words)
+    if part.loss in contract.waived_losses:
+        return warning(id_, Stage.CONTRACT, f"lost, and waived by the contract: {part.words}")
+    return failed(id_, Stage.CONTRACT, f"lost under this scheduler: {part.words}")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The CPU time of each group, by arm and run."""
+
+    report: GuestReport
+
+    def cpu_ns(self, arm: str, run: str, group: str) -> int:
+        return self.report.groups[f"{arm}-{run}"][group].cpu_time_ns
+
+    def preference(self, loss: ContractLoss, run: str, *, more: str, less: str, what: str) -> _Part:
+        default, candidate = (
+            self.cpu_ns(arm, run, more) / max(1, self.cpu_ns(arm, run, less))
+            for arm in ("default", "candidate")
+        )
+        enough = self.cpu_ns("candidate", run, more) >= _KEPT * self.cpu_ns("default", run, more)
+        least = 1 + _KEPT * (min(default, 10.0) - 1)
+        return _Part(
+            loss,
+            kept=enough and least <= candidate <= _EXAGGERATED * default,
+            sound=default >= 2,
+            words=f"{what}: {candidate:.2f} to 1, default scheduler {default:.2f} to 1",
+        )
+
+    def limit(self, loss: ContractLoss, group: str, *, limit_ms: int, what: str) -> _Part:
+        default, candidate = (
+            self.cpu_ns(arm, "limits", group) // 1_000_000 for arm in ("default", "candidate")
+        )
+        return _Part(
+            loss,
+            kept=_KEPT * default <= candidate <= limit_ms * _LIMIT_SLACK,
+            sound=limit_ms * _KEPT <= default <= limit_ms * _LIMIT_SLACK,
+            words=f"{what}: {candidate} ms of {limit_ms} ms allowed, default scheduler {default}",
+        )
+
+
+def _parts(report: GuestReport) -> tuple[_Part, ...]:
+    measured = _Measured(report)
+    return (
+        measured.preference(
+            ContractLoss.CPU_WEIGHT,
+            "weight",
+            more="heavy",
+            less="light",
+            what="cpu.weight 300 to 100",
+        ),
+        measured.limit(
+            ContractLoss.CPU_MAX, "capped", limit_ms=250, what="cpu.max of a quarter CPU"
+        ),
+        measured.limit(ContractLoss.CPUSET, "fenced", limit_ms=1000, what="cpuset of one CPU"),
+        measured.preference(
+            ContractLoss.NICE,
+            "nice",
+            more="ordinary",
+            less="nice10",
+            what="nice 0 beside nice 10",
+        ),
+        measured.preference(
+            ContractLoss.CGROUP_IDLE,
+            "weight",
+            more="light",
+            less="idle",
+            what="weight 100 beside idle",
+        ),
+    )

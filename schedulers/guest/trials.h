@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The tasks that make trouble in a trial, and the account of the trouble that was really made. */
+#ifndef SCHEDCP_TRIALS_H
+#define SCHEDCP_TRIALS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define MSEC 1000000ULL
+
+enum { TASKS_MAX = 160 };
+
+/* What a trial did and what was refused; a record lists those that are not zero. */
+enum effect {
+	EFFECT_TASKS,		/* tasks that the conductor forked */
+	EFFECT_FORKS,		/* children that forking tasks had, and that ended */
+	EFFECT_BURSTS,		/* bursts that were worked off after a release */
+	EFFECT_SLEEPS,		/* sleeps that ended */
+	EFFECT_YIELDS,		/* returns from sched_yield() */
+	EFFECT_NICED,		/* changes of nice that were made */
+	EFFECT_BOUND,		/* changes of affinity that were made */
+	EFFECT_REALTIME_MS,	/* CPU time of the real-time hog */
+	EFFECT_CGROUPS,		/* control groups that were made */
+	EFFECT_MOVES,		/* tasks that were moved to a control group */
+	EFFECT_FORKS_REFUSED,	/* forks that failed */
+	EFFECT_CGROUPS_REFUSED, /* control groups that could not be made */
+	EFFECT_MOVES_REFUSED,	/* tasks that could not be moved to one */
+	EFFECTS,
+};
+
+/* Tasks whose gaps are watched, beside the classes of `heartbeat`. */
+enum watched {
+	WATCHED_HOG,	  /* never sleeps */
+	WATCHED_HOG_NICE, /* the same at nice 19 */
+	WATCHED_BRISK,	  /* sleeps half of its time, in short bursts */
+	WATCHED_BRISK_NICE,
+	WATCHED,
+};
+
+/* One watched task; written by the task, read by the conductor. */
+struct pulse {
+	enum watched kind;
+	uint64_t last_ns; /* when it ran last, or when it was to wake */
+	uint64_t longest_ns;
+};
+
+/* Shared by the conductor and all tasks. */
+struct account {
+	uint64_t effects[EFFECTS];
+	struct pulse pulses[TASKS_MAX];
+};
+
+struct crew {
+	struct account *account;
+	pid_t pids[TASKS_MAX];
+	int count;
+	unsigned int random;
+	int cpus;
+};
+
+/* What a task does until it is killed; `argument` is the life's own. */
+typedef void (*life)(struct account *account, int argument);
+
+void live_spinning(struct account *account, int argument);
+void live_sleeping(struct account *account, int argument);
+void live_yielding(struct account *account, int argument);
+/* Wait at the pipe `argument` until everybody is released, work for a moment, wait again. */
+void live_in_bursts(struct account *account, int argument);
+void live_forking(struct account *account, int argument);
+/* Hog the CPU `argument` in real time. */
+void live_realtime(struct account *account, int argument);
+/* Run, or run and sleep in turns, and note in pulse `argument` for how long that was impossible. */
+void live_watched(struct account *account, int argument);
+
+void crew_prepare(struct crew *crew);
+unsigned int draw(struct crew *crew, unsigned int below);
+void effect_add(struct account *account, enum effect effect, uint64_t amount);
+/* Fork a task, or count the refusal and return -1. */
+pid_t hire(struct crew *crew, life live, int argument);
+void hire_many(struct crew *crew, int count, life live, int argument);
+void hire_watched(struct crew *crew, int count, enum watched kind);
+void dismiss(struct crew *crew);
+void bind_to(struct crew *crew, pid_t pid, int cpu);
+/* Move a task to one CPU, to a random set of CPUs, or to all of them. */
+void affinity_change(struct crew *crew, pid_t pid);
+void nice_change(struct crew *crew, pid_t pid);
+/* Write `,"effects":{...},"longestGapsNs":{...}`; a gap that is open at `now` counts. */
+void account_print(const struct account *account, uint64_t now);
+
+#endif

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the tasks of a trial do, each until it is killed. */
+#include "guest_common.h"
+#include "trials.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { HOG_PRIORITY = 1, FORKS_EACH = 400, NICE_MOST = 19 };
+
+#define SLEEP_NS       (3 * MSEC)
+#define BRISK_BURST_NS (2 * MSEC)
+#define BRISK_SLEEP_NS (2 * MSEC)
+
+static void spin(void)
+{
+	for (volatile int i = 0; i < 1000; i++)
+		;
+}
+
+static void burn_ns(uint64_t ns)
+{
+	uint64_t until = clock_ns(CLOCK_THREAD_CPUTIME_ID) + ns;
+
+	while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < until)
+		spin();
+}
+
+void live_spinning(struct account *account, int argument)
+{
+	(void)account;
+	(void)argument;
+	for (;;)
+		spin();
+}
+
+void live_sleeping(struct account *account, int argument)
+{
+	(void)argument;
+	for (;;) {
+		sleep_until(clock_ns(CLOCK_MONOTONIC) + SLEEP_NS);
+		burn_ns(MSEC / 10);
+		effect_add(account, EFFECT_SLEEPS, 1);
+	}
+}
+
+void live_yielding(struct account *account, int argument)
+{
+	(void)argument;
+	for (;;) {
+		spin();
+		sched_yield();
+		effect_add(account, EFFECT_YIELDS, 1);
+	}
+}
+
+void live_in_bursts(struct account *account, int gate)
+{
+	char byte;
+
+	while (read(gate, &byte, 1) == 1) {
+		burn_ns(MSEC / 2);
+		effect_add(account, EFFECT_BURSTS, 1);
+	}
+}
+
+void live_forking(struct account *account, int argument)
+{
+	(void)argument;
+	for (int i = 0; i < FORKS_EACH; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(0);
+		if (pid > 0 && waitpid(pid, NULL, 0) == pid)
+			effect_add(account, EFFECT_FORKS, 1);
+		else
+			effect_add(account, EFFECT_FORKS_REFUSED, 1);
+	}
+	_exit(0);
+}
+
+void live_realtime(struct account *account, int cpu)
+{
+	struct sched_param parameters = {.sched_priority = HOG_PRIORITY};
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus) ||
+	    sched_setscheduler(0, SCHED_FIFO, &parameters))
+		_exit(EXIT_BROKEN);
+	for (;;) {
+		burn_ns(MSEC);
+		effect_add(account, EFFECT_REALTIME_MS, 1);
+	}
+}
+
+static void pulse_beat(struct pulse *pulse, uint64_t now)
+{
+	uint64_t last = __atomic_load_n(&pulse->last_ns, __ATOMIC_RELAXED);
+	uint64_t gap = now > last ? now - last : 0;
+
+	if (gap > pulse->longest_ns)
+		__atomic_store_n(&pulse->longest_ns, gap, __ATOMIC_RELAXED);
+	__atomic_store_n(&pulse->last_ns, now, __ATOMIC_RELEASE);
+}
+
+/* A burst counts as running only while the clock moves on under it: each look is a beat. */
+static void pulse_burn(struct pulse *pulse, uint64_t ns)
+{
+	uint64_t until = clock_ns(CLOCK_THREAD_CPUTIME_ID) + ns;
+
+	while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < until)
+		pulse_beat(pulse, clock_ns(CLOCK_MONOTONIC));
+}
+
+void live_watched(struct account *account, int number)
+{
+	struct pulse *pulse = account->pulses + number;
+	bool sleeps = pulse->kind == WATCHED_BRISK || pulse->kind == WATCHED_BRISK_NICE;
+	bool nice = pulse->kind == WATCHED_HOG_NICE || pulse->kind == WATCHED_BRISK_NICE;
+
+	if (nice && !setpriority(PRIO_PROCESS, 0, NICE_MOST))
+		effect_add(account, EFFECT_NICED, 1);
+	for (;;) {
+		pulse_burn(pulse, BRISK_BURST_NS);
+		if (!sleeps)
+			continue;
+		effect_add(account, EFFECT_SLEEPS, 1);
+		__atomic_store_n(&pulse->last_ns, clock_ns(CLOCK_MONOTONIC) + BRISK_SLEEP_NS,
+				 __ATOMIC_RELEASE);
+		sleep_until(pulse->last_ns);
+	}
+}
