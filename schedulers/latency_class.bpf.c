@@ -9,7 +9,7 @@
  * Throughput tasks share CPU time by weight, and those who have waited for `ageing_ns` go first.
  * On each CPU, latency work may preempt only while it uses less than `latency_percent` of the time.
  * User space may list cgroups in `target_cgroups`: their tasks may run `target_burst_ns` at a time
- * and need not sleep. Kernel threads of one CPU never wait for anyone.
+ * and need not sleep. Kernel threads of one CPU wait for nobody but each other.
  *
  * Good for: services that answer requests beside batch work on the same node.
  * Bad for: throughput of work with many short sleeps that nobody waits for; nodes where nearly all
@@ -38,6 +38,7 @@ enum task_class {
 
 struct task_ctx {
 	struct behaviour behaviour;
+	bool charged; /* it was a latency task when it got the CPU */
 };
 
 struct {
@@ -215,6 +216,8 @@ void SCHEDCP_OPS(latency_class_dispatch, s32 cpu, struct task_struct *prev)
 	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
 
 	queues_age(cpu);
+	if (scx_bpf_dsq_move_to_local(first_dsq(cpu)))
+		return;
 	if (cctx && over_budget(cctx)) {
 		if (!scx_bpf_dsq_move_to_local(AGED_DSQ) && !ordered_move_to_local(cpu))
 			scx_bpf_dsq_move_to_local(LATENCY_DSQ);
@@ -241,8 +244,9 @@ void SCHEDCP_OPS(latency_class_running, struct task_struct *p)
 	if (!wait || !tctx || !cctx)
 		return;
 	wait_running(wait);
+	tctx->charged = is_latency(p, tctx);
 	/* A kernel thread is no victim, however long it runs. */
-	cctx->class = is_kthread(p) || is_latency(p, tctx) ? CLASS_LATENCY : CLASS_THROUGHPUT;
+	cctx->class = is_kthread(p) || tctx->charged ? CLASS_LATENCY : CLASS_THROUGHPUT;
 }
 
 void SCHEDCP_OPS(latency_class_stopping, struct task_struct *p, bool runnable)
@@ -256,7 +260,8 @@ void SCHEDCP_OPS(latency_class_stopping, struct task_struct *p, bool runnable)
 		return;
 	used = wait_stopping(wait, p);
 	behaviour_ran(&tctx->behaviour, used);
-	if (cctx->class == CLASS_LATENCY && !over_budget(cctx) && is_latency(p, tctx))
+	/* Also the burst that ends its being one: it had the CPU on those terms. */
+	if (tctx->charged && !over_budget(cctx))
 		cctx->latency_ns += used;
 	cctx->class = CLASS_IDLE;
 }
@@ -269,7 +274,8 @@ void SCHEDCP_OPS(latency_class_quiescent, struct task_struct *p, u64 deq_flags)
 		behaviour_sleep(&tctx->behaviour, deq_flags);
 }
 
-s32 SCHEDCP_OPS(latency_class_init_task, struct task_struct *p, struct scx_init_task_args *args)
+s32 SCHEDCP_OPS_SLEEPABLE(latency_class_init_task, struct task_struct *p,
+			  struct scx_init_task_args *args)
 {
 	struct task_ctx *tctx =
 		bpf_task_storage_get(&task_ctxs, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);

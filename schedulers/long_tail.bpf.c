@@ -5,10 +5,10 @@
  * Work left is what counts: the expected run time that user space listed for the task's cgroup in
  * `expected_runtime`, less the CPU time the task has attained; where nothing is listed, or more was
  * attained than expected, the attained time itself (what has run long is likely to run long yet).
- * Both count in proportion to weight. The task with the most work left runs next, and a waking one
+ * Both count in proportion to weight. The task with the most work left runs next, and a waking job
  * preempts nobody. Tasks that run briefly and sleep much, and kernel threads, are no jobs: they go
- * first, in order of arrival. Whoever has waited for `ageing_ns` goes first too. A sleep of
- * `job_gap_ns` ends a job.
+ * first, in order of arrival; those of one CPU even take it from whoever runs. Whoever has waited
+ * for `ageing_ns` goes first too. A sleep of `job_gap_ns` ends a job.
  *
  * Good for: batches that end when their last job ends, with one or a few long jobs among many.
  * Bad for: latency (slices are long, nobody is preempted), fairness between jobs within a batch,
@@ -86,17 +86,23 @@ void SCHEDCP_OPS(long_tail_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct wait_ctx *wait = wait_ctx_of(p);
 	struct task_ctx *tctx = task_ctx_of(p);
+	bool job;
 
 	if (!wait || !tctx) {
 		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, slice_ns, enq_flags);
 		return;
 	}
-	if (is_pinned(p)) {
+	job = is_job(p, tctx);
+	if (is_pinned(p) && job) {
 		pinned_insert(p, wait, scx_bpf_task_cpu(p), slice_ns, job_order(p, tctx),
 			      enq_flags);
 		return;
 	}
-	if (is_job(p, tctx)) {
+	if (is_pinned(p)) {
+		first_insert(p, scx_bpf_task_cpu(p), slice_ns, enq_flags);
+		return;
+	}
+	if (job) {
 		ordered_insert(p, wait, SHARED_DSQ, slice_ns, job_order(p, tctx), enq_flags);
 		STAT_INC(shared_dispatches);
 	} else {
@@ -109,7 +115,7 @@ void SCHEDCP_OPS(long_tail_enqueue, struct task_struct *p, u64 enq_flags)
 void SCHEDCP_OPS(long_tail_dispatch, s32 cpu, struct task_struct *prev)
 {
 	queues_age(cpu);
-	if (!scx_bpf_dsq_move_to_local(AGED_DSQ))
+	if (!first_move_to_local(cpu))
 		ordered_move_to_local(cpu);
 }
 
@@ -155,7 +161,8 @@ void SCHEDCP_OPS(long_tail_quiescent, struct task_struct *p, u64 deq_flags)
 		behaviour_sleep(&tctx->behaviour, deq_flags);
 }
 
-s32 SCHEDCP_OPS(long_tail_init_task, struct task_struct *p, struct scx_init_task_args *args)
+s32 SCHEDCP_OPS_SLEEPABLE(long_tail_init_task, struct task_struct *p,
+			  struct scx_init_task_args *args)
 {
 	struct task_ctx *tctx =
 		bpf_task_storage_get(&task_ctxs, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);

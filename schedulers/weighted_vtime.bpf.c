@@ -52,7 +52,7 @@ void SCHEDCP_OPS(weighted_vtime_enqueue, struct task_struct *p, u64 enq_flags)
 void SCHEDCP_OPS(weighted_vtime_dispatch, s32 cpu, struct task_struct *prev)
 {
 	queues_age(cpu);
-	if (!scx_bpf_dsq_move_to_local(AGED_DSQ))
+	if (!first_move_to_local(cpu))
 		ordered_move_to_local(cpu);
 }
 
@@ -72,7 +72,8 @@ void SCHEDCP_OPS(weighted_vtime_stopping, struct task_struct *p, bool runnable)
 		wait_stopping(wait, p);
 }
 
-s32 SCHEDCP_OPS(weighted_vtime_init_task, struct task_struct *p, struct scx_init_task_args *args)
+s32 SCHEDCP_OPS_SLEEPABLE(weighted_vtime_init_task, struct task_struct *p,
+			  struct scx_init_task_args *args)
 {
 	return wait_ctx_create(p);
 }

@@ -70,6 +70,9 @@ def run_command(arguments: list[str]) -> int:
     except VerifierError as error:
         sys.stderr.write(f"schedcp-verifier: {error}\n")
         return UNDECIDED
+    except Exception as error:  # noqa: BLE001 -- whatever broke is no rejection, which is 1
+        sys.stderr.write(f"schedcp-verifier: the verifier failed: {error!r}\n")
+        return UNDECIDED
 
 
 @app.command()
@@ -228,6 +231,11 @@ def _request(
 
 def _source(target: str) -> str | None:
     """Return the text of a source file, nothing for a name of the library."""
+    if target.endswith((".yaml", ".yml", ".json")):
+        raise UsageError(
+            f"{target}: composition specs are not supported yet; give a SOURCE.bpf.c or the name "
+            "of a scheduler of the library"
+        )
     if not target.endswith(".c") and "/" not in target:
         return None
     try:
@@ -260,7 +268,10 @@ def _analysis_json(checks: tuple[Check, ...], object_: bytes | None) -> str:
 
 
 def _write(folder: Path, verified: Verified) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error}") from error
     verdict = verified.verdict.model_dump_json(by_alias=True, exclude_none=True, indent=2)
     (folder / "verdict.json").write_text(verdict + "\n")
     if verified.object is not None:

@@ -1,13 +1,15 @@
 """The Build stage: clang in a narrow room, so that equal source and kernel give an equal object.
 
-The compiler sees one folder that holds the source and links to the kernel's types, our headers and
-libbpf's; it has no other include path, no environment, bounded time, memory and file size, and no
-network where the machine can take it away.
+The compiler sees one folder that holds the source and copies of the kernel's types, our headers and
+libbpf's; it has no other include path, no environment, bounded time, memory and output. Where the
+machine allows it there is no network, no folder with a secret, and nobody's rights.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +22,26 @@ from schedcp_api.verdicts import Check, Stage
 from .checks import bounded, failed, passed, warning
 from .errors import CommandFailed, ToolMissing
 from .kernels import KernelBundle
-from .processes import Completed, Limits, network_isolation, run
+from .processes import Completed, Isolation, Limits, isolation, run
 
 __all__ = ["BuildRoom", "Built", "Toolchain"]
 
 _BUILD_SECONDS = 60.0
+_EXPANDED_BYTES = 4 * 1024**2
+_TOO_MUCH = ("memory", "File too large", "LLVM ERROR", "frontend command failed")
+"""What clang says when it runs into a limit, or breaks on what it was given."""
+_REPRODUCIBLE = {"SOURCE_DATE_EPOCH": "0"}
 _FLAGS = (
     *("-g", "-O2", "-target", "bpf", "-mcpu=v4", "-nostdinc"),
     *("-Wall", "-Werror=constant-conversion", "-Werror=implicit-function-declaration"),
     # BTF of 7.x kernels uses anonymous tagged members, which need this to have a layout.
     *("-fms-extensions", "-Wno-microsoft-anon-tag"),
-    *("-fno-color-diagnostics", "-ferror-limit=20", "-fdebug-compilation-dir=."),
+    *(
+        "-fno-color-diagnostics",
+        "-fno-crash-diagnostics",
+        "-ferror-limit=20",
+        "-fdebug-compilation-dir=.",
+    ),
     *("-Ikernel", "-Iinclude", "-isystem", "libbpf"),
 )
 _DIAGNOSTIC = re.compile(
@@ -57,6 +68,17 @@ class Toolchain:
     """The folder that holds `bpf_helpers.h`."""
     schedcp_headers: Path
     """The folder that holds `schedcp/`."""
+    secrets: tuple[Path, ...] = ()
+    """Folders that no compiler may read: the signing key's above all."""
+
+    def fingerprint(self, kernel: KernelBundle) -> dict[str, str]:
+        """Return digests of everything that a build takes from the machine."""
+        headers = [*self.schedcp_headers.rglob("*.h"), *self.libbpf_headers.glob("*.h")]
+        parts = {f"header {path}": digest_of(path.read_bytes()) for path in sorted(headers)}
+        for tool in (self.clang, self.strip):
+            said = run([tool, "--version"], timeout_seconds=_BUILD_SECONDS).stdout
+            parts[f"tool {tool}"] = digest_of(said)
+        return {**parts, "vmlinux.h": digest_of(kernel.vmlinux_h.read_bytes())}
 
 
 @dataclass(frozen=True)
@@ -78,78 +100,99 @@ class BuildRoom:
     @classmethod
     @contextmanager
     def prepared(
-        cls, source: bytes, source_name: str, *, kernel: KernelBundle, tools: Toolchain
+        cls, source_name: str, *, kernel: KernelBundle, tools: Toolchain
     ) -> Iterator[BuildRoom]:
-        """Yield a room with the source in it; the room is gone afterwards."""
+        """Yield a room for sources of that name; the room is gone afterwards."""
         if not (tools.libbpf_headers / "bpf_helpers.h").is_file():
             raise ToolMissing(
                 f"no bpf_helpers.h in {tools.libbpf_headers}; install libbpf-dev 1.4 or newer"
             )
         with tempfile.TemporaryDirectory(prefix="schedcp-build-") as name:
             folder = Path(name)
-            (folder / source_name).write_bytes(source)
-            for link in ("kernel", "libbpf"):
-                (folder / link).mkdir()
-            (folder / "kernel/vmlinux.h").symlink_to(kernel.vmlinux_h)
-            (folder / "libbpf/bpf").symlink_to(tools.libbpf_headers)
-            (folder / "include").symlink_to(tools.schedcp_headers)
+            _furnish(folder, kernel=kernel, tools=tools)
             yield cls(folder, source_name, tools)
 
-    def _clang(self, *arguments: str) -> Completed:
-        command = [self._tools.clang, *_FLAGS, *arguments, self._source_name]
+    @property
+    def _isolation(self) -> Isolation:
+        return isolation(self._tools.secrets)
+
+    def _run(self, command: list[str]) -> Completed:
         return run(
-            [*network_isolation(), *Limits().wrap(command)],
+            [*self._isolation.prefix, *Limits().wrap(command)],
             timeout_seconds=_BUILD_SECONDS,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", **_REPRODUCIBLE},
             cwd=self._folder,
             check=False,
         )
 
-    def preprocess(self) -> tuple[bytes, tuple[Check, ...]]:
-        """Return the preprocessed text, and a failed check when there is none."""
-        done = self._clang("-E")
+    def _clang(self, *arguments: str) -> Completed:
+        return self._run([self._tools.clang, *_FLAGS, *arguments, self._source_name])
+
+    def preprocess(self, source: bytes) -> tuple[bytes, tuple[Check, ...]]:
+        """Return what the preprocessor makes of a source, or a failed check."""
+        (self._folder / self._source_name).write_bytes(source)
+        os.utime(self._folder / self._source_name, (0, 0))
+        done = self._clang("-E", "-o", "out/text")
         if done.returncode != 0:
             return b"", (_failure(done),)
-        return done.stdout, ()
+        text = (self._folder / "out/text").read_bytes()
+        own = len(text) - self._headers_bytes()
+        if own > _EXPANDED_BYTES:
+            words = f"the macros of the source make {own} bytes of it, too large to be looked at"
+            return b"", (failed("build", Stage.BUILD, words),)
+        return text, ()
 
-    def compile(self) -> Built:
+    def _headers_bytes(self) -> int:
+        """Return a bound of what the headers contribute: each is included at most once."""
+        return sum(path.stat().st_size for path in self._folder.rglob("*.h"))
+
+    def compile(self, source: bytes) -> Built:
         """Return the object without debug sections (BTF stays), or why there is none."""
-        done = self._clang("-c", "-o", "object.o", "-MD", "-MF", "files.d")
+        (self._folder / self._source_name).write_bytes(source)
+        done = self._clang("-c", "-o", "out/object.o", "-MD", "-MF", "out/files.d")
         if done.returncode != 0:
             return Built((_failure(done),))
         strangers = self._files_from_elsewhere()
         if strangers:
-            return Built(
-                (
-                    failed(
-                        "build", Stage.BUILD, f"the build read files of its own choice: {strangers}"
-                    ),
-                )
-            )
-        run(
-            [*Limits().wrap([self._tools.strip, "--strip-debug", "object.o"])],
-            timeout_seconds=_BUILD_SECONDS,
-            cwd=self._folder,
-        )
-        data = (self._folder / "object.o").read_bytes()
-        return Built((_success(done, data),), data)
+            words = f"the build read files of its own choice: {strangers}"
+            return Built((failed("build", Stage.BUILD, words),))
+        stripped = self._run([self._tools.strip, "--strip-debug", "out/object.o"])
+        if stripped.returncode != 0:
+            said = bounded(stripped.stderr.decode(errors="replace"), 1500)
+            raise CommandFailed(f"{self._tools.strip} ended with {stripped.returncode}\n{said}")
+        data = (self._folder / "out/object.o").read_bytes()
+        return Built((_success(done, data, self._isolation.words),), data)
 
     def _files_from_elsewhere(self) -> str:
         """Name the files that were read outside of the room's folders."""
-        words = (self._folder / "files.d").read_text().replace("\\\n", " ").split()
-        read = [word for word in words if not word.endswith(":")]
+        words = (self._folder / "out/files.d").read_text().replace("\\\n", " ").split()
+        read = [word for word in words if not word.endswith(":") and word != "out/object.o"]
         allowed = (self._source_name, "kernel/", "include/", "libbpf/")
         return ", ".join(
             word for word in read if not word.startswith(allowed) or ".." in word.split("/")
         )
 
 
-def _success(done: Completed, data: bytes) -> Check:
+def _furnish(folder: Path, *, kernel: KernelBundle, tools: Toolchain) -> None:
+    """Put copies of all inputs into a room that also nobody may enter, but not change."""
+    folder.chmod(0o755)
+    for name in ("kernel", "libbpf/bpf", "include/schedcp"):
+        (folder / name).mkdir(parents=True)
+    shutil.copyfile(kernel.vmlinux_h, folder / "kernel/vmlinux.h")
+    for kind, target in ((tools.libbpf_headers, "libbpf/bpf"),
+                         (tools.schedcp_headers / "schedcp", "include/schedcp")):  # fmt: skip
+        for header in sorted(kind.glob("*.h")):
+            shutil.copyfile(header, folder / target / header.name)
+    (folder / "out").mkdir()
+    (folder / "out").chmod(0o777)
+
+
+def _success(done: Completed, data: bytes, isolation_: str) -> Check:
     words = [_shown(found) for found in _diagnostics(done, "warning")]
     evidence = {
         "digest": digest_of(data),
         "bytes": len(data),
-        "network": "isolated" if network_isolation() else "not isolated on this machine",
+        "isolation": isolation_,
     }
     if words:
         return warning("build", Stage.BUILD, f"compiled with warnings: {words[0]}", **evidence)
@@ -161,7 +204,12 @@ def _failure(done: Completed) -> Check:
     errors = _diagnostics(done, "error")
     if not errors:
         said = bounded(done.stderr.decode(errors="replace"), 1500)
-        if done.returncode < 0 or done.returncode > 128 or "memory" in said:
+        everything = done.stderr.decode(errors="replace")
+        if (
+            done.returncode < 0
+            or done.returncode > 128
+            or any(words in everything for words in _TOO_MUCH)
+        ):
             return failed(
                 "build",
                 Stage.BUILD,

@@ -10,6 +10,8 @@ __all__ = ["bounded", "error", "failed", "passed", "skipped", "warning"]
 
 _MESSAGE_CHARS = 2000
 _TEXT_CHARS = 4000
+_ITEMS = 64
+_ITEM_CHARS = 500
 
 
 def passed(id_: str, stage: Stage, message: str, **evidence: Any) -> Check:
@@ -42,10 +44,19 @@ def bounded(text: str, limit: int = _TEXT_CHARS) -> str:
     return text if len(text) <= limit else f"[...]{text[-limit:]}"
 
 
+def _bounded_value(value: Any) -> Any:
+    """Return a value of evidence within bounds; lists keep their beginning."""
+    if isinstance(value, str):
+        return bounded(value)
+    if isinstance(value, (list, tuple)):
+        kept = [bounded(v, _ITEM_CHARS) if isinstance(v, str) else v for v in value[:_ITEMS]]
+        left_out = [f"[{len(value) - _ITEMS} more]"] if len(value) > _ITEMS else []
+        return kept + left_out
+    return value
+
+
 def _check(id_: str, stage: Stage, phase: Phase, message: str, evidence: dict[str, Any]) -> Check:
     kept = {
-        name: bounded(value) if isinstance(value, str) else value
-        for name, value in evidence.items()
-        if value not in ("", None)
+        name: _bounded_value(value) for name, value in evidence.items() if value not in ("", None)
     }
     return Check(id=id_, stage=stage, phase=phase, message=message[:_MESSAGE_CHARS], evidence=kept)

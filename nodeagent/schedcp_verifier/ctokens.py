@@ -16,7 +16,7 @@ from tree_sitter import Language, Node, Parser
 
 __all__ = ["CText", "Node", "Token", "string_value", "text_of", "without_splices"]
 
-_SPLICE = re.compile(rb"\\[ \t]*\r?\n")
+_SPLICED = re.compile(rb"\\[ \t]*\r?\Z")
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,16 @@ class Token:
 def without_splices(text: bytes) -> bytes:
     """Join spliced lines, so that a token cannot hide in two halves; line numbers are kept."""
     joined: list[bytes] = []
-    for line in _SPLICE.sub(b"\0", text).split(b"\n"):
-        splices = line.count(b"\0")
-        joined.append(line.replace(b"\0", b""))
-        joined.extend([b""] * splices)
+    begun, splices = b"", 0
+    lines = text.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        splice = _SPLICED.search(line)
+        if splice and number < len(lines):
+            begun += line[: splice.start()]
+            splices += 1
+            continue
+        joined += [begun + line, *[b""] * splices]
+        begun, splices = b"", 0
     return b"\n".join(joined)
 
 

@@ -131,8 +131,14 @@ class GuestFactory:
         arguments: tuple[Argument, ...],
     ) -> GuestRun:
         """Boot a guest and return its report; raise VmLostError when it did not finish."""
+        try:
+            return self._run(plan, kernel, self._entries(plan, object_, arguments))
+        except OSError as trouble:
+            raise VmError(f"cannot prepare a guest: {trouble}") from trouble
+
+    def _run(self, plan: GuestPlan, kernel: KernelBundle, entries: list[Entry]) -> GuestRun:
         started = time.monotonic()
-        image = archive(self._entries(plan, object_, arguments))
+        image = archive(entries)
         with tempfile.TemporaryDirectory(prefix="schedcp-guest-") as folder:
             initramfs = Path(folder) / "initramfs"
             initramfs.write_bytes(image)

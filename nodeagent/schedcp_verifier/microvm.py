@@ -196,7 +196,7 @@ class MicroVm:
                         yield data
 
     def _reap(self) -> None:
-        status = self._process.wait(timeout=_STOP_SECONDS)
+        status = self._ended()
         if status != 0:
             raise VmLostError(
                 f"QEMU ended with status {status}; it said:\n{self.console.text()[-2000:]}"
@@ -205,7 +205,13 @@ class MicroVm:
     def _stop(self) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
-        self._process.wait(timeout=_STOP_SECONDS)
+        self._ended()
+
+    def _ended(self) -> int:
+        try:
+            return self._process.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise VmLostError(f"QEMU did not end within {_STOP_SECONDS:g} s") from error
 
 
 def _spawn(command: list[str], result_fd: int, console_fd: int) -> subprocess.Popen[bytes]:
@@ -224,6 +230,8 @@ def _spawn(command: list[str], result_fd: int, console_fd: int) -> subprocess.Po
         raise ToolMissing(
             f"cannot start {command[0]}: {error}; install qemu-system-x86 and util-linux"
         ) from error
+    except OSError as error:
+        raise VmLostError(f"cannot start {command[0]}: {error}") from error
     finally:
         os.close(result_fd)
         os.close(console_fd)

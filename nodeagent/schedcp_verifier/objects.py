@@ -29,9 +29,8 @@ from .rules import (
     LICENSES,
     PRINTING_HELPERS,
     SWITCH_PARTIAL,
-    TRUSTED_PREFIXES,
-    WATCHDOG_LEAST_MS,
-    WATCHDOG_MOST_MS,
+    imitated,
+    watchdog_put_off,
 )
 
 __all__ = ["ObjectFacts", "inspect", "judge_object"]
@@ -261,13 +260,8 @@ def _judge_tables(facts: ObjectFacts, *, trusted: bool) -> Check:
         )
     if not re.fullmatch(r"[A-Za-z0-9_.]{1,127}", table.name):
         return failed(id_, stage, f"the table's name is {table.name!r}: give it one")
-    if not trusted and table.name.startswith(TRUSTED_PREFIXES):
-        return failed(
-            id_,
-            stage,
-            f"the name {table.name!r} imitates a scheduler of the library or of the scx project: "
-            f"use one that does not begin with {' or '.join(TRUSTED_PREFIXES)}",
-        )
+    if not trusted and (words := imitated(table.name)):
+        return failed(id_, stage, words)
     if table.flags & SWITCH_PARTIAL:
         return failed(
             id_,
@@ -287,17 +281,13 @@ def _judge_timeout(facts: ObjectFacts, contract: EvaluationContract) -> Check | 
     if not facts.tables:
         return None
     timeout = facts.tables[0].timeout_ms
-    if timeout == 0 or WATCHDOG_LEAST_MS <= timeout < WATCHDOG_MOST_MS:
-        return passed(
-            "timeout",
-            Stage.BYTECODE,
-            f"timeout_ms {timeout}; {contract.watchdog_ms} is set when it is loaded",
-        )
-    return failed(
+    words = watchdog_put_off(timeout)
+    if words:
+        return failed("timeout", Stage.BYTECODE, words)
+    return passed(
         "timeout",
         Stage.BYTECODE,
-        f"timeout_ms {timeout} puts the watchdog off: keep it from {WATCHDOG_LEAST_MS} to below "
-        f"{WATCHDOG_MOST_MS}, or leave it out",
+        f"timeout_ms {timeout}; {contract.watchdog_ms} is set when it is loaded",
     )
 
 

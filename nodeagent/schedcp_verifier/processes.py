@@ -1,24 +1,30 @@
 """The one way to run a child to its end: argument list, time-out, explicit environment, bounds.
 
+What a child prints goes to a file first, so that a flood ends at a bound and not in our memory.
 Nothing here knows what the programs do. The virtual machine, which is talked to while it runs, has
 its own module.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from .errors import CommandFailed, ToolMissing
 
-__all__ = ["Completed", "Limits", "network_isolation", "run"]
+__all__ = ["Completed", "Isolation", "Limits", "isolation", "run"]
 
 SAFE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 TAIL_CHARS = 4000
+OUTPUT_BYTES = 1024**2
+"""What is kept of each of a child's two streams, from its beginning."""
 PROBE_SECONDS = 20.0
 
 
@@ -70,37 +76,81 @@ def run(
     """
     command = tuple(str(part) for part in argv)
     shown = shlex.join(command)
-    try:
-        done = subprocess.run(
-            command,
-            env={"PATH": SAFE_PATH, "LC_ALL": "C.UTF-8"} if env is None else dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_seconds,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise ToolMissing(f"cannot start {shown}: {error}; is the program installed?") from error
-    except subprocess.TimeoutExpired as error:
-        raise CommandFailed(f"{shown}\nran out of time after {timeout_seconds:g} s") from error
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        try:
+            done = subprocess.run(
+                command,
+                env={"PATH": SAFE_PATH, "LC_ALL": "C.UTF-8"} if env is None else dict(env),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                timeout=timeout_seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CommandFailed(f"{shown}\nran out of time after {timeout_seconds:g} s") from error
+        except FileNotFoundError as error:
+            raise ToolMissing(
+                f"cannot start {shown}: {error}; is the program installed?"
+            ) from error
+        except OSError as error:
+            raise CommandFailed(f"cannot start {shown}: {error}") from error
+        said = [_beginning(stream) for stream in (stdout, stderr)]
     if check and done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
-        raise CommandFailed(f"{shown}\nended with status {done.returncode}\n{said[-TAIL_CHARS:]}")
-    return Completed(command, done.returncode, done.stdout, done.stderr)
+        words = (said[1].strip() or said[0].strip()).decode(errors="replace")
+        raise CommandFailed(f"{shown}\nended with status {done.returncode}\n{words[-TAIL_CHARS:]}")
+    return Completed(command, done.returncode, *said)
+
+
+def _beginning(stream: IO[bytes]) -> bytes:
+    stream.seek(0)
+    return stream.read(OUTPUT_BYTES)
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """How a child is kept apart: a command prefix, and what it achieves in words."""
+
+    prefix: tuple[str, ...]
+    words: str
+
+
+_HIDE = (
+    'hidden=$1; shift; while [ "$hidden" -gt 0 ]; do if [ -d "$1" ]; then '
+    'mount -t tmpfs -o ro,size=4k,mode=0 none "$1" || exit 125; fi; '
+    'shift; hidden=$((hidden - 1)); done; exec "$@"'
+)
+_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs")
+_SAME_ADDRESSES = ("setarch", "--addr-no-randomize")
 
 
 @cache
-def network_isolation() -> tuple[str, ...]:
-    """Return the command prefix that takes the network away from a child, or nothing.
+def isolation(hidden: tuple[Path, ...]) -> Isolation:
+    """Return the strongest isolation of this machine from the network and the folders `hidden`.
 
-    Empty where this machine allows neither a network namespace nor a user namespace; the caller
-    says so in the evidence instead of pretending.
+    As root a child becomes nobody besides, who may read no secret. Where the machine allows
+    neither namespaces nor another user, the words say so instead of pretending.
     """
-    for prefix in (("unshare", "--net"), ("unshare", "--user", "--map-current-user", "--net")):
-        try:
-            run([*prefix, "true"], timeout_seconds=PROBE_SECONDS)
-        except CommandFailed:
-            continue
-        return prefix
-    return ()
+    hide = ("sh", "-c", _HIDE, "sh", str(len(hidden)), *map(str, hidden))
+    root = os.geteuid() == 0
+    nobody = _NOBODY if root else ()
+    as_user = ", as nobody" if root else ""
+    ways = [
+        (("unshare", "--mount", "--net", *hide, *nobody), "own mounts and network"),
+        (("unshare", "--user", "--map-root-user", "--mount", "--net", *hide), "own user namespace"),
+        (nobody, "shared mounts and network"),
+    ]
+    plain = Isolation((), "none: this machine allows neither namespaces nor another user")
+    found = next((Isolation(w, f"{t}{as_user}") for w, t in ways if w and _works(w)), plain)
+    if _works((*found.prefix, *_SAME_ADDRESSES)):
+        return Isolation((*found.prefix, *_SAME_ADDRESSES), f"{found.words}, same addresses")
+    return found
+
+
+def _works(prefix: tuple[str, ...]) -> bool:
+    try:
+        run([*prefix, "true"], timeout_seconds=PROBE_SECONDS)
+    except CommandFailed:
+        return False
+    return True

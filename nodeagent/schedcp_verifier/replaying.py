@@ -14,13 +14,15 @@ from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.verdicts import (
     Check,
     EvaluationContract,
+    Phase,
     Replay,
     ReplayFigures,
     ReplayMode,
     Stage,
 )
 
-from .checks import error, failed, passed, warning
+from .checks import error, failed, passed, skipped, warning
+from .kernellog import judge_kernel_log
 from .microvm import VCPUS
 from .records import GroupData, GuestReport
 from .workloads import WorkloadSpec
@@ -29,6 +31,17 @@ __all__ = ["FLOOR", "Replayed", "arm_names", "judge_replay"]
 
 WARM = "default-warm"
 FLOOR = "default-floor"
+_SERVED = 0.9
+"""How much of its wakeups and of its CPU time the target must at least keep."""
+_ON_THE_CANDIDATE = (11, 12, 13, 14, 15, 17, 18, 20, 21)
+"""Exit codes of the loader that are the candidate's doing (`schedcp-loader --help`)."""
+_FIGURES = {
+    "WakeupLatencyP50": "wakeup_p50_ns",
+    "WakeupLatencyP99": "wakeup_p99_ns",
+    "WakeupLatencyP999": "wakeup_p999_ns",
+    "Makespan": "makespan_ns",
+}
+"""The figure that a metric is judged by. What is not here cannot be replayed."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +67,77 @@ def judge_replay(
     spec: WorkloadSpec,
 ) -> Replayed:
     """Return the figures of a replay and whether they satisfy the contract."""
-    broken = _broken_arm(report, ops_name, contract)
+    broken = _broken_arm(report, ops_name, contract) or _unsound(report, contract)
     if broken is not None:
         return Replayed((broken,))
     seeds = range(1, contract.seeds + 1)
     baselines = [_figures(report, f"default-{seed}") for seed in seeds]
     candidates = [_figures(report, f"candidate-{seed}") for seed in seeds]
     baseline, candidate = _medians(baselines), _medians(candidates)
-    metric = _metric(contract)
-    gain = _relative(metric(baseline), metric(candidate))
+    figure = _FIGURES.get(contract.metric, "wakeup_p99_ns")
+    before, after = (getattr(figures, figure) for figures in (baseline, candidate))
     loss = _relative(baseline.neighbour_cpu_ns, candidate.neighbour_cpu_ns)
     replay = Replay(
         baseline=baseline,
         candidate=candidate,
         floor=_figures(report, FLOOR),
-        improvement=percent_text(gain),
+        improvement=percent_text(_relative(before, after)),
         neighbour_loss=percent_text(loss),
         seeds=contract.seeds,
         fidelity=percent_text(_fidelity(baseline, profile, report, spec)),
-        spread=percent_text(_spread([metric(figures) for figures in candidates])),
+        spread=percent_text(_spread([getattr(figures, figure) for figures in candidates])),
     )
-    return Replayed((_decision(replay, contract, spec),), replay)
+    if contract.metric not in _FIGURES or not before:
+        why = "has no figure in a replay" if contract.metric not in _FIGURES else "was not measured"
+        words = f"{contract.metric} {why}, so that nothing is judged by it; the canary measures it"
+        return Replayed(
+            (skipped("replay", Stage.REPLAY, words, **_evidence(replay, spec)),), replay
+        )
+    short = _shortfall(report, contract)
+    return Replayed((_decision(replay, contract, spec, figure=figure, short=short),), replay)
+
+
+def _target(report: GuestReport, arm: str) -> list[GroupData]:
+    return [group for group in report.groups[arm].values() if group.group.startswith("t")]
+
+
+def _unsound(report: GuestReport, contract: EvaluationContract) -> Check | None:
+    """Return why nothing can be concluded from the figures, if so."""
+    log = judge_kernel_log(report, "replay", Stage.REPLAY)
+    if log.phase in (Phase.FAILED, Phase.ERROR):
+        return log
+    for arm in arm_names(contract.seeds):
+        if arm not in report.groups or not _target(report, arm):
+            return error("replay", Stage.REPLAY, f"{arm}: the target's figures are missing")
+        dropped = sum(group.samples_dropped for group in report.groups[arm].values())
+        if dropped:
+            return error("replay", Stage.REPLAY, f"{arm}: {dropped} samples were dropped")
+        cpu_ns = sum(group.cpu_time_ns for group in _target(report, arm))
+        if arm.startswith("default-") and not cpu_ns:
+            return error("replay", Stage.REPLAY, f"{arm}: the target did nothing, also by default")
+        wakeups = sum(group.wakeups for group in _target(report, arm))
+        if arm.startswith("default-") and contract.metric.startswith("Wakeup") and not wakeups:
+            return error("replay", Stage.REPLAY, f"{arm}: no wakeup was measured, also by default")
+    return None
+
+
+def _shortfall(report: GuestReport, contract: EvaluationContract) -> str:
+    """Return what the target got less of than it should, empty when nothing."""
+
+    def total(arm: str, what: Callable[[GroupData], int]) -> int:
+        arms = (f"{arm}-{seed}" for seed in range(1, contract.seeds + 1))
+        return sum(what(group) for name in arms for group in _target(report, name))
+
+    measures: tuple[tuple[str, Callable[[GroupData], int]], ...] = (
+        ("wakeups", lambda group: group.wakeups),
+        ("CPU time", lambda group: group.cpu_time_ns),
+    )
+    short = []
+    for name, what in measures:
+        before, after = total("default", what), total("candidate", what)
+        if after < _SERVED * before:
+            short.append(f"{100 * after // before}% of its {name}")
+    return f"the target got only {' and '.join(short)}" if short else ""
 
 
 def _broken_arm(report: GuestReport, ops_name: str, contract: EvaluationContract) -> Check | None:
@@ -94,10 +157,13 @@ def _broken_arm(report: GuestReport, ops_name: str, contract: EvaluationContract
             if not held:
                 exit_ = report.loader_event(arm, "exit") or report.loader_event(arm, "error")
                 why = f"{exit_.reason} {exit_.message}".strip() if exit_ else "no reason was given"
-                return failed(
+                code = report.statuses.get(("schedcp-loader", arm))
+                judge = failed if code in _ON_THE_CANDIDATE else error
+                return judge(
                     "replay",
                     Stage.REPLAY,
                     f"the scheduler did not stay attached through {arm}: {why}",
+                    loaderExitCode=code,
                     exitKind=exit_.kind if exit_ else None,
                     log=exit_.log if exit_ else "",
                 )
@@ -133,15 +199,6 @@ def _medians(runs: list[ReplayFigures]) -> ReplayFigures:
     return ReplayFigures(**{name: of(name) for name in ReplayFigures.model_fields})
 
 
-def _metric(contract: EvaluationContract) -> Callable[[ReplayFigures], int]:
-    """Return the figure that the contract's metric is judged by; p99 stands for any other."""
-    if contract.metric == "WakeupLatencyP50":
-        return lambda figures: figures.wakeup_p50_ns
-    if contract.metric == "Makespan":
-        return lambda figures: figures.makespan_ns
-    return lambda figures: figures.wakeup_p99_ns
-
-
 def _relative(before: int, after: int) -> float:
     """Return by how many percent of `before` the figure went down."""
     return 100.0 * (before - after) / before if before else 0.0
@@ -172,20 +229,28 @@ def _fidelity(
     return 100.0 * sum(likenesses) / len(likenesses)
 
 
-def _decision(replay: Replay, contract: EvaluationContract, spec: WorkloadSpec) -> Check:
+def _evidence(replay: Replay, spec: WorkloadSpec) -> dict[str, object]:
+    return {"fidelity": replay.fidelity, "leftOut": list(spec.left_out[:16])}
+
+
+def _decision(
+    replay: Replay, contract: EvaluationContract, spec: WorkloadSpec, *, figure: str, short: str
+) -> Check:
     gain, loss = percent_value(replay.improvement), percent_value(replay.neighbour_loss)
     words = (
         f"{contract.metric} better by {replay.improvement}, neighbours lose "
         f"{replay.neighbour_loss} of their CPU time, over {replay.seeds} seeds"
     )
-    evidence = {"fidelity": replay.fidelity, "leftOut": list(spec.left_out[:16])}
-    short = gain < percent_value(contract.minimum_improvement)
-    dear = loss > percent_value(contract.maximum_neighbour_loss)
-    if not short and not dear:
+    evidence = {"judgedBy": figure, **_evidence(replay, spec)}
+    judge = failed if contract.replay is ReplayMode.REQUIRED else warning
+    if short:
+        return judge("replay", Stage.REPLAY, f"{short}; {words}", **evidence)
+    if gain >= percent_value(contract.minimum_improvement) and loss <= percent_value(
+        contract.maximum_neighbour_loss
+    ):
         return passed("replay", Stage.REPLAY, words, **evidence)
     wanted = (
         f"{words}; asked for at least {contract.minimum_improvement} and at most "
         f"{contract.maximum_neighbour_loss}"
     )
-    judge = failed if contract.replay is ReplayMode.REQUIRED else warning
     return judge("replay", Stage.REPLAY, wanted, **evidence)

@@ -14,13 +14,13 @@ __all__ = [
     "ALLOWED_KFUNCS",
     "ALLOWED_MAP_TYPES",
     "ALLOWED_SECTIONS",
+    "LIBBPF_ASSEMBLY",
     "LICENSES",
-    "PRINTING_CALLS",
     "PRINTING_HELPERS",
+    "REPORTING_CALLS",
     "SWITCH_PARTIAL",
-    "TRUSTED_PREFIXES",
-    "WATCHDOG_LEAST_MS",
-    "WATCHDOG_MOST_MS",
+    "imitated",
+    "watchdog_put_off",
 ]
 
 LICENSES = frozenset(
@@ -35,14 +35,14 @@ LICENSES = frozenset(
 )
 """What the kernel's license_is_gpl_compatible() accepts."""
 
-TRUSTED_PREFIXES = ("schedcp_", "scx_")
+_TRUSTED_PREFIXES = ("schedcp_", "scx_")
 """Names that only the library's own schedulers may carry."""
 
 SWITCH_PARTIAL = 1 << 3
 """SCX_OPS_SWITCH_PARTIAL."""
 
-WATCHDOG_LEAST_MS = 1000
-WATCHDOG_MOST_MS = 30_000
+_WATCHDOG_LEAST_MS = 1000
+_WATCHDOG_MOST_MS = 30_000
 """SCX_WATCHDOG_MAX_TIMEOUT; asking for all of it is asking not to be watched."""
 
 ALLOWED_INCLUDES = re.compile(
@@ -114,15 +114,34 @@ ALLOWED_HELPERS = frozenset(
     }
 )
 
-PRINTING_CALLS = frozenset(
+REPORTING_CALLS = frozenset(
+    f"scx_bpf_{what}{how}" for what in ("error", "exit", "dump") for how in ("", "_bstr")
+)
+"""Where a task's name may be told; the trace pipe is open to whoever listens."""
+
+LIBBPF_ASSEMBLY = frozenset(
     {
-        "bpf_printk",
-        "scx_bpf_error",
-        "scx_bpf_exit",
-        "scx_bpf_dump",
-        "bpf_printk_once",
-        "bpf_trace_printk",
-        "BPF_SNPRINTF",
+        rb"r1 = %[ctx]\n\t" rb"r2 = %[map]\n\t" rb"r3 = %[slot]\n\t" rb"call 12",
     }
 )
-"""Where a task's name may be shown to people; everywhere else it must not be read."""
+"""Templates of libbpf's headers beside its empty ones: the tail call, which no scheduler makes."""
+
+
+def watchdog_put_off(timeout_ms: int) -> str:
+    """L15: return what is wrong with a time-out, empty when nothing is; 0 is the kernel's own."""
+    if timeout_ms == 0 or _WATCHDOG_LEAST_MS <= timeout_ms < _WATCHDOG_MOST_MS:
+        return ""
+    return (
+        f"timeout_ms {timeout_ms} puts the watchdog off: keep it from {_WATCHDOG_LEAST_MS} to "
+        f"below {_WATCHDOG_MOST_MS}, or leave it out"
+    )
+
+
+def imitated(name: str) -> str:
+    """L15: return what is wrong with the name of a stranger's scheduler, empty when nothing is."""
+    if not name.startswith(_TRUSTED_PREFIXES):
+        return ""
+    return (
+        f"the name {name!r} imitates a scheduler of the library or of the scx project: use one "
+        f"that does not begin with {' or '.join(_TRUSTED_PREFIXES)}"
+    )

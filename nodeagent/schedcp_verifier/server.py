@@ -56,16 +56,17 @@ class Service:
 
     def token(self, request: TokenRequest) -> TokenReply:
         """Return a token for a finished verification, or raise SigningRefused."""
-        remembered = self.verifications.store.find(request.verification)
+        remembered = self.verifications.proven(request.verification)
         if remembered is None:
             raise SigningRefused(
                 "Unknown",
-                f"verification {request.verification} is not finished here; ask for it first",
+                f"verification {request.verification} is not finished here, or the scheduler, the "
+                "tools or the kernel are not what they were then; ask for it first",
             )
         return TokenReply(
             token=self.signer.token(
                 remembered.verdict,
-                remembered.contract,
+                remembered.request.contract,
                 request.claims,
                 now=self.clock(),
                 backdate_seconds=self.token_backdate_seconds,

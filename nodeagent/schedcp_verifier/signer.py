@@ -88,7 +88,7 @@ class Signer:
             timeout_ms=contract.watchdog_ms,
             kernel_digest=verdict.kernel.content_digest(),
             contract_digest=verdict.contract_digest,
-            evidence_digest=verdict.content_digest(),
+            evidence_digest=verdict.replace(duration_seconds=0).content_digest(),
             contract_losses=verdict.contract_losses,
             unit=claims.unit,
             run=claims.run,

@@ -1,34 +1,41 @@
 """The Source stage: what can be seen in the C before anything is compiled.
 
-Two looks at the same text: the one that was written (includes, macros), and the one that the
+Two looks at the same text: the one that was written (directives, macros), and the one that the
 preprocessor makes of it, where nothing hides behind a macro. Pure: texts in, checks out.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schedcp_api.verdicts import Check, Stage
 
 from .checks import failed, passed
 from .ctokens import CText, Node, Token, string_value, text_of, without_splices
+from .directives import directives, misleading
 from .rules import (
     ALLOWED_INCLUDES,
     ALLOWED_SECTIONS,
-    PRINTING_CALLS,
-    TRUSTED_PREFIXES,
-    WATCHDOG_LEAST_MS,
-    WATCHDOG_MOST_MS,
+    LIBBPF_ASSEMBLY,
+    REPORTING_CALLS,
+    imitated,
+    watchdog_put_off,
 )
 
-__all__ = ["expanded_regions", "judge_expanded", "judge_written"]
+__all__ = ["expanded_regions", "judge_expanded", "judge_written", "without_reports"]
 
-_ASM = frozenset({"asm", "__asm", "__asm__"})
 _SECTION = frozenset({"section", "__section__"})
-_INCLUDING = re.compile(rb"^[ \t]*(?:#|%:|\?\?=)[ \t]*(include|include_next|import|embed)\b")
 _PROBING = re.compile(rb"\b__has_(include|include_next|embed)\b")
-_MARKER = re.compile(rb'^# (\d+) "((?:[^"\\]|\\.)*)"')
+_UNREPEATABLE = re.compile(rb"\b(__TIME__|__DATE__|__TIMESTAMP__)\b")
+_PRAGMA = re.compile(rb"\b(_Pragma|__pragma)\b")
+_MARKER = re.compile(rb'^# (\d+) "((?:[^"\\]|\\.)*)"((?: [1-4])*)[ \r]*$')
+_ASSEMBLY = re.compile(
+    rb"\b(?:asm|__asm|__asm__)\b(?:\s|__|volatile|goto|inline)*\("
+    rb'\s*(?P<template>(?:"(?:[^"\\]|\\.)*"\s*)*)'
+)
+_PIECE = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _STRING_COMPARES = re.compile(
     r"(__builtin_)?(bpf_)?(str|mem)n?(case)?(cmp|str|chr|spn|pbrk)|bcmp|memcmp|bpf_strncmp|bpf_strn?str"
 )
@@ -59,12 +66,23 @@ def _verdict(id_: str, findings: list[Finding], good: str) -> Check:
 def judge_written(source: bytes, *, trusted: bool) -> tuple[Check, ...]:
     """Return the checks on the text as it was written; `trusted` sources are the library's."""
     text = CText(without_splices(source))
-    checks = [
+    return (
+        _verdict("directives", _directives(source), "only directives that a scheduler needs"),
         _verdict("includes", _includes(source, text), "only headers that a scheduler needs"),
         _verdict("kernel-constants", _redefinitions(text), "no kernel constant is redefined"),
         _verdict("timeout-and-name", _table_fields(text, trusted=trusted), "no suspicious table"),
-    ]
-    return tuple(checks)
+    )
+
+
+def _directives(source: bytes) -> list[Finding]:
+    """M05: nothing that renames lines or changes the compiler, nothing that differs each time."""
+    found = [Finding(d.line, words) for d in directives(source) if (words := misleading(d))]
+    for number, line in enumerate(without_splices(source).split(b"\n"), 1):
+        if _UNREPEATABLE.search(line):
+            found.append(Finding(number, "the time of the build makes each object another one"))
+        if _PRAGMA.search(line):
+            found.append(Finding(number, "_Pragma: write #pragma, which can be read"))
+    return found
 
 
 def _includes(source: bytes, text: CText) -> list[Finding]:
@@ -83,16 +101,13 @@ def _includes(source: bytes, text: CText) -> list[Finding]:
                 )
             )
     known = {text.line(node) for node in text.of_kind("preproc_include")}
+    found += [
+        Finding(directive.line, "an include that only the compiler understands")
+        for directive in directives(source)
+        if directive.name == b"include" and directive.line not in known
+    ]
     for number, line in enumerate(without_splices(source).split(b"\n"), 1):
-        directive = _INCLUDING.match(line)
-        if directive and (number not in known or directive.group(1) != b"include"):
-            # In a comment or a string it would be harmless, but nobody needs it there.
-            found.append(
-                Finding(
-                    number, f"a directive that reads files: {line[:60].decode(errors='replace')!r}"
-                )
-            )
-        elif _PROBING.search(line):
+        if _PROBING.search(line):
             found.append(Finding(number, "asks which files exist"))
     return found
 
@@ -120,26 +135,13 @@ def _table_fields(text: CText, *, trusted: bool) -> list[Finding]:
         field = next((text_of(n) for n in node.children if n.type == "field_designator"), "")
         if value is None or field.lstrip(".") not in _SCHEDULER_FIELDS:
             continue
+        words = ""
         if field == ".timeout_ms" and value.type == "number_literal":
-            timeout = _number(text_of(value))
-            if timeout and not WATCHDOG_LEAST_MS <= timeout < WATCHDOG_MOST_MS:
-                found.append(
-                    Finding(
-                        text.line(node),
-                        f"timeout_ms {timeout} puts the watchdog off: keep it from "
-                        f"{WATCHDOG_LEAST_MS} to below {WATCHDOG_MOST_MS}",
-                    )
-                )
+            words = watchdog_put_off(_number(text_of(value)))
         if field == ".name" and value.type == "string_literal" and not trusted:
-            name = string_value(value)
-            if name.startswith(TRUSTED_PREFIXES):
-                found.append(
-                    Finding(
-                        text.line(node),
-                        f"the name {name!r} imitates a scheduler of the library or of the scx "
-                        "project: choose another",
-                    )
-                )
+            words = imitated(string_value(value))
+        if words:
+            found.append(Finding(text.line(node), words))
     return found
 
 
@@ -150,45 +152,57 @@ def _number(text: str) -> int:
         return 0
 
 
-def expanded_regions(preprocessed: bytes, source_name: str) -> tuple[bytes, tuple[int, ...]]:
-    """Return what the preprocessor made of the source itself, and the source line of each line."""
-    kept: list[bytes] = []
-    lines: list[int] = []
-    current, inside = 0, False
+def _unmarked(preprocessed: bytes) -> Iterator[tuple[bytes, int, bool]]:
+    """Yield each line but the preprocessor's own, with its number and whether it is the source's.
+
+    Where the source begins and ends is told by the markers that say "a file begins" and "back":
+    names and numbers can be chosen.
+    """
+    current, depth = 0, 0
     for line in preprocessed.split(b"\n"):
         marker = _MARKER.match(line)
         if marker:
-            current = int(marker.group(1))
-            inside = marker.group(2).decode(errors="replace") == source_name
+            current = int(marker[1])
+            flags = marker[3].split()
+            depth += (b"1" in flags) - (b"2" in flags)
             continue
-        if inside and not line.lstrip().startswith(b"#pragma"):
-            kept.append(line)
-            lines.append(current)
+        if not line.startswith(b"#"):
+            yield line, current, depth <= 0
         current += 1
-    return b"\n".join(kept), tuple(lines)
 
 
-def judge_expanded(source: bytes, preprocessed: bytes, source_name: str) -> tuple[Check, ...]:
-    """Return the checks on what the preprocessor made of the source."""
-    text = CText(*expanded_regions(preprocessed, source_name))
+def expanded_regions(preprocessed: bytes) -> tuple[bytes, tuple[int, ...]]:
+    """Return what the preprocessor made of the source itself, and the source line of each line."""
+    kept = [(line, number) for line, number, inside in _unmarked(preprocessed) if inside]
+    return b"\n".join(line for line, _ in kept), tuple(number for _, number in kept)
+
+
+def judge_expanded(preprocessed: bytes, unreported: bytes) -> tuple[Check, ...]:
+    """Return the checks on what the preprocessor made of the source.
+
+    `unreported` is the same for the source without its reports (see `without_reports`).
+    """
+    text = CText(*expanded_regions(preprocessed))
+    decides = text if unreported == preprocessed else CText(*expanded_regions(unreported))
     return (
-        _verdict("inline-assembly", _assembly(text.tokens), "no inline assembly"),
+        _verdict("inline-assembly", _assembly(preprocessed), "no inline assembly"),
         _verdict("sections", _sections(text.tokens), "only sections that a scheduler needs"),
-        _verdict("identity", _identity(text, source), "does not ask who a task is by its name"),
+        _verdict("identity", _identity(decides), "does not ask who a task is by its name"),
         _verdict("truncation", _truncations(text), "no kernel constant is truncated"),
     )
 
 
-def _assembly(tokens: tuple[Token, ...]) -> list[Finding]:
-    """Refuse any assembly with instructions; an empty template is the barrier of libbpf."""
+def _assembly(preprocessed: bytes) -> list[Finding]:
+    """Refuse any assembly but that of libbpf's headers, wherever it seems to come from."""
+    lines = list(_unmarked(preprocessed))
+    text = b"\n".join(line for line, _, _ in lines)
     found = []
-    for index, token in enumerate(tokens):
-        if token.text not in _ASM or token.kind == "string":
-            continue
-        rest = iter(tokens[index + 1 : index + 8])
-        template = next((t for t in rest if t.kind == "string"), None)
-        if template is None or template.text.strip():
-            found.append(Finding(token.line, "inline assembly: write it in C"))
+    for asm in _ASSEMBLY.finditer(text):
+        pieces = _PIECE.findall(asm["template"])
+        template = b"".join(pieces)
+        if not pieces or (template.strip() and template not in LIBBPF_ASSEMBLY):
+            number = lines[text.count(b"\n", 0, asm.start())][1]
+            found.append(Finding(number, "inline assembly: write it in C"))
     return found
 
 
@@ -211,13 +225,11 @@ def _sections(tokens: tuple[Token, ...]) -> list[Finding]:
     return found
 
 
-def _identity(text: CText, source: bytes) -> list[Finding]:
-    """Q11: no policy by a task's name. Showing the name to people is allowed."""
-    shown = _printing_lines(source)
+def _identity(text: CText) -> list[Finding]:
+    """Q11: no policy by a task's name, and nothing that shows names to whoever listens."""
     found = []
     for token in text.tokens:
-        by_name = token.text in ("comm", "bpf_get_current_comm") and token.kind != "string"
-        if by_name and token.line not in shown:
+        if token.text in ("comm", "bpf_get_current_comm") and token.kind != "string":
             found.append(
                 Finding(
                     token.line,
@@ -237,14 +249,30 @@ def _identity(text: CText, source: bytes) -> list[Finding]:
     return found
 
 
-def _printing_lines(source: bytes) -> frozenset[int]:
+def without_reports(source: bytes) -> bytes:
+    """Return the source with the arguments of its reports blanked, but no line moved.
+
+    What a scheduler tells the kernel when it ends or is dumped may name tasks: people read it, and
+    nothing is decided by it. A call that the source itself defines is no report.
+    """
     text = CText(without_splices(source))
-    lines: set[int] = set()
+    defined = {
+        text_of(name)
+        for node in text.of_kind("preproc_def", "preproc_function_def", "function_declarator")
+        if (name := node.child_by_field_name("name") or node.child_by_field_name("declarator"))
+    }
+    undefined = {d.rest.strip().decode(errors="replace") for d in directives(source)}
+    blanked = bytearray(without_splices(source))
     for node in text.of_kind("call_expression"):
-        function = node.child_by_field_name("function")
-        if function is not None and text_of(function) in PRINTING_CALLS:
-            lines.update(range(node.start_point[0] + 1, node.end_point[0] + 2))
-    return frozenset(lines)
+        function, given = (node.child_by_field_name(part) for part in ("function", "arguments"))
+        called = text_of(function) if function is not None else ""
+        if given is None or called not in REPORTING_CALLS or called in defined | undefined:
+            continue
+        inside = range(given.start_byte + 1, given.end_byte - 1)
+        for at in inside:
+            if blanked[at] not in b"\n":
+                blanked[at] = 0x20
+    return bytes(blanked)
 
 
 def _truncations(text: CText) -> list[Finding]:

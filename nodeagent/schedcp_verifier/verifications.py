@@ -1,8 +1,9 @@
 """Verifications as jobs: asked for once, run once, remembered on disk.
 
 A verification's id is the digest of its request. What it came to is kept together with a digest of
-everything else that the verdict depends on (source, programs of the guest, tools), so that a
-changed scheduler is proven anew under the same id. Verdicts that could not tell are not kept.
+everything else that the verdict depends on (sources, headers, kernel, programs, tools), so that a
+changed scheduler is proven anew under the same id, and a verdict from before the change counts for
+nothing: it is neither found nor signed. Verdicts that could not tell are not kept.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pydantic import ValidationError
 
 from schedcp_api.base import Digest, Noun, digest_of
 from schedcp_api.services import Verification, VerificationState
-from schedcp_api.verdicts import EvaluationContract, Verdict, VerificationRequest
+from schedcp_api.verdicts import Verdict, VerificationRequest
 
-from .errors import VerifierError
+from .errors import KernelUnavailable, VerifierError
 from .kernels import KernelBundle, KernelShelf
 from .verifying import Verified
 
@@ -29,10 +30,10 @@ __all__ = ["Remembered", "VerdictStore", "Verifications"]
 
 
 class Remembered(Noun):
-    """A finished verification with the contract that it was judged by."""
+    """A finished verification with what it was asked for."""
 
     fingerprint: Digest
-    contract: EvaluationContract
+    request: VerificationRequest
     verdict: Verdict
 
 
@@ -78,7 +79,7 @@ def _write(path: Path, data: bytes) -> None:
 class Prover(Protocol):
     """What proves a candidate on a kernel."""
 
-    def identity(self, request: VerificationRequest) -> str:
+    def identity(self, request: VerificationRequest, kernel: KernelBundle) -> str:
         """Return the digest of all that a verdict depends on beside the request."""
         ...
 
@@ -104,7 +105,7 @@ class Verifications:
         Raise UsageError when the request contradicts itself.
         """
         id_ = request.content_digest()
-        fingerprint = self.prover.identity(request)
+        fingerprint = self._fingerprint(request)
         with self._lock:
             known = self._running.get(id_)
             if known is not None and known.state is VerificationState.RUNNING:
@@ -118,27 +119,44 @@ class Verifications:
         return started
 
     def find(self, id_: str) -> Verification | None:
-        """Return how a verification stands, nothing when it is unknown."""
+        """Return how a verification stands, nothing when it is unknown or out of date."""
         with self._lock:
             known = self._running.get(id_)
         if known is not None:
             return known
-        remembered = self.store.find(id_)
+        remembered = self.proven(id_)
         return _done(id_, remembered.verdict) if remembered is not None else None
+
+    def proven(self, id_: str) -> Remembered | None:
+        """Return a finished verification if all that it depends on is still the same."""
+        remembered = self.store.find(id_)
+        if remembered is None or remembered.fingerprint != self._fingerprint(remembered.request):
+            return None
+        return remembered
+
+    def _fingerprint(self, request: VerificationRequest) -> str:
+        """Return the digest of what a verdict depends on, none where its kernel is not there."""
+        try:
+            kernel = self.shelf.by_digest(request.kernel_digest)
+        except KernelUnavailable:
+            return ""
+        return self.prover.identity(request, kernel)
 
     def _work(self, id_: str, request: VerificationRequest, fingerprint: str) -> None:
         outcome = _outcome(id_, lambda: self._verify(id_, request, fingerprint))
         with self._lock:
-            self._running[id_] = outcome
+            if outcome.state is VerificationState.DONE:
+                del self._running[id_]  # the store has it, and knows when it is out of date
+            else:
+                self._running[id_] = outcome
 
     def _verify(self, id_: str, request: VerificationRequest, fingerprint: str) -> Verified:
         kernel = self.shelf.by_digest(request.kernel_digest)
         verified = self.prover.verify(request, kernel)
         if not verified.verdict.undecided:
-            remembered = Remembered(
-                fingerprint=fingerprint, contract=request.contract, verdict=verified.verdict
-            )
-            self.store.keep(id_, remembered, verified.object)
+            verdict = verified.verdict
+            remembered = Remembered(fingerprint=fingerprint, request=request, verdict=verdict)
+            self.store.keep(id_, remembered, verified.object if verdict.accepted else None)
         return verified
 
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Self
 
 from schedcp_api.base import canonical_json, digest_of
@@ -28,8 +30,8 @@ from schedcp_api.verdicts import (
 
 from .building import BuildRoom, Toolchain
 from .checks import error, failed, passed, skipped
-from .errors import LibraryInvalid, UsageError, VmError
-from .guests import GuestFactory, proof_plan, replay_plan
+from .errors import LibraryInvalid, UsageError, VmError, VmLostError
+from .guests import GuestFactory, GuestPlan, GuestRun, proof_plan, replay_plan
 from .kernels import KernelBundle
 from .library import Library
 from .objects import ObjectFacts, inspect, judge_object
@@ -37,12 +39,14 @@ from .processes import run
 from .proving import Proof, judge_proof
 from .replaying import Replayed, judge_replay
 from .settings import Settings
-from .sources import judge_expanded, judge_written
+from .sources import judge_expanded, judge_written, without_reports
 from .workloads import WorkloadSpec, workload_of
 
 __all__ = ["Analysed", "Subject", "Verified", "Verifier"]
 
 _TOOL_SECONDS = 30.0
+_SIGNING = Path("/signing")
+"""Where the chart mounts the signing key."""
 
 Notify = Callable[[str], None]
 
@@ -108,7 +112,11 @@ class Verifier:
         return cls(
             Library(folder),
             Toolchain(
-                settings.clang, settings.llvm_strip, settings.libbpf_headers, folder / "include"
+                settings.clang,
+                settings.llvm_strip,
+                settings.libbpf_headers,
+                folder / "include",
+                (settings.state_dir.absolute(), _SIGNING),
             ),
             GuestFactory(
                 settings.programs.resolve(),
@@ -140,30 +148,22 @@ class Verifier:
         self, subject: Subject, request: VerificationRequest, kernel: KernelBundle
     ) -> Analysed:
         """Run the static stages: Source, Build, Bytecode."""
-        started = time.monotonic()
         trusted = subject.manifest is not None
         checks: tuple[Check, ...] = judge_written(subject.source, trusted=trusted)
         if subject.manifest is not None:
             checks = (_manifest_check(subject.manifest, subject.arguments), *checks)
         if _any_failed(checks):
-            return Analysed(_timed(checks, Stage.SOURCE, started))
-        with BuildRoom.prepared(
-            subject.source, subject.file_name, kernel=kernel, tools=self.tools
-        ) as room:
-            text, problems = room.preprocess()
-            if not problems:
-                checks += judge_expanded(subject.source, text, subject.file_name)
-            checks = (*_timed(checks, Stage.SOURCE, started), *problems)
+            return Analysed(checks)
+        with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=self.tools) as room:
+            checks += _expanded(room, subject.source)
             if _any_failed(checks):
                 return Analysed(checks)
-            started = time.monotonic()
-            built = room.compile()
-        checks += _timed(built.checks, Stage.BUILD, started)
+            built = room.compile(subject.source)
+        checks += built.checks
         if built.object is None:
             return Analysed(checks)
-        started = time.monotonic()
         facts, found = self._bytecode(built.object, subject, request, kernel)
-        return Analysed((*checks, *_timed(found, Stage.BYTECODE, started)), built.object, facts)
+        return Analysed((*checks, *found), built.object, facts)
 
     def _bytecode(
         self, data: bytes, subject: Subject, request: VerificationRequest, kernel: KernelBundle
@@ -187,13 +187,18 @@ class Verifier:
             arguments=subject.arguments,
         )
 
-    def identity(self, request: VerificationRequest) -> str:
+    def identity(self, request: VerificationRequest, kernel: KernelBundle) -> str:
         """Return the digest of all that a verdict depends on beside the request itself."""
-        compiler = run([self.tools.clang, "--version"], timeout_seconds=_TOOL_SECONDS).stdout
+        subject = self.subject(request)
+        qemu = run([self.guests.qemu, "--version"], timeout_seconds=_TOOL_SECONDS).stdout
         parts = {
-            "source": digest_of(self.subject(request).source),
+            "source": digest_of(subject.source),
+            "manifest": subject.manifest.to_json() if subject.manifest else {},
+            "build": self.tools.fingerprint(kernel),
+            "vmlinuz": digest_of(kernel.vmlinuz.read_bytes()),
             "guest": self.guests.digest(),
-            "compiler": digest_of(compiler),
+            "qemu": digest_of(qemu),
+            "verifier": _own_digest(),
         }
         return digest_of(canonical_json(parts))
 
@@ -219,37 +224,61 @@ class Verifier:
                 )
                 proof, replayed = proving.result(), replaying.result()
             checks = (*checks, *proof.checks, *replayed.checks)
-        return Verified(
-            _verdict(
-                request,
-                subject,
-                kernel,
-                analysed=analysed,
-                checks=checks,
-                losses=proof.losses,
-                replay=replayed.replay,
-                seconds=time.monotonic() - started,
-            ),
-            analysed.object,
+        verdict = _verdict(
+            request,
+            subject,
+            kernel,
+            analysed=analysed,
+            checks=checks,
+            losses=proof.losses,
+            replay=replayed.replay,
+            seconds=time.monotonic() - started,
         )
+        # What was refused goes nowhere: nobody has a use for it but to load it.
+        return Verified(verdict, analysed.object if verdict.accepted else None)
 
     def prove(
         self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
     ) -> Proof:
         """Boot the proof's guest and judge what it reports."""
+        found = self._boot(proof_plan(request.contract), request, kernel, object_=object_)
+        if isinstance(found, Check):
+            return Proof((found,))
+        return judge_proof(found.report, ops_name, request.contract)
+
+    def _boot(
+        self,
+        plan: GuestPlan,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        *,
+        object_: bytes,
+    ) -> GuestRun | Check:
+        """Return what came of a guest, or the check that says why it was lost.
+
+        When it died with the candidate in charge, the same guest without it tells whose fault that
+        was.
+        """
+        arguments = request.candidate.arguments
         try:
-            run = self.guests.run(
-                proof_plan(request.contract),
-                kernel,
-                object_=object_,
-                arguments=request.candidate.arguments,
-            )
+            return self.guests.run(plan, kernel, object_=object_, arguments=arguments)
+        except VmLostError as lost:
+            words = f"the {plan.steps} was lost: {lost}"
+            if not lost.under_candidate:
+                return error("guest", Stage.DYNAMIC, words)
         except VmError as lost:
-            return Proof((error("guest", Stage.DYNAMIC, f"the proof was lost: {lost}"),))
-        proof = judge_proof(run.report, ops_name, request.contract)
-        first, *rest = proof.checks
-        timed = first.replace(evidence={**first.evidence, "guestMs": int(run.seconds * 1000)})
-        return Proof((timed, *rest), proof.losses)
+            return error("guest", Stage.DYNAMIC, f"the {plan.steps} was lost: {lost}")
+        try:
+            control = proof_plan(request.contract).without_candidate()
+            self.guests.run(control, kernel, object_=object_, arguments=arguments)
+        except VmError as lost:
+            return error("guest", Stage.DYNAMIC, f"{words}\nso was one without it: {lost}")
+        return failed(
+            "guest",
+            Stage.DYNAMIC,
+            "the machine did not survive the candidate, and the same one without it did",
+            log=words,
+        )
 
     def replay(
         self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
@@ -261,19 +290,27 @@ class Verifier:
         spec, refusal = _spec_of(profile)
         if spec is None:
             return Replayed((refusal,))
-        try:
-            run = self.guests.run(
-                replay_plan(request.contract, spec),
-                kernel,
-                object_=object_,
-                arguments=request.candidate.arguments,
-            )
-        except VmError as lost:
-            return Replayed((error("replay", Stage.REPLAY, f"the replay was lost: {lost}"),))
-        found = judge_replay(run.report, ops_name, request.contract, profile=profile, spec=spec)
-        first, *rest = found.checks
-        timed = first.replace(evidence={**first.evidence, "guestMs": int(run.seconds * 1000)})
-        return Replayed((timed, *rest), found.replay)
+        plan = replay_plan(request.contract, spec)
+        found = self._boot(plan, request, kernel, object_=object_)
+        if isinstance(found, Check):
+            return Replayed((found.replace(id="replay", stage=Stage.REPLAY),))
+        return judge_replay(found.report, ops_name, request.contract, profile=profile, spec=spec)
+
+
+def _expanded(room: BuildRoom, source: bytes) -> tuple[Check, ...]:
+    """Return the checks on what the preprocessor makes of a source."""
+    text, problems = room.preprocess(source)
+    if problems:
+        return problems
+    unreported, problems = room.preprocess(without_reports(source))
+    return judge_expanded(text, text if problems else unreported)
+
+
+@cache
+def _own_digest() -> str:
+    """Return the digest of this package as it was when it was first asked for."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    return digest_of(b"".join(path.read_bytes() for path in sources))
 
 
 def _manifest_check(manifest: SchedulerManifest, arguments: tuple[Argument, ...]) -> Check:
@@ -300,16 +337,6 @@ def _without_profile(request: VerificationRequest) -> Check:
             "the replay advisory",
         )
     return skipped("replay", Stage.REPLAY, "no profile was given, so there is nothing to replay")
-
-
-def _timed(checks: tuple[Check, ...], stage: Stage, started: float) -> tuple[Check, ...]:
-    """Note how long a stage took in its first check."""
-    took_ms = int((time.monotonic() - started) * 1000)
-    for index, check in enumerate(checks):
-        if check.stage is stage:
-            timed = check.replace(evidence={**check.evidence, "stageMs": took_ms})
-            return (*checks[:index], timed, *checks[index + 1 :])
-    return checks
 
 
 def _verdict(

@@ -125,7 +125,7 @@ static void trial_yields(struct crew *crew)
 static void trial_realtime(struct crew *crew)
 {
 	hire_many(crew, 2 * crew->cpus, live_spinning, 0);
-	hire(crew, live_realtime, crew->cpus - 1);
+	make_realtime(crew, hire(crew, live_realtime, 0), crew->cpus - 1);
 	rest(700 * MSEC);
 }
 

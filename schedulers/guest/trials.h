@@ -67,7 +67,7 @@ void live_yielding(struct account *account, int argument);
 /* Wait at the pipe `argument` until everybody is released, work for a moment, wait again. */
 void live_in_bursts(struct account *account, int argument);
 void live_forking(struct account *account, int argument);
-/* Hog the CPU `argument` in real time. */
+/* Hog a CPU, from the moment that the conductor makes it real-time. */
 void live_realtime(struct account *account, int argument);
 /* Run, or run and sleep in turns, and note in pulse `argument` for how long that was impossible. */
 void live_watched(struct account *account, int argument);
@@ -81,6 +81,8 @@ void hire_many(struct crew *crew, int count, life live, int argument);
 void hire_watched(struct crew *crew, int count, enum watched kind);
 void dismiss(struct crew *crew);
 void bind_to(struct crew *crew, pid_t pid, int cpu);
+/* Bind a task to a CPU and make it real-time, also when no scheduler lets it run before. */
+void make_realtime(struct crew *crew, pid_t pid, int cpu);
 /* Move a task to one CPU, to a random set of CPUs, or to all of them. */
 void affinity_change(struct crew *crew, pid_t pid);
 void nice_change(struct crew *crew, pid_t pid);

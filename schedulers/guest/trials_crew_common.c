@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NICE_VALUES = 40, NICE_LOWEST = -20 };
+enum { HOG_PRIORITY = 1, NICE_VALUES = 40, NICE_LOWEST = -20 };
 
 static const char *const effect_names[EFFECTS] = {
 	"tasks",	"forks",	  "bursts",	  "sleeps",  "yields",
@@ -103,6 +103,15 @@ void bind_to(struct crew *crew, pid_t pid, int cpu)
 	CPU_ZERO(&cpus);
 	CPU_SET(cpu, &cpus);
 	affinity_set(crew, pid, &cpus);
+}
+
+void make_realtime(struct crew *crew, pid_t pid, int cpu)
+{
+	struct sched_param parameters = {.sched_priority = HOG_PRIORITY};
+
+	bind_to(crew, pid, cpu);
+	if (pid > 0 && sched_setscheduler(pid, SCHED_FIFO, &parameters))
+		die(EXIT_BROKEN, "cannot make task %d real-time", pid);
 }
 
 void affinity_change(struct crew *crew, pid_t pid)

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HOG_PRIORITY = 1, FORKS_EACH = 400, NICE_MOST = 19 };
+enum { FORKS_EACH = 400, NICE_MOST = 19 };
 
 #define SLEEP_NS       (3 * MSEC)
 #define BRISK_BURST_NS (2 * MSEC)
@@ -83,16 +83,11 @@ void live_forking(struct account *account, int argument)
 	_exit(0);
 }
 
-void live_realtime(struct account *account, int cpu)
+void live_realtime(struct account *account, int argument)
 {
-	struct sched_param parameters = {.sched_priority = HOG_PRIORITY};
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus) ||
-	    sched_setscheduler(0, SCHED_FIFO, &parameters))
-		_exit(EXIT_BROKEN);
+	(void)argument;
+	while (sched_getscheduler(0) != SCHED_FIFO)
+		spin();
 	for (;;) {
 		burn_ns(MSEC);
 		effect_add(account, EFFECT_REALTIME_MS, 1);

@@ -47,6 +47,8 @@ struct spec {
 struct worker {
 	uint64_t finished_ns;  /* CLOCK_MONOTONIC; 0: not yet */
 	uint64_t sample_count; /* may exceed SAMPLES_MAX: the rest was not kept */
+	uint64_t due_ns;       /* when the present cycle's sleep was to end; 0: it has none */
+	uint64_t woken_ns;     /* when it did; 0: not yet */
 	uint64_t lateness_ns[SAMPLES_MAX];
 	uint64_t response_ns[SAMPLES_MAX];
 	/* the observer's */
@@ -54,6 +56,9 @@ struct worker {
 	uint64_t cpu_begin_ns;
 	uint64_t cpu_end_ns;
 	uint64_t samples_seen; /* sample_count at the end; the worker may still go on */
+	/* of a cycle that was overdue at the end; 0: it was not */
+	uint64_t open_lateness_ns;
+	uint64_t open_response_ns;
 };
 
 struct stage {

@@ -53,6 +53,10 @@ static void samples_print(const struct group *group, const struct worker *worker
 		memcpy(lateness + used, workers[i].lateness_ns, n * sizeof(*lateness));
 		memcpy(response + used, workers[i].response_ns, n * sizeof(*response));
 		used += n;
+		if (workers[i].open_response_ns) {
+			lateness[used] = workers[i].open_lateness_ns;
+			response[used++] = workers[i].open_response_ns;
+		}
 	}
 	quantiles_print("wakeup", lateness, used);
 	quantiles_print("response", response, used);
@@ -63,7 +67,7 @@ static void samples_print(const struct group *group, const struct worker *worker
 void group_report(const struct group *group, const struct worker *workers, uint64_t started_ns)
 {
 	uint64_t cpu_ns = 0, wakeups = 0, makespan_ns = 0, finished = 0;
-	size_t samples = 0;
+	size_t samples = 0, open = 0;
 
 	for (unsigned int i = 0; i < group->threads; i++) {
 		const struct worker *worker = workers + i;
@@ -71,6 +75,7 @@ void group_report(const struct group *group, const struct worker *workers, uint6
 		cpu_ns += worker->cpu_end_ns - worker->cpu_begin_ns;
 		wakeups += worker->samples_seen;
 		samples += kept(worker);
+		open += worker->open_response_ns > 0;
 		if (!worker->finished_ns)
 			continue;
 		finished++;
@@ -83,7 +88,7 @@ void group_report(const struct group *group, const struct worker *workers, uint6
 		printf(",\"makespanNs\":%llu", (unsigned long long)makespan_ns);
 	printf(",\"wakeups\":%llu,\"samplesDropped\":%llu", (unsigned long long)wakeups,
 	       (unsigned long long)(wakeups - samples));
-	if (samples)
-		samples_print(group, workers, samples);
+	if (samples + open)
+		samples_print(group, workers, samples + open);
 	printf("}\n");
 }

@@ -57,6 +57,12 @@ static void sample_add(struct worker *worker, uint64_t lateness_ns, uint64_t res
 	__atomic_store_n(&worker->sample_count, worker->sample_count + 1, __ATOMIC_RELEASE);
 }
 
+static void cycle_begin(struct worker *worker, uint64_t due_ns)
+{
+	__atomic_store_n(&worker->woken_ns, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&worker->due_ns, due_ns, __ATOMIC_RELEASE);
+}
+
 static void settle_in(const struct group *group)
 {
 	cpu_set_t cpus;
@@ -91,8 +97,10 @@ void worker_run(const struct group *group, uint64_t seed, struct stage *stage,
 
 		if (sleep) {
 			due = clock_ns(CLOCK_MONOTONIC) + sleep;
+			cycle_begin(worker, due);
 			sleep_until(due);
 			woken = clock_ns(CLOCK_MONOTONIC);
+			__atomic_store_n(&worker->woken_ns, woken, __ATOMIC_RELEASE);
 		}
 		target = clock_ns(CLOCK_THREAD_CPUTIME_ID) + burst;
 		if (group->total_cpu_ns && target > begin + group->total_cpu_ns)
@@ -101,6 +109,7 @@ void worker_run(const struct group *group, uint64_t seed, struct stage *stage,
 		used = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
 		if (sleep && due >= stage->record_from_ns)
 			sample_add(worker, woken - due, clock_ns(CLOCK_MONOTONIC) - due);
+		__atomic_store_n(&worker->due_ns, 0, __ATOMIC_RELEASE);
 	}
 	worker->finished_ns = clock_ns(CLOCK_MONOTONIC);
 	_exit(0);

@@ -64,6 +64,8 @@ def laboratory(
             callspec = getattr(item, "callspec", None)
             if callspec is not None and "source_path" in callspec.params:
                 found.begin(callspec.params["source_path"])
+            if callspec is not None and "library_name" in callspec.params:
+                found.begin_library(callspec.params["library_name"], kernel)
         yield found
         verifier.guests.stopping.set()
         pool.shutdown(cancel_futures=True)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from schedcp_api.base import percent_value
 from schedcp_api.candidates import Argument, Candidate, PlanKind
-from schedcp_api.verdicts import Phase, VerificationRequest
+from schedcp_api.verdicts import Phase, ReplayMode, Verdict
+from schedcp_verifier.enduring import HEARTS, STARVED_NS
+from schedcp_verifier.guests import proof_plan
 from schedcp_verifier.kernels import KernelBundle
-from support.laboratory import CONTRACT, Laboratory
+from support.laboratory import CONTRACT, PLANNED, Laboratory, library_request
+from support.verifier import workload_profile
 
 DATA = Path(__file__).parent.parent / "data" / "schedulers"
 GOOD = sorted((DATA / "good").glob("*.bpf.c"))
@@ -56,19 +60,62 @@ def test_the_same_source_gives_the_same_object(
     assert first == second
 
 
-def test_the_library_is_accepted_on_every_kernel(
-    laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
+@pytest.mark.parametrize("library_name", sorted(PLANNED))
+def test_the_library_is_accepted_with_the_planners_knobs(
+    library_name: str, laboratory: Laboratory, kernel: KernelBundle
 ) -> None:
-    futures = {
-        bundle.profile.release: laboratory.pool.submit(
-            laboratory.verifier.verify, library_request("simple_fifo", bundle), bundle
-        )
-        for bundle in kernels
-    }
-    for release, future in futures.items():
+    verdict = laboratory.begin_library(library_name, kernel).result(VERDICT_SECONDS).verdict
+    assert verdict.accepted, verdict.reasons()
+    assert verdict.ops_name == f"schedcp_{library_name}"
+    if library_name == "latency_class":
+        assert verdict.replay is not None
+        assert percent_value(verdict.replay.improvement) > 20
+    if library_name != "simple_fifo":
+        assert counters(verdict)["aged_dispatches"] > 0
+
+
+def counters(verdict: Verdict) -> dict[str, int]:
+    """Return the scheduler's own statistics at the end of the trials."""
+    (trials,) = [check for check in verdict.checks if check.id == "trials"]
+    pairs = (line.split() for line in trials.evidence["counters"])
+    return {name: int(count) for name, count in pairs}
+
+
+@pytest.mark.parametrize("name", ["simple_fifo", "latency_class"])
+def test_the_other_kernels_accept_the_library_too(
+    name: str, laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
+) -> None:
+    begun = {bundle.profile.release: laboratory.begin_library(name, bundle) for bundle in kernels}
+    for release, future in begun.items():
         verdict = future.result(VERDICT_SECONDS).verdict
         assert verdict.accepted, (release, verdict.reasons())
-        assert verdict.ops_name == "schedcp_simple_fifo"
+
+
+def test_longest_first_is_no_gain_for_a_service(
+    laboratory: Laboratory, kernel: KernelBundle
+) -> None:
+    verifier = laboratory.verifier
+    request = library_request("long_tail", kernel).replace(
+        profile=workload_profile(), contract=CONTRACT.replace(replay=ReplayMode.REQUIRED)
+    )
+    analysed = verifier.analyse(verifier.subject(request), request, kernel)
+    assert analysed.object is not None
+    found = verifier.replay(request, kernel, object_=analysed.object, ops_name="schedcp_long_tail")
+    assert [check.phase for check in found.checks] == [Phase.FAILED]
+    assert found.replay is not None
+    assert percent_value(found.replay.improvement) < 5
+
+
+def test_the_kernels_own_scheduler_starves_nobody_by_the_same_measure(
+    laboratory: Laboratory, kernel: KernelBundle
+) -> None:
+    plan = proof_plan(CONTRACT).without_candidate()
+    report = laboratory.verifier.guests.run(plan, kernel, object_=b"", arguments=()).report
+    gaps = {beat.class_: beat.longest_gap_ns for beat in report.heartbeats}
+    watched = report.trials[-1].longest_gaps_ns
+    assert set(gaps) == set(HEARTS)
+    assert len(watched) == 4
+    assert max(*gaps.values(), *watched.values()) < STARVED_NS
 
 
 @pytest.mark.parametrize("name", ["latency_class", "long_tail", "simple_fifo", "weighted_vtime"])
@@ -80,14 +127,6 @@ def test_every_kernel_can_build_the_whole_library(
         subject = laboratory.verifier.subject(request)
         analysed = laboratory.verifier.analyse(subject, request, bundle)
         assert not analysed.failed, [check.message for check in analysed.checks]
-
-
-def library_request(name: str, kernel: KernelBundle) -> VerificationRequest:
-    return VerificationRequest(
-        candidate=Candidate(kind=PlanKind.CONFIGURE, scheduler=name),
-        kernel_digest=kernel.profile.content_digest(),
-        contract=CONTRACT,
-    )
 
 
 def test_a_library_scheduler_takes_only_the_knobs_it_has(

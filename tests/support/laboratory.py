@@ -9,16 +9,24 @@ from typing import NoReturn
 
 import pytest
 
+from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.verdicts import EvaluationContract, ReplayMode, VerificationRequest
 from schedcp_verifier.__main__ import WAIVED_WITHOUT_POLICY
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.verifying import Verified, Verifier
-from support.verifier import source_request
+from support.verifier import source_request, workload_profile
 
 CONTRACT = EvaluationContract(
     replay=ReplayMode.ADVISORY, waived_losses=WAIVED_WITHOUT_POLICY, seeds=1
 )
 PARALLEL_GUESTS = 2
+PLANNED = {
+    "latency_class": {"burst_limit_ns": "2000000"},
+    "long_tail": {"slice_ns": "20000000"},
+    "simple_fifo": {"slice_ns": "20000000"},
+    "weighted_vtime": {"slice_ns": "5000000"},
+}
+"""The library with knobs as the planner sets them."""
 
 
 @dataclass
@@ -37,9 +45,34 @@ class Laboratory:
             self.started[str(path)] = self.submit(request)
         return self.started[str(path)]
 
+    def begin_library(self, name: str, kernel: KernelBundle) -> Future[Verified]:
+        """Start the proof of a scheduler of the library, unless it was started before."""
+        key = f"{name} {kernel.folder}"
+        if key not in self.started:
+            request = library_request(name, kernel)
+            self.started[key] = self.pool.submit(self.verifier.verify, request, kernel)
+        return self.started[key]
+
     def submit(self, request: VerificationRequest) -> Future[Verified]:
         """Start any verification."""
         return self.pool.submit(self.verifier.verify, request, self.kernel)
+
+
+def library_request(name: str, kernel: KernelBundle) -> VerificationRequest:
+    """Return the request for a scheduler of the library; a service's profile for its own."""
+    knobs = PLANNED[name]
+    replays = name == "latency_class"
+    contract = CONTRACT.replace(replay=ReplayMode.REQUIRED) if replays else CONTRACT
+    return VerificationRequest(
+        candidate=Candidate(
+            kind=PlanKind.CONFIGURE,
+            scheduler=name,
+            arguments=tuple(Argument(name=knob, value=knobs[knob]) for knob in sorted(knobs)),
+        ),
+        kernel_digest=kernel.profile.content_digest(),
+        profile=workload_profile() if replays else None,
+        contract=contract,
+    )
 
 
 def unfit(missing: str, required_tiers: frozenset[str]) -> NoReturn:

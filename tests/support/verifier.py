@@ -60,7 +60,7 @@ class FakeProver:
     identity_value: str = digest_of(b"identity")
     asked: list[VerificationRequest] = field(default_factory=list)
 
-    def identity(self, request: VerificationRequest) -> str:
+    def identity(self, request: VerificationRequest, kernel: KernelBundle) -> str:
         """Return what was set."""
         return self.identity_value
 

@@ -30,12 +30,17 @@ _Static_assert(SCX_ENQ_PREEMPT == 1ULL << 32, "SCX_ENQ_PREEMPT was truncated");
 
 #define SCHEDCP_LICENSE char _license[] SEC("license") = "GPL"
 
-/* Queue ids. Each CPU also has PINNED_DSQ_BASE + cpu for tasks that may run nowhere else. */
+/*
+ * Queue ids. Each CPU also has PINNED_DSQ_BASE + cpu for tasks that may run nowhere else, and
+ * FIRST_DSQ_BASE + cpu for those of them that go before everybody: its kernel threads, and whoever
+ * has waited too long.
+ */
 enum schedcp_dsq {
 	SHARED_DSQ = 0,
 	LATENCY_DSQ = 1,
 	AGED_DSQ = 2,
 	PINNED_DSQ_BASE = 0x10000,
+	FIRST_DSQ_BASE = 0x20000,
 };
 
 enum schedcp_consts {
@@ -117,13 +122,19 @@ static __always_inline u64 pinned_dsq(s32 cpu)
 	return PINNED_DSQ_BASE + (u64)cpu;
 }
 
-/* Create one queue for each possible CPU. Call it from ops.init, which may sleep. */
+static __always_inline u64 first_dsq(s32 cpu)
+{
+	return FIRST_DSQ_BASE + (u64)cpu;
+}
+
+/* Create the queues of each possible CPU. Call it from ops.init, which may sleep. */
 static __always_inline s32 pinned_dsqs_create(void)
 {
 	s32 cpu, err;
 
 	bpf_for (cpu, 0, scx_bpf_nr_cpu_ids()) {
-		err = scx_bpf_create_dsq(pinned_dsq(cpu), -1);
+		err = scx_bpf_create_dsq(pinned_dsq(cpu), -1)
+			      ?: scx_bpf_create_dsq(first_dsq(cpu), -1);
 		if (err)
 			return err;
 	}
@@ -131,16 +142,14 @@ static __always_inline s32 pinned_dsqs_create(void)
 }
 
 /*
- * Wake an idle CPU for a task that was queued without a CPU having been chosen for it: after its
- * slice ended, or after its affinity changed. Without this a task can wait beside idle CPUs.
+ * Wake an idle CPU for a task that is in a shared queue by now. Also when select_cpu has just found
+ * none (so `enq_flags` does not matter): a CPU that fell idle before the insert has looked into an
+ * empty queue, and the task would wait beside it.
  */
 static __always_inline void kick_idle_for(const struct task_struct *p, u64 enq_flags)
 {
-	s32 cpu;
+	s32 cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 
-	if (enq_flags & SCX_ENQ_CPU_SELECTED)
-		return;
-	cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
 	if (cpu >= 0)
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 }

@@ -18,8 +18,6 @@ enum ageing_consts {
 	AGEING_SCAN_TASKS = 64, /* from the tail, where those wait who are never first */
 };
 
-#define KTHREAD_LEAD_NS (3600 * (u64)NSEC_PER_SEC)
-
 struct wait_ctx {
 	u64 queued_at; /* when it began to wait in an ordered queue */
 	u64 running_at;
@@ -52,7 +50,10 @@ static __always_inline struct wait_ctx *wait_ctx_of(struct task_struct *p)
 	return bpf_task_storage_get(&wait_ctxs, p, 0, 0);
 }
 
-/* Call it from ops.init_task: failing to remember a task fails its fork, as for the kernel. */
+/*
+ * Call it from a sleepable ops.init_task, where memory is waited for: failing to remember a task
+ * fails its fork, as for the kernel.
+ */
 static __always_inline s32 wait_ctx_create(struct task_struct *p)
 {
 	struct wait_ctx *wait =
@@ -97,22 +98,36 @@ static __always_inline void ordered_insert(struct task_struct *p, struct wait_ct
 }
 
 /*
- * Queue a task that only one CPU may run. Kernel threads keep the machine alive: they go ahead of
- * any clock. Not into the CPU's local queue, though: a real-time task that keeps taking the CPU
- * would have it queued again and again, and the kernel ejects a scheduler for that (kind 1027).
+ * Queue a task of one CPU before everybody else there. Not into the CPU's local queue, though: a
+ * real-time task that keeps taking the CPU would have it queued again and again, and the kernel
+ * ejects a scheduler for that (kind 1027).
+ */
+static __always_inline void first_insert(struct task_struct *p, s32 cpu, u64 slice_ns,
+					 u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, first_dsq(cpu), slice_ns, enq_flags);
+	scx_bpf_kick_cpu(cpu, enq_flags & SCX_ENQ_WAKEUP ? SCX_KICK_PREEMPT : SCX_KICK_IDLE);
+	STAT_INC(pinned_dispatches);
+}
+
+/*
+ * Queue a task that only one CPU may run. Kernel threads keep the machine alive: they wait for
+ * nobody's order, and a waking one takes the CPU from whoever runs there.
  */
 static __always_inline void pinned_insert(struct task_struct *p, struct wait_ctx *wait, s32 cpu,
 					  u64 slice_ns, u64 order, u64 enq_flags)
 {
-	if (is_kthread(p))
-		order -= KTHREAD_LEAD_NS;
+	if (is_kthread(p)) {
+		first_insert(p, cpu, slice_ns, enq_flags);
+		return;
+	}
 	ordered_insert(p, wait, pinned_dsq(cpu), slice_ns, order, enq_flags);
 	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 	STAT_INC(pinned_dispatches);
 }
 
-/* Move those who have waited too long from the tail of `dsq` to the queue that goes first. */
-static __always_inline void dsq_age(u64 dsq, u64 now)
+/* Move those who have waited too long from the tail of `dsq` to `first`, a queue in FIFO order. */
+static __always_inline void dsq_age(u64 dsq, u64 first, u64 now)
 {
 	struct task_struct *p;
 	u32 looked = 0;
@@ -121,7 +136,7 @@ static __always_inline void dsq_age(u64 dsq, u64 now)
 		struct wait_ctx *wait = wait_ctx_of(p);
 
 		if (wait && vtime_before(wait->queued_at + ageing_ns, now) &&
-		    scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, AGED_DSQ, 0))
+		    scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, first, 0))
 			STAT_INC(aged_dispatches);
 		if (++looked >= AGEING_SCAN_TASKS)
 			break;
@@ -138,8 +153,8 @@ static __always_inline void queues_age(s32 cpu)
 	if (!ageing || now < ageing->scan_at)
 		return;
 	ageing->scan_at = now + ageing_ns / AGEING_SCANS;
-	dsq_age(SHARED_DSQ, now);
-	dsq_age(pinned_dsq(cpu), now);
+	dsq_age(SHARED_DSQ, AGED_DSQ, now);
+	dsq_age(pinned_dsq(cpu), first_dsq(cpu), now);
 }
 
 static __always_inline bool dsq_head_order(u64 dsq, u64 *order)
@@ -166,6 +181,12 @@ static __always_inline bool ordered_move_to_local(s32 cpu)
 	    scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))
 		return true;
 	return scx_bpf_dsq_move_to_local(SHARED_DSQ) || scx_bpf_dsq_move_to_local(pinned_dsq(cpu));
+}
+
+/* Run who goes before any order: this CPU's kernel threads, and whoever waited too long. */
+static __always_inline bool first_move_to_local(s32 cpu)
+{
+	return scx_bpf_dsq_move_to_local(first_dsq(cpu)) || scx_bpf_dsq_move_to_local(AGED_DSQ);
 }
 
 /* Create the shared, the aged and the CPUs' own queues. Call it from ops.init. */

@@ -8,14 +8,23 @@ from schedcp_api.verdicts import EvaluationContract, Phase, ReplayMode
 from schedcp_verifier.records import parse_report
 from schedcp_verifier.replaying import Replayed, arm_names, judge_replay
 from schedcp_verifier.workloads import workload_of
-from support.verifier import MS, group_record, record, state_record, workload_profile
+from support.verifier import (
+    MS,
+    group_record,
+    record,
+    state_record,
+    text_record,
+    workload_profile,
+)
 
 
-def arm_lines(arm: str, p99_ms: int, neighbours_ms: int) -> list[bytes]:
-    figures = {"wakeups": 842, "wakeupP50Ns": MS, "wakeupP99Ns": p99_ms * MS}
+def arm_lines(
+    arm: str, p99_ms: int, neighbours_ms: int, *, cpu_ms: int = 422, wakeups: int = 842
+) -> list[bytes]:
+    figures = {"wakeups": wakeups, "wakeupP50Ns": MS, "wakeupP99Ns": p99_ms * MS}
     lines = [
         record("status", arm, program="workload", code=0),
-        group_record(arm, "t0", 422, **figures),
+        group_record(arm, "t0", cpu_ms, **figures),
     ]
     if neighbours_ms:
         lines.append(group_record(arm, "n0", neighbours_ms))
@@ -31,7 +40,7 @@ def replay_lines(
     for seed in (1, 2):
         lines += arm_lines(f"default-{seed}", default_ms, 7400)
         lines += arm_lines(f"candidate-{seed}", candidate_ms, candidate_cpu)
-    return lines
+    return [*lines, text_record("kmsg", "replay", "sched_ext: BPF scheduler enabled")]
 
 
 def judged(lines: list[bytes], **contract: object) -> Replayed:
@@ -89,9 +98,63 @@ def test_no_gain_or_a_dear_one_is_refused_or_told(
 )
 def test_a_candidate_that_left_is_refused_and_has_no_figures(state: bytes) -> None:
     lines = [state if b'"candidate-2-end"' in line else line for line in replay_lines()]
-    found = judged(lines)
-    assert found.replay is None
+    for code, phase in ((20, Phase.FAILED), (18, Phase.FAILED), (137, Phase.ERROR)):
+        status = record("status", "candidate-2", program="schedcp-loader", code=code)
+        found = judged([*lines, status])
+        assert found.replay is None
+        assert found.checks[0].phase is phase
+
+
+@pytest.mark.parametrize(
+    ("cpu_ms", "wakeups", "words"),
+    [(422, 0, "0% of its wakeups"), (0, 842, "0% of its CPU time"), (300, 700, "83% of its wake")],
+)
+def test_a_target_that_is_not_served_is_no_gain_however_low_its_latency(
+    cpu_ms: int, wakeups: int, words: str
+) -> None:
+    starved = [
+        line
+        for seed in (1, 2)
+        for line in arm_lines(f"candidate-{seed}", 0, 7400, cpu_ms=cpu_ms, wakeups=wakeups)
+    ]
+    found = judged([*replay_lines(), *starved])
     assert found.checks[0].phase is Phase.FAILED
+    assert words in found.checks[0].message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        group_record("default-1", "t0", 422, wakeups=0),
+        group_record("default-1", "t0", 0, wakeups=842),
+        group_record("candidate-2", "t0", 422, wakeups=842, samplesDropped=1),
+    ],
+)
+def test_figures_that_say_nothing_are_no_pass(line: bytes) -> None:
+    found = judged([*replay_lines(), line])
+    assert (found.replay, found.checks[0].phase) == (None, Phase.ERROR)
+
+
+def test_the_kernels_log_is_looked_at() -> None:
+    silent = [line for line in replay_lines() if b"kmsg" not in line]
+    assert judged(silent).checks[0].phase is Phase.ERROR
+    loud = text_record("complaints", "replay", "WARNING: at kernel/sched")
+    assert judged([*replay_lines(), loud]).checks[0].phase is Phase.FAILED
+
+
+@pytest.mark.parametrize("metric", ["Makespan", "ThroughputOps", "prometheus"])
+def test_a_metric_that_is_not_measured_is_judged_by_nothing_else(metric: str) -> None:
+    found = judged(replay_lines(candidate_ms=8), metric=metric)
+    assert found.replay is not None
+    assert found.checks[0].phase is Phase.SKIPPED
+
+
+def test_the_figure_that_decides_is_named() -> None:
+    for metric, figure in (
+        ("WakeupLatencyP50", "wakeup_p50_ns"),
+        ("WakeupLatencyP99", "wakeup_p99_ns"),
+    ):
+        assert judged(replay_lines(), metric=metric).checks[0].evidence["judgedBy"] == figure
 
 
 def test_a_workload_that_did_not_run_could_not_tell() -> None:

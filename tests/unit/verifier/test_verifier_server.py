@@ -119,6 +119,27 @@ async def test_a_scheduler_that_changed_is_proven_anew(world: World) -> None:
     assert len(world.prover.asked) == 2
 
 
+async def test_a_verdict_from_before_a_change_is_neither_found_nor_signed(world: World) -> None:
+    id_ = request_for(world).content_digest()
+    async with client(world.service()) as http:
+        await post(http, "/v1/verifications", request_for(world))
+        world.settle()
+        assert (await http.get(f"/v1/verifications/{id_}")).status_code == 200
+        world.prover.identity_value = digest_of(b"another header")
+        assert (await http.get(f"/v1/verifications/{id_}")).status_code == 404
+        token = TokenRequest(verification=id_, claims=TokenClaims(run="r", nodes=("n",)))
+        refused = await post(http, "/v1/tokens", token)
+        assert (refused.status_code, refused.json()["reason"]) == (409, "Unknown")
+
+
+async def test_the_object_of_a_refused_verdict_is_not_kept(world: World) -> None:
+    world.prover.accepted, world.prover.phase = False, Phase.FAILED
+    async with client(world.service()) as http:
+        await post(http, "/v1/verifications", request_for(world))
+        world.settle()
+        assert (await http.get(f"/v1/objects/{digest_of(OBJECT)}")).status_code == 404
+
+
 @pytest.mark.parametrize("how", ["lost", "undecided", "no such kernel"])
 async def test_what_could_not_be_told_is_lost_not_signed_and_tried_again(
     world: World, how: str

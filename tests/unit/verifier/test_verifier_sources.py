@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedcp_api.verdicts import Check, Phase
-from schedcp_verifier.sources import expanded_regions, judge_expanded, judge_written
+from schedcp_verifier.sources import (
+    expanded_regions,
+    judge_expanded,
+    judge_written,
+    without_reports,
+)
 
 NAME = "x.bpf.c"
 
@@ -20,9 +25,9 @@ def written(text: str, *, trusted: bool = False) -> set[str]:
     return failed(judge_written(text.encode(), trusted=trusted))
 
 
-def expanded(text: str, source: str | None = None) -> set[str]:
+def expanded(text: str) -> set[str]:
     preprocessed = f'# 1 "{NAME}"\n{text}'.encode()
-    return failed(judge_expanded((source or text).encode(), preprocessed, NAME))
+    return failed(judge_expanded(preprocessed, preprocessed))
 
 
 @pytest.mark.parametrize(
@@ -37,8 +42,28 @@ def expanded(text: str, source: str | None = None) -> set[str]:
         ("#define H <bpf/bpf_helpers.h>\n#include H\n", {"includes"}),
         ('#inc\\\nlude "/etc/passwd"\n', {"includes"}),
         ('%:include "/etc/passwd"\n', {"includes"}),
-        ('#embed "/etc/passwd"\n', {"includes"}),
-        ('#include_next "vmlinux.h"\n', {"includes"}),
+        ('/**/ #include "/etc/passwd"\n', {"includes"}),
+        ('#embed "/etc/passwd"\n', {"directives"}),
+        ('#line 1 "kernel/vmlinux.h"\n', {"directives"}),
+        ('# 1 "kernel/vmlinux.h" 1\n', {"directives"}),
+        ('%:line 1 "kernel/vmlinux.h"\n', {"directives"}),
+        ('%: 1 "kernel/vmlinux.h"\n', {"directives"}),
+        ('/* a\n */ # /* b */ line 1 "kernel/vmlinux.h"\n', {"directives"}),
+        ('#li\\\nne 1 "kernel/vmlinux.h"\n', {"directives"}),
+        ('char c = \'"\';\n# 1 "kernel/vmlinux.h"\n', {"directives"}),
+        ('#error don\'t /*\n# 1 "kernel/vmlinux.h"\n', {"directives"}),
+        ("#pragma clang attribute push\n", {"directives"}),
+        ('#pragma clang diagnostic ignored "-Wconstant-conversion"\n', {"directives"}),
+        ('#pragma GCC dependency "/etc/shadow"\n', {"directives"}),
+        ('_Pragma("GCC dependency \\"/etc/shadow\\"")\n', {"directives"}),
+        ("int t = sizeof(__TIME__);\n", {"directives"}),
+        ("char *t = __TIMESTAMP__;\n", {"directives"}),
+        ("#ident x\n", {"directives"}),
+        ("#\n#pragma once\n#pragma unroll\n#pragma clang loop unroll(full)\n", set()),
+        ("#if 1\n#elif 2\n#else\n#endif\n#undef A\n#ifndef B\n#error no\n#endif\n", set()),
+        ("/*\n# 1 of many\n#line\n*/\nint x; // # 2\n", set()),
+        ('char *c = "\\"/* ";\nint d;\n', set()),
+        ('#include_next "vmlinux.h"\n', {"directives"}),
         ('#if __has_include("/etc/shadow")\n#endif\n', {"includes"}),
         ("#define SCX_DSQ_LOCAL 0\n", {"kernel-constants"}),
         ("enum { SCX_DSQ_LOCAL = 0 };\n", {"kernel-constants"}),
@@ -64,6 +89,10 @@ def test_the_library_may_use_its_own_names() -> None:
         ('void f(void) { __asm__ volatile("r0 = 0"); }\n', {"inline-assembly"}),
         ('void f(void) { asm("exit"); }\n', {"inline-assembly"}),
         ('void f(void) { __asm__ volatile("" ::: "memory"); }\n', set()),
+        ('__asm__(".incbin \\"/etc/shadow\\"");\n', {"inline-assembly"}),
+        ('__asm__\n# 40 "x.bpf.c"\n(\n# 80 "x.bpf.c"\n"" "exit");\n', {"inline-assembly"}),
+        ('int f(void) asm("other");\n', {"inline-assembly"}),
+        ('char *w = "no asm here";\n', set()),
         ('int f(void) __attribute__((section("kprobe/do_exit"), used));\n', {"sections"}),
         ('int f(void) __attribute__((section("struct" "_ops/x"), used));\n', set()),
         ('int f(void) __attribute__((section("x" "dp"), used));\n', {"sections"}),
@@ -87,28 +116,62 @@ def test_what_the_preprocessor_makes_of_it(text: str, found: set[str]) -> None:
     assert expanded(text) == found
 
 
-def test_a_name_may_be_shown_to_people() -> None:
-    source = 'void f(struct t *p)\n{\n\tbpf_printk("%s", p->comm);\n}\n'
-    made = "void f(struct t *p)\n{\n\t({ long long a[] = {(long long)p->comm}; trace(a); });\n}\n"
-    assert expanded(made, source) == set()
-    assert expanded(made, source.replace("bpf_printk", "decide")) == {"identity"}
+@pytest.mark.parametrize(
+    ("text", "identity"),
+    [
+        ('void f(t *p) { scx_bpf_error("%s", p->comm); }\n', set()),
+        ('void f(t *p) { scx_bpf_dump_bstr(a, (u64[]){(u64)p->comm}, 8); }\n', set()),
+        ('void f(t *p) { scx_bpf_error("x"); if (p->comm[0]) g(); }\n', {"identity"}),
+        ('void f(t *p) { bpf_printk("%s", p->comm); }\n', {"identity"}),
+        ('#define scx_bpf_error(w, c) decide(c)\nvoid f(t *p) { scx_bpf_error("", p->comm); }\n',
+         {"identity"}),
+        ("int scx_bpf_exit(char *c);\nvoid f(t *p) { scx_bpf_exit(p->comm); }\n", {"identity"}),
+    ],
+)  # fmt: skip
+def test_a_name_may_be_told_in_reports_and_nowhere_else(text: str, identity: set[str]) -> None:
+    made, unreported = (
+        f'# 1 "{NAME}"\n'.encode() + body
+        for body in (text.encode(), without_reports(text.encode()))
+    )
+    assert failed(judge_expanded(made, unreported)) == identity
+
+
+def test_reports_are_blanked_where_they_stand() -> None:
+    source = b'void f(void)\n{\n\tscx_bpf_error("%s",\n\t\tp->comm);\n\tint a;\n}\n'
+    blanked = without_reports(source)
+    assert b"comm" not in blanked
+    assert [len(line) for line in blanked.split(b"\n")] == [
+        len(line) for line in source.split(b"\n")
+    ]
 
 
 def test_findings_name_the_line_of_the_source() -> None:
-    text = '# 1 "vmlinux.h"\nint a;\n# 41 "x.bpf.c" 2\nint ok;\nvoid f(void) { asm("exit"); }\n'
-    checks = judge_expanded(b"", text.encode(), NAME)
-    (check,) = [check for check in checks if check.phase is Phase.FAILED]
+    text = (
+        b'# 1 "x.bpf.c"\n# 1 "vmlinux.h" 1\nint a;\n# 41 "x.bpf.c" 2\nint ok;\n'
+        b'void f(void) { asm("exit"); }\n'
+    )
+    (check,) = [check for check in judge_expanded(text, text) if check.phase is Phase.FAILED]
     assert check.evidence["lines"] == [42]
 
 
-def test_only_the_source_itself_is_judged() -> None:
-    text = '# 1 "bpf/bpf_helpers.h"\nvoid f(void) { asm("exit"); }\n# 9 "x.bpf.c" 2\nint a;\n'
-    assert failed(judge_expanded(b"", text.encode(), NAME)) == set()
-    assert expanded_regions(text.encode(), NAME) == (b"int a;\n", (9, 10))
+def test_the_source_is_where_no_file_has_begun_whatever_it_calls_itself() -> None:
+    text = (
+        b'# 1 "x.bpf.c"\n# 1 "bpf/bpf_helpers.h" 1\nint b;\n# 9 "x.bpf.c" 2\nint a;\n'
+        b'# 1 "kernel/vmlinux.h"\nint c;\n'
+    )
+    assert expanded_regions(text) == (b"int a;\nint c;\n", (9, 1, 2))
+
+
+def test_assembly_is_found_wherever_it_seems_to_come_from() -> None:
+    header = '# 1 "x.bpf.c"\n# 1 "bpf/bpf_helpers.h" 1\nvoid f(void) { asm("%s"); }\n# 9 "x" 2\n'
+    for template, found in (("exit", {"inline-assembly"}), ("", set())):
+        text = (header % template).encode()
+        assert failed(judge_expanded(text, text)) == found
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_stage(data: bytes) -> None:
-    assert len(judge_written(data, trusted=False)) == 3
-    assert len(judge_expanded(data, data, NAME)) == 4
+    assert len(judge_written(data, trusted=False)) == 4
+    assert len(judge_expanded(data, data)) == 4
+    assert without_reports(data).count(b"\n") == data.count(b"\n")

@@ -56,10 +56,12 @@ s32 SEC("struct_ops.s/init") BPF_PROG(percpu_init)
 	return 0;
 }
 
+static char shown[] = "waits: %s";
+
 void SEC("struct_ops/dump_task")
 	BPF_PROG(percpu_dump_task, struct scx_dump_ctx *dctx, struct task_struct *p)
 {
-	bpf_printk("waits on cpu %d: %s", scx_bpf_task_cpu(p), p->comm);
+	scx_bpf_dump_bstr(shown, (unsigned long long[]){(unsigned long long)p->comm}, sizeof(u64));
 }
 
 SEC(".struct_ops.link")
