@@ -116,6 +116,12 @@ class BuildRoom:
     def _isolation(self) -> Isolation:
         return isolation(self._tools.secrets)
 
+    def _put(self, source: bytes) -> None:
+        path = self._folder / self._source_name
+        path.write_bytes(source)
+        path.chmod(0o644)
+        os.utime(path, (0, 0))
+
     def _run(self, command: list[str]) -> Completed:
         return run(
             [*self._isolation.prefix, *Limits().wrap(command)],
@@ -130,8 +136,7 @@ class BuildRoom:
 
     def preprocess(self, source: bytes) -> tuple[bytes, tuple[Check, ...]]:
         """Return what the preprocessor makes of a source, or a failed check."""
-        (self._folder / self._source_name).write_bytes(source)
-        os.utime(self._folder / self._source_name, (0, 0))
+        self._put(source)
         done = self._clang("-E", "-o", "out/text")
         if done.returncode != 0:
             return b"", (_failure(done),)
@@ -148,7 +153,7 @@ class BuildRoom:
 
     def compile(self, source: bytes) -> Built:
         """Return the object without debug sections (BTF stays), or why there is none."""
-        (self._folder / self._source_name).write_bytes(source)
+        self._put(source)
         done = self._clang("-c", "-o", "out/object.o", "-MD", "-MF", "out/files.d")
         if done.returncode != 0:
             return Built((_failure(done),))
@@ -183,6 +188,8 @@ def _furnish(folder: Path, *, kernel: KernelBundle, tools: Toolchain) -> None:
                          (tools.schedcp_headers / "schedcp", "include/schedcp")):  # fmt: skip
         for header in sorted(kind.glob("*.h")):
             shutil.copyfile(header, folder / target / header.name)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     (folder / "out").mkdir()
     (folder / "out").chmod(0o777)
 

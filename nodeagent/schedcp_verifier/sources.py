@@ -253,26 +253,34 @@ def without_reports(source: bytes) -> bytes:
     """Return the source with the arguments of its reports blanked, but no line moved.
 
     What a scheduler tells the kernel when it ends or is dumped may name tasks: people read it, and
-    nothing is decided by it. A call that the source itself defines is no report.
+    nothing is decided by it. A call that the source itself defines is no report. A source without
+    reports is returned as it is.
     """
     text = CText(without_splices(source))
-    defined = {
+    directed = {directive.line for directive in directives(source)}
+    undefined = {d.rest.strip().decode(errors="replace") for d in directives(source)}
+    defined = undefined | {
         text_of(name)
         for node in text.of_kind("preproc_def", "preproc_function_def", "function_declarator")
         if (name := node.child_by_field_name("name") or node.child_by_field_name("declarator"))
     }
-    undefined = {d.rest.strip().decode(errors="replace") for d in directives(source)}
     blanked = bytearray(without_splices(source))
+    found = False
     for node in text.of_kind("call_expression"):
         function, given = (node.child_by_field_name(part) for part in ("function", "arguments"))
         called = text_of(function) if function is not None else ""
-        if given is None or called not in REPORTING_CALLS or called in defined | undefined:
+        if given is None or called not in REPORTING_CALLS - defined:
             continue
-        inside = range(given.start_byte + 1, given.end_byte - 1)
-        for at in inside:
+        # A macro or a directive among the arguments could end them, or change what follows.
+        lines = range(given.start_point[0] + 1, given.end_point[0] + 2)
+        leaves = {text_of(leaf) for leaf in text.walk(given) if leaf.child_count == 0}
+        if leaves & defined or directed.intersection(lines):
+            continue
+        found = True
+        for at in range(given.start_byte + 1, given.end_byte - 1):
             if blanked[at] not in b"\n":
                 blanked[at] = 0x20
-    return bytes(blanked)
+    return bytes(blanked) if found else source
 
 
 def _truncations(text: CText) -> list[Finding]:

@@ -125,6 +125,8 @@ def test_what_the_preprocessor_makes_of_it(text: str, found: set[str]) -> None:
         ('void f(t *p) { bpf_printk("%s", p->comm); }\n', {"identity"}),
         ('#define scx_bpf_error(w, c) decide(c)\nvoid f(t *p) { scx_bpf_error("", p->comm); }\n',
          {"identity"}),
+        ('#define X ); if (p->comm[0]) g(\nvoid f(t *p) { scx_bpf_error("" X ""); p->comm; }\n',
+         {"identity"}),
         ("int scx_bpf_exit(char *c);\nvoid f(t *p) { scx_bpf_exit(p->comm); }\n", {"identity"}),
     ],
 )  # fmt: skip
@@ -134,6 +136,18 @@ def test_a_name_may_be_told_in_reports_and_nowhere_else(text: str, identity: set
         for body in (text.encode(), without_reports(text.encode()))
     )
     assert failed(judge_expanded(made, unreported)) == identity
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '#define X ); if (p->comm[0]) g(\nvoid f(t *p) { scx_bpf_error("" X ""); }\n',
+        'void f(t *p) { scx_bpf_error(""\n#define who comm\n); if (p->who[0]) g(); }\n',
+        '#undef scx_bpf_error\nvoid f(t *p) { scx_bpf_error("", p->comm); }\n',
+    ],
+)
+def test_what_could_reach_out_of_a_report_is_none(source: str) -> None:
+    assert without_reports(source.encode()) == source.encode()
 
 
 def test_reports_are_blanked_where_they_stand() -> None:
