@@ -11,7 +11,7 @@
 #include "schedcp/common.bpf.h"
 
 /* A task that has waited this long runs before all others, whatever its weight or class. */
-const volatile u64 ageing_ns = 2 * NSEC_PER_SEC;
+const volatile u64 ageing_ns = 1 * NSEC_PER_SEC;
 
 enum ageing_consts {
 	AGEING_SCANS = 8,	/* looks in one ageing_ns */
@@ -19,7 +19,7 @@ enum ageing_consts {
 };
 
 struct wait_ctx {
-	u64 queued_at; /* when it began to wait in an ordered queue */
+	u64 queued_at; /* when it began to wait for a CPU; 0: it does not */
 	u64 running_at;
 	u64 vtime;
 };
@@ -75,6 +75,7 @@ static __always_inline void vtime_clamp(struct wait_ctx *wait, u64 credit_ns)
 static __always_inline void wait_running(struct wait_ctx *wait)
 {
 	wait->running_at = bpf_ktime_get_ns();
+	wait->queued_at = 0;
 	if (vtime_before(vtime_now, wait->vtime))
 		vtime_now = wait->vtime;
 }
@@ -93,7 +94,9 @@ static __always_inline u64 wait_stopping(struct wait_ctx *wait, const struct tas
 static __always_inline void ordered_insert(struct task_struct *p, struct wait_ctx *wait, u64 dsq,
 					   u64 slice_ns, u64 order, u64 enq_flags)
 {
-	wait->queued_at = bpf_ktime_get_ns();
+	/* Who is queued again without having run (a real-time task came between) keeps its age. */
+	if (!wait->queued_at)
+		wait->queued_at = bpf_ktime_get_ns();
 	scx_bpf_dsq_insert_vtime(p, dsq, slice_ns, order, enq_flags);
 }
 
