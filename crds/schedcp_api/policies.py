@@ -138,8 +138,18 @@ class Direction(StrEnum):
     MAXIMIZE = "Maximize"
 
 
+_MORE_IS_BETTER = cel(
+    "!has(self.metric.builtin) || "
+    "(self.metric.builtin == 'NeighbourCpuTime') == (self.direction == 'Maximize')",
+    "of the builtin metrics NeighbourCpuTime is better when larger (direction: Maximize), and the "
+    "others when smaller (direction: Minimize)",
+)
+
+
 class Objective(Noun):
     """What matters, in words and as a metric."""
+
+    model_config = validated(_MORE_IS_BETTER)
 
     description: Text = ""
     metric: MetricSource = MetricSource(builtin=BuiltinMetric.WAKEUP_LATENCY_P99)
@@ -150,6 +160,8 @@ class Objective(Noun):
 
 class Guardrail(Noun):
     """A figure that must not get worse by more than its margin."""
+
+    model_config = validated(_MORE_IS_BETTER)
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$", max_length=63)]
     metric: MetricSource

@@ -14,7 +14,7 @@ from schedcp_api.runs import Outcome, RunStage
 from .events import Event, Observed, Transition
 from .stages.approval import awaiting_approval
 from .stages.canary import canary
-from .stages.common import StageFunction, conclude, error, inconclusive
+from .stages.common import StageFunction, conclude, error, inconclusive, stay
 from .stages.judging import judging
 from .stages.learning import finished, learning
 from .stages.pending import pending
@@ -64,6 +64,8 @@ def advance(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transitio
     if run.status.stage_started_at is None:
         run = Run(run.name, run.spec, run.status.replace(stage_started_at=now))
     if isinstance(event, Observed) and stage not in _ENDING:
+        if event.world.policy_problem:
+            return stay(run, f"waiting for the policy: {event.world.policy_problem}")
         stop = _interruption(run, event.world)
         if stop is not None:
             return conclude(run, stop, now=now)

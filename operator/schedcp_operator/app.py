@@ -188,6 +188,7 @@ async def _lead(parts: _Parts) -> None:
                 task.cancel()
             ended = await asyncio.gather(term, lost, return_exceptions=True)
         _raise_unless_lost(ended[0])
+        await asyncio.sleep(parts.settings.poll_seconds)
 
 
 def _raise_unless_lost(ended: object) -> None:
@@ -197,7 +198,7 @@ def _raise_unless_lost(ended: object) -> None:
         if rest is not None:
             raise rest
         _log.warning("the term is over: %s", ended.exceptions[0])
-    elif isinstance(ended, OperatorError):
+    elif isinstance(ended, NotLeader | TemporaryError):
         _log.warning("the term is over: %s", ended)
     elif isinstance(ended, Exception):
         raise ended
@@ -219,9 +220,10 @@ async def _term(parts: _Parts) -> None:
     """Everything that only the leader does."""
     settings = parts.settings
     await parts.cluster.prime(parts.kube)
+    began = _now()
 
     def rules() -> Rules:
-        return replace(settings.rules(), keys=parts.trust.keys)
+        return replace(settings.rules(), keys=parts.trust.keys, leading_since=began)
 
     keeper = NodeKeeper(
         parts.kube,

@@ -34,6 +34,7 @@ from .objects import (
     RunObject,
     StateObject,
     Unreadable,
+    UnreadableObject,
     WorkloadObject,
     node_object,
     pod_object,
@@ -69,6 +70,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in _PARSERS}
+        self._unreadable: dict[str, dict[str, UnreadableObject]] = {kind: {} for kind in _PARSERS}
         self._versions: dict[tuple[str, str], tuple[str, int]] = {}
         self._changed = asyncio.Event()
         self._primed = False
@@ -79,7 +81,8 @@ class Cluster:
         for resource in WATCHED:
             listing = await kube.list(resource)
             keys = {_key(raw) for raw in listing.items}
-            for key in set(self._objects[resource.kind]) - keys:
+            known = {key for kind, key in self._versions if kind == resource.kind}
+            for key in known - keys:
                 if self._versions[resource.kind, key][1] <= listing.version:
                     self._forget(resource.kind, key)
             for raw in listing.items:
@@ -100,15 +103,17 @@ class Cluster:
         if known_uid == uid and version < known_version:
             return
         self._versions[kind, key] = (uid, version)
+        before = self._objects[kind].pop(key, None)
+        self._unreadable[kind].pop(key, None)
         try:
             parsed = _PARSERS[kind](raw)
         except Unreadable as err:
-            _log.error("ignored: %s", err)
-            parsed = None
-        if parsed is None:
-            self._objects[kind].pop(key, None)
+            _log.error("left as it is: %s", err)
+            self._unreadable[kind][key] = UnreadableObject(raw, key, uid, str(err))
         else:
-            self._objects[kind][key] = parsed
+            if parsed is not None:
+                self._objects[kind][key] = parsed
+            _told(parsed, before)
         self._tell()
 
     def drop(self, resource: Resource, raw: Json) -> None:
@@ -120,6 +125,7 @@ class Cluster:
 
     def _forget(self, kind: str, key: str) -> None:
         self._objects[kind].pop(key, None)
+        self._unreadable[kind].pop(key, None)
         self._versions.pop((kind, key), None)
         self._tell()
 
@@ -154,6 +160,13 @@ class Cluster:
     def states(self) -> Mapping[str, StateObject]:
         """Return the SchedulerNodeStates by name."""
         return self._objects[STATES.kind]
+
+    def unreadable(self, resource: Resource) -> Mapping[str, UnreadableObject]:
+        """Return the objects of a kind that are there but cannot be read, by name.
+
+        They are not gone: what was decided for them before stays until they can be read again.
+        """
+        return self._unreadable[resource.kind]
 
     @property
     def nodes(self) -> Mapping[str, NodeObject]:
@@ -214,12 +227,15 @@ class Cluster:
         policy = self.policies.get(run.spec.policy)
         if policy is not None and policy.uid != run.spec.policy_uid:
             policy = None
+        hidden = self.unreadable(POLICIES).get(run.spec.policy)
+        unreadable = hidden is not None and hidden.uid == run.spec.policy_uid
         known = self.runs.get(run.name)
         return World(
             nodes=self.node_views(
                 run.policy, policy=run.spec.policy, run=run.name, also=touches(run)
             ),
             policy=LivePolicy(policy.spec) if policy is not None else None,
+            policy_problem=hidden.problem if hidden is not None and unreadable else "",
             approved=known.approved if known is not None else "",
         )
 
@@ -251,6 +267,15 @@ class Cluster:
             if assignment.policy != policy:
                 return f"policy {assignment.policy}"
         return ""
+
+
+def _told(parsed: Any, before: Any) -> None:
+    if not isinstance(parsed, StateObject):
+        return
+    for field in ("spec_problem", "status_problem"):
+        problem = getattr(parsed, field)
+        if problem and problem != getattr(before, field, ""):
+            _log.error("left out: %s", problem)
 
 
 def _key(raw: Json) -> str:

@@ -10,6 +10,10 @@ from schedcp_api.kernels import KernelFeature, KernelProfile
 from .views import NodeView, Rules
 
 FOREIGN_SCHEDULER = "ForeignScheduler"
+ON_DEFAULT = "OnDefaultScheduler"
+
+
+MOST_NODES = 256
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,19 @@ def has_foreign_scheduler(node: NodeView) -> bool:
 
 
 def is_clear(node: NodeView) -> bool:
-    """Return whether the agent shows the node back on the kernel's scheduler, nothing assigned."""
+    """Return whether the agent shows the node without a scheduler of ours, nothing assigned.
+
+    It must say so itself: that it reports none is not enough, because it may not know.
+    """
     ours = any(attached.run is not None for attached in node.status.attached)
+    said = any(
+        condition.type in (ON_DEFAULT, FOREIGN_SCHEDULER)
+        and condition.status is ConditionStatus.TRUE
+        for condition in node.status.conditions
+    )
     disabled = node.status.sched_ext_state in ("", "disabled") or has_foreign_scheduler(node)
     heard = node.status.heartbeat_at is not None and node.caught_up
-    return not node.spec.assignments and heard and not ours and disabled
+    return not node.spec.assignments and heard and not ours and said and disabled
 
 
 def is_quarantined(node: NodeView, object_digest: str) -> bool:
@@ -99,10 +111,13 @@ def select(nodes: tuple[NodeView, ...], *, now: datetime, rules: Rules) -> Selec
     for node in free:
         weights[_kernel_digest(node)] += 1 + 1000 * len(node.target_pods)
     digest = min(weights, key=lambda key: (-weights[key], key))
-    chosen = tuple(sorted((n for n in free if _kernel_digest(n) == digest), key=lambda n: n.name))[
-        :256
-    ]
+    fit = sorted(
+        (n for n in free if _kernel_digest(n) == digest), key=lambda n: (not n.target_pods, n.name)
+    )
+    chosen = tuple(sorted(fit[:MOST_NODES], key=lambda n: n.name))
     message = f"{len(chosen)} of {len(nodes)} nodes are eligible"
+    if len(fit) > MOST_NODES:
+        message += f" ({len(fit) - MOST_NODES} are left out: a run takes at most {MOST_NODES})"
     if refusals:
         message += f"; {_listed(refusals)}"
     return Selection(chosen, chosen[0].status.kernel, "Eligible", message)

@@ -245,6 +245,7 @@ def _pod_spec(name: str, settings: JobSettings) -> Json:
                     {"name": "signing", "mountPath": "/signing", "readOnly": True},
                     {"name": "scratch", "mountPath": "/scratch"},
                     {"name": "scratch", "mountPath": "/tmp", "subPath": "tmp"},  # noqa: S108
+                    *_kernels_mounts(settings),
                 ],
             }
         ],
@@ -255,8 +256,15 @@ def _pod_spec(name: str, settings: JobSettings) -> Json:
                 "secret": {"secretName": settings.signing_key_secret, "defaultMode": 0o440},
             },
             {"name": "scratch", "emptyDir": {"sizeLimit": "2Gi"}},
+            *({"name": "kernels", **settings.kernels_volume} for _ in _kernels_mounts(settings)),
         ],
     }
+
+
+def _kernels_mounts(settings: JobSettings) -> list[Json]:
+    if not settings.kernels_volume:
+        return []
+    return [{"name": "kernels", "mountPath": settings.kernels_path, "readOnly": True}]
 
 
 def _running(id_: str) -> Verification:

@@ -23,8 +23,8 @@ from schedcp_api.runs import RunStage
 
 from .assignments import desired_assignment, desired_profile_request
 from .cluster import Cluster
-from .errors import Conflict, NotFound
-from .kube import STATES, Json, KubeApi
+from .errors import Conflict, NotFound, NotLeader, OperatorError
+from .kube import POLICIES, RUNS, STATES, Json, KubeApi
 from .leader import Leader
 from .objects import NodeObject, PolicyObject, RunObject, StateObject
 
@@ -43,18 +43,47 @@ class KeeperSettings:
     profile_seconds: int
 
 
-def is_alive(run: RunObject, policies: dict[str, PolicyObject]) -> bool:
-    """Return whether a run may want anything of a node: its policy lives and knows of it."""
-    policy = policies.get(run.run.spec.policy)
-    if policy is None or policy.uid != run.run.spec.policy_uid:
+def is_alive(cluster: Cluster, run: RunObject, node: str) -> bool:
+    """Return whether a run may want anything of a node: its policy lives and knows of it.
+
+    A finished run keeps a node only while its policy still selects the node.
+    """
+    name, uid = run.run.spec.policy, run.run.spec.policy_uid
+    finished = run.run.status.stage is RunStage.FINISHED
+    hidden = cluster.unreadable(POLICIES).get(name)
+    if hidden is not None and hidden.uid == uid:
+        return not finished or any(held.run == run.name for held in _held(cluster, node))
+    policy = cluster.policies.get(name)
+    if policy is None or policy.uid != uid:
         return False
-    if run.run.status.stage is not RunStage.FINISHED:
-        return True
+    return not finished or _is_kept(policy, run, cluster.nodes.get(node))
+
+
+def _is_kept(policy: PolicyObject, run: RunObject, node: NodeObject | None) -> bool:
     promoted = policy.status.promoted
     known = policy.status.active_run == run.name or (
         promoted is not None and promoted.run == run.name
     )
-    return known and policy.spec.mode is Mode.AUTO
+    selected = node is not None and policy.spec.nodes.matches(node.labels)
+    return known and selected and policy.spec.mode is Mode.AUTO
+
+
+def _held(cluster: Cluster, node: str) -> tuple[Assignment, ...]:
+    state = cluster.states.get(node)
+    return state.spec.assignments if state is not None else ()
+
+
+def _left_as_it_is(cluster: Cluster, node: str) -> Assignment | None:
+    """Return the node's assignment of a run that is there but cannot be read, if it has one."""
+    policies = {*cluster.policies, *cluster.unreadable(POLICIES)}
+    return next(
+        (
+            held
+            for held in _held(cluster, node)
+            if held.run in cluster.unreadable(RUNS) and held.policy in policies
+        ),
+        None,
+    )
 
 
 def desired_spec(
@@ -69,12 +98,11 @@ def desired_spec(
     """Return what the node's SchedulerNodeState shall say now."""
     state = cluster.states.get(node)
     before = state.spec if state is not None else SchedulerNodeStateSpec()
-    policies = dict(cluster.policies)
-    assignment: Assignment | None = None
+    assignment = _left_as_it_is(cluster, node)
     request: ProfileRequest | None = None
     for name in sorted(cluster.runs):
         run = cluster.runs[name]
-        if not is_alive(run, policies):
+        if not is_alive(cluster, run, node):
             continue
         assignment = assignment or desired_assignment(run.run, node)
         request = request or desired_profile_request(
@@ -142,13 +170,19 @@ class NodeKeeper:
         self._lock = asyncio.Lock()
 
     async def sync(self, nodes: tuple[str, ...] = ()) -> None:
-        """Bring these nodes in line; without names, all of them."""
+        """Bring these nodes in line; without names, all of them. One's trouble stays its own."""
         async with self._lock:
             tracked = tracked_workloads(self._cluster)
             for name in nodes or tuple(sorted(self._cluster.nodes)):
                 node = self._cluster.nodes.get(name)
-                if node is not None:
+                if node is None:
+                    continue
+                try:
                     await self._sync(node, tracked.get(name, ()))
+                except NotLeader:
+                    raise
+                except OperatorError as err:
+                    _log.warning("node %s: %s", name, err)
 
     async def _sync(self, node: NodeObject, workloads: tuple[TrackedWorkload, ...]) -> None:
         for _ in range(_TRIES):
@@ -164,19 +198,23 @@ class NodeKeeper:
         )
 
     async def _write(self, node: NodeObject, workloads: tuple[TrackedWorkload, ...]) -> None:
+        epoch = self._leader.epoch
+        state = self._cluster.states.get(node.name)
+        if state is not None and state.spec.lease_epoch > epoch:
+            self._leader.stand_down()
+            raise NotLeader(f"{node.name} was written by epoch {state.spec.lease_epoch}")
         wanted = desired_spec(
             self._cluster,
             node.name,
             workloads=workloads,
-            epoch=self._leader.epoch,
+            epoch=epoch,
             now=self._clock(),
             settings=self._settings,
         )
-        state = self._cluster.states.get(node.name)
         if state is None:
             body = _new_state(node, wanted)
             self._cluster.put(STATES, await self._kube.create(STATES, body))
-        elif state.spec != wanted:
+        elif state.spec_problem or state.spec != wanted:
             body = {**state.raw, "spec": wanted.to_json()}
             self._cluster.put(STATES, await self._kube.replace(STATES, body))
             _told(state, wanted)

@@ -91,7 +91,7 @@ class Leader:
         """Take or renew the Lease once; trouble with the API server is not an error, just no."""
         try:
             await self._take_or_renew()
-        except (KubeUnavailable, Conflict, Refused) as err:
+        except (KubeUnavailable, Conflict, NotFound, Refused) as err:
             _log.warning("lease %s: %s", self._settings.name, err)
 
     async def _take_or_renew(self) -> None:
@@ -107,6 +107,8 @@ class Leader:
             self._held(started, epoch)
             return
         spec = lease.get("spec") or {}
+        if spec.get("holderIdentity") != self._settings.identity:
+            self._valid_until = float("-inf")
         if spec.get("holderIdentity") == self._settings.identity and self._epoch:
             await self._kube.replace(LEASES, self._body(lease, self._epoch, acquired=False))
             self._held(started, self._epoch)
@@ -114,6 +116,11 @@ class Leader:
             epoch = max(int(spec.get("leaseTransitions") or 0), await self._epoch_floor()) + 1
             await self._kube.replace(LEASES, self._body(lease, epoch, acquired=True))
             self._held(started, epoch)
+
+    def stand_down(self) -> None:
+        """Stop leading: somebody has led with a higher epoch. A new one must be taken first."""
+        self._valid_until = float("-inf")
+        self._epoch = 0
 
     def _may_take(self, lease: Json, spec: Json) -> bool:
         """Return whether the Lease is free, or has not moved for its length on our own clock."""

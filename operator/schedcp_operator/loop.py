@@ -55,6 +55,8 @@ class RunLoops:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._entry = asyncio.Lock()
+        """Held while a run takes its nodes: two that looked at once would take the same."""
 
     async def run(self) -> None:
         """Drive every run until cancelled; a run's trouble stays its own."""
@@ -76,7 +78,11 @@ class RunLoops:
                 return
             moved = False
             try:
-                moved = await self._step(name)
+                if known.run.status.stage is RunStage.PENDING:
+                    async with self._entry:
+                        moved = await self._step(name)
+                else:
+                    moved = await self._step(name)
             except NotLeader:
                 raise
             except OperatorError as err:
@@ -109,6 +115,7 @@ class RunLoops:
         desk = self._desk
         epoch = desk.leader.epoch
         if known.run.status.lease_epoch > epoch:
+            desk.leader.stand_down()
             raise NotLeader(f"run {known.name} was written by epoch {known.run.status.lease_epoch}")
         stage, before = status.stage, known.run.status.stage
         body = {**known.raw, "status": status.replace(lease_epoch=epoch).to_json()}
@@ -143,12 +150,18 @@ class PolicyLoop:
         desk = self._desk
         while True:
             for name in sorted(desk.cluster.policies):
+                policy = desk.cluster.policies.get(name)
+                if policy is None:
+                    continue  # deleted while another one was looked at
                 try:
-                    await self._look(desk.cluster.policies[name])
+                    await self._look(policy)
                 except NotLeader:
                     raise
                 except OperatorError as err:
                     _log.warning("policy %s: %s", name, err)
+                except Exception:  # noqa: BLE001
+                    # One policy's defect must not stop the others, nor the renewal of leases.
+                    _log.exception("policy %s: it could not be looked at", name)
             await desk.cluster.wait(desk.resync_seconds)
 
     async def watch_prometheus(self) -> None:
@@ -183,11 +196,12 @@ class PolicyLoop:
         decision = decide(view, now=desk.clock(), rules=desk.rules())
         if decision.start is not None:
             await self._create(policy, decision.start)
+        if decision.status != policy.status:
+            # The status first: it takes a failed scheduler off the nodes, with or without a store.
+            await self._write(policy, decision.status.to_json())
         if decision.lesson is not None:
             _log.warning("policy %s: %s", policy.name, decision.lesson.antipattern)
             await desk.performer.store.add_lessons((decision.lesson,))
-        if decision.status != policy.status:
-            await self._write(policy, decision.status.to_json())
 
     async def _create(self, policy: PolicyObject, new: NewRun) -> None:
         desk = self._desk

@@ -19,6 +19,7 @@ from .errors import PermanentError
 from .kube import Json
 from .views import Run
 
+MOST_KEY_CHARS = 256
 ZONE_LABEL = "topology.kubernetes.io/zone"
 APPROVED = "schedcp.io/approved"
 """Annotation of a run: the digest of the candidate that a person approved."""
@@ -26,6 +27,16 @@ APPROVED = "schedcp.io/approved"
 
 class Unreadable(PermanentError):
     """An object does not fit its model; the message names it and the field."""
+
+
+@dataclass(frozen=True)
+class UnreadableObject:
+    """An object of ours that is there, though this version of the operator cannot read it."""
+
+    raw: Json
+    name: str
+    uid: str
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,10 @@ class StateObject:
     generation: int
     spec: SchedulerNodeStateSpec
     status: SchedulerNodeStateStatus
+    spec_problem: str = ""
+    """Why the spec could not be read; then only its epoch is in `spec`."""
+    status_problem: str = ""
+    """Why the status could not be read; then `status` is empty."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +121,11 @@ class WorkloadObject:
 
     @property
     def key(self) -> str:
-        """Return `Kind/namespace/name`."""
-        return f"{self.kind}/{self.namespace}/{self.name}"
+        """Return `Kind/namespace/name`; names that are too long end in a digest of the whole."""
+        key = f"{self.kind}/{self.namespace}/{self.name}"
+        if len(key) <= MOST_KEY_CHARS:
+            return key
+        return f"{key[: MOST_KEY_CHARS - 17]}~{digest_of(key.encode())[7:23]}"
 
 
 def policy_object(raw: Json) -> PolicyObject:
@@ -142,15 +160,29 @@ def run_object(raw: Json) -> RunObject:
 
 
 def state_object(raw: Json) -> StateObject:
-    """Parse a SchedulerNodeState."""
+    """Parse a SchedulerNodeState; it is never unreadable as a whole.
+
+    The spec is ours to write again, and of it only the epoch counts when it cannot be read. The
+    status may be a newer agent's: fields that are not known are left out, and of a status that does
+    not fit at all nothing is believed.
+    """
     metadata = raw["metadata"]
+    spec_problem = status_problem = ""
     try:
         spec = SchedulerNodeStateSpec.model_validate(raw["spec"])
-        status = SchedulerNodeStateStatus.model_validate(raw.get("status") or {})
     except ValidationError as err:
-        raise _unreadable(raw, err) from err
+        spec_problem = str(_unreadable(raw, err))
+        epoch = raw["spec"].get("leaseEpoch")
+        spec = SchedulerNodeStateSpec(lease_epoch=epoch if isinstance(epoch, int) else 0)
+    try:
+        status = SchedulerNodeStateStatus.model_validate(raw.get("status") or {}, extra="ignore")
+    except ValidationError as err:
+        status_problem = str(_unreadable(raw, err))
+        status = SchedulerNodeStateStatus()
     generation = int(metadata.get("generation", 0))
-    return StateObject(raw, metadata["name"], generation, spec, status)
+    return StateObject(
+        raw, metadata["name"], generation, spec, status, spec_problem, status_problem
+    )
 
 
 def node_object(raw: Json) -> NodeObject:

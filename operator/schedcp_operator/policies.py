@@ -85,7 +85,7 @@ def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
         )
         status = status.replace(active_run=start.name, promoted=None, workloads=complete)
     status = status.replace(summary=_summary(view, status, now=now)[:256])
-    return PolicyDecision(status, start, _afterthought(view, now=now))
+    return PolicyDecision(status, start, _afterthought(view))
 
 
 def acknowledged(view: PolicyView, *, now: datetime) -> SchedulerPolicyStatus:
@@ -99,8 +99,9 @@ def acknowledged(view: PolicyView, *, now: datetime) -> SchedulerPolicyStatus:
         status = status.replace(active_run=adopted.name if adopted else None)
     elif active.status.stage is RunStage.FINISHED:
         status = _finished(status, active, now=now)
-    if status.promoted is not None and withdrawal(view) is not None:
-        status = status.replace(promoted=None)
+    reason = withdrawal(view) if status.promoted is not None else None
+    if reason is not None:
+        status = status.replace(promoted=None, last_outcome=f"Withdrawn: {reason}"[:256])
     return status
 
 
@@ -124,7 +125,7 @@ def _finished(status: SchedulerPolicyStatus, run: Run, *, now: datetime) -> Sche
     )
 
 
-def _afterthought(view: PolicyView, *, now: datetime) -> Lesson | None:
+def _afterthought(view: PolicyView) -> Lesson | None:
     """Return the lesson of a kept scheduler that a node's kernel or agent threw out."""
     promoted = view.policy.status.promoted
     failed = _failed_node(view)
@@ -138,7 +139,7 @@ def _afterthought(view: PolicyView, *, now: datetime) -> Lesson | None:
         message=f"after its promotion: {failed.reason}: {failed.message}"[:2048],
     )
     attempt = run.attempt.replace(result=AttemptResult.ROLLED_BACK, outcome=outcome)
-    return lesson_of(run, attempt, at=now)
+    return lesson_of(run, attempt, at=failed.since)
 
 
 def _failed_node(view: PolicyView) -> AssignmentStatus | None:
@@ -165,7 +166,22 @@ def withdrawal(view: PolicyView) -> str | None:
     if not any(run.name == promoted.run for run in view.runs):
         return f"run {promoted.run} is gone"
     failed = _failed_node(view)
-    return f"{failed.state}: {failed.reason}" if failed is not None else None
+    if failed is not None:
+        return f"{failed.state}: {failed.reason}"
+    holders, said = kept(view)
+    ended = [one for one in said if one.state in (RunState.REFUSED, RunState.FAILED)]
+    if ended and not holders and len(ended) == len(said):
+        return f"no node runs it any more: {ended[0].state}: {ended[0].reason}"
+    return None
+
+
+def kept(view: PolicyView) -> tuple[tuple[str, ...], tuple[AssignmentStatus, ...]]:
+    """Return which nodes run the promoted scheduler, and what the agents say of it."""
+    promoted = view.policy.status.promoted
+    run = promoted.run if promoted is not None else ""
+    holders = tuple(n.name for n in view.nodes if any(a.run == run for a in n.status.attached))
+    said = tuple(s for n in view.nodes for s in n.status.assignments if s.run == run)
+    return holders, said
 
 
 def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]:
@@ -227,7 +243,9 @@ def _cooling_down(
 def _new_run(view: PolicyView, entry: ObservedWorkload, *, now: datetime) -> NewRun:
     """Return the run for a rollout; its name follows from it, so that it is created once."""
     policy = view.policy
-    identity = f"{policy.uid}/{policy.generation}/{entry.workload}/{entry.revision}"
+    # With the run before it: going back to an earlier revision is a rollout like any other.
+    before = policy.status.last_run or ""
+    identity = f"{policy.uid}/{policy.generation}/{entry.workload}/{entry.revision}/{before}"
     suffix = hashlib.sha256(identity.encode()).hexdigest()[:10]
     return NewRun(
         name=f"{policy.name[:200].rstrip('-.')}-{suffix}",
@@ -254,7 +272,7 @@ def _conditions(
     matched = view.pods > 0
     eligible = bool(selection.nodes) or status.active_run is not None or bool(status.promoted)
     problem = view.prometheus_problem
-    told = (
+    told: tuple[tuple[str, ConditionStatus, str, str], ...] = (
         ("WorkloadMatched", true if matched else false, *_matching(view)),
         (
             "NodesEligible",
@@ -275,7 +293,9 @@ def _conditions(
             f"run {status.active_run}" if status.active_run else "no run is under way",
         ),
     )
-    conditions = status.conditions
+    if status.promoted is not None:
+        told = (*told, _keeping(view, status.promoted))
+    conditions = tuple(c for c in status.conditions if c.type != "Kept" or status.promoted)
     bad = ""
     for kind, value, reason, message in told:
         conditions = with_condition(
@@ -287,7 +307,7 @@ def _conditions(
             now=now,
             generation=view.policy.generation,
         )
-        if kind != "Progressing" and value is false and not bad:
+        if kind not in ("Progressing", "Kept") and value is false and not bad:
             bad = reason
     ready = true if not bad and not view.policy.spec.suspend else false
     return with_condition(
@@ -299,6 +319,27 @@ def _conditions(
         now=now,
         generation=view.policy.generation,
     )
+
+
+def _keeping(
+    view: PolicyView, promoted: PromotedScheduler
+) -> tuple[str, ConditionStatus, str, str]:
+    """Return the condition that says on how many nodes the promoted scheduler really runs."""
+    wanted = [
+        node.name
+        for node in view.nodes
+        if any(a.run == promoted.run for a in node.spec.assignments)
+    ]
+    holders, said = kept(view)
+    message = f"{len(holders)} of {len(wanted)} nodes run {promoted.scheduler}"
+    others = [f"{one.state}: {one.reason}" for one in said if one.state is not RunState.ACTIVE]
+    if others:
+        message += f"; {', '.join(sorted(set(others))[:4])}"
+    if not wanted:
+        return "Kept", ConditionStatus.UNKNOWN, "NotAssigned", message
+    if len(holders) >= len(wanted):
+        return "Kept", ConditionStatus.TRUE, "Running", message
+    return "Kept", ConditionStatus.FALSE, "NotEverywhere", message
 
 
 def _matching(view: PolicyView) -> tuple[str, str]:
@@ -330,7 +371,10 @@ def _summary(view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime) 
         ):
             return f"{condition.reason}: {condition.message}"
     if status.promoted is not None:
-        return f"keeps {status.promoted.scheduler}, {status.promoted.effect} better"
+        kept_on = next((c for c in status.conditions if c.type == "Kept"), None)
+        short = kept_on is not None and kept_on.status is ConditionStatus.FALSE
+        where = f" ({kept_on.message})" if short and kept_on is not None else ""
+        return f"keeps {status.promoted.scheduler}, {status.promoted.effect} better{where}"
     waiting = [entry for entry in status.workloads if not entry.handled]
     ends = _cooling_down(view.policy.spec, status, now)
     if waiting and ends is not None:

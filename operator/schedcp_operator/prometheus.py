@@ -89,13 +89,21 @@ class Prometheus:
         found = await self._ask(query, end)
         return found if found is not None and math.isfinite(found) else None
 
+    def _credentials(self) -> dict[str, str]:
+        if self._token_file is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
+        except OSError as err:
+            raise PrometheusUnavailable(
+                f"the token for {self._client.base_url} cannot be read: {err}"
+            ) from err
+
     async def _ask(self, query: str, at: datetime | None) -> float | None:
         form = {"query": query}
         if at is not None:
             form["time"] = f"{at.timestamp():.3f}"
-        headers = {}
-        if self._token_file is not None:
-            headers["Authorization"] = f"Bearer {self._token_file.read_text().strip()}"
+        headers = self._credentials()
         try:
             response = await self._client.post("/api/v1/query", data=form, headers=headers)
         except httpx.HTTPError as err:

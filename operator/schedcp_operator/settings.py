@@ -6,6 +6,7 @@ Nested settings take a double underscore: `SCHEDCP_OPERATOR_DEADLINES__PROFILING
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -70,7 +71,9 @@ class JobSettings(BaseModel):
     image: str = ""
     """Image with `schedcp-verifier` and the kernels."""
     kernels_path: str = "/kernels"
-    """Folder of kernel bundles inside the image."""
+    """Folder of kernel bundles in the Job's container."""
+    kernels_volume: dict[str, Any] = Field(default_factory=dict)
+    """Volume source of a pod that is mounted there, read-only; empty: the image holds them."""
     signing_key_secret: str = "schedcp-signing-key"  # noqa: S105
     """Secret in the operator's namespace whose key `key.pem` the Job signs with."""
     service_account: str = "schedcp-verifier"
@@ -135,7 +138,9 @@ class Settings(BaseSettings):
     profile_seconds: int = Field(default=20, ge=1, le=600)
     soak_seconds: float = Field(default=30.0, gt=0)
     attach_seconds: float = Field(default=90.0, gt=0)
-    node_lease_seconds: int = Field(default=30, ge=5, le=3600)
+    node_lease_seconds: int = Field(default=60, ge=5, le=3600)
+    """How long a node keeps its scheduler without being told so again; longer than it takes
+    another replica to lead."""
     node_lease_renew_seconds: float = Field(default=10.0, gt=0)
     poll_seconds: float = Field(default=2.0, gt=0)
     """How often a run is looked at when nothing is heard."""

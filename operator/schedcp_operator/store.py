@@ -4,14 +4,15 @@ Nothing here says how far a run has come: that is in the run's status only.
 """
 
 import asyncio
+import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import SchedulerManifest
@@ -20,13 +21,16 @@ from schedcp_api.runs import Lesson
 from .errors import StoreUnavailable
 from .library import LibraryEntry
 
-__all__ = ["LESSONS", "MOST_LESSONS", "SqliteStore", "Store"]
+__all__ = ["LESSONS", "MOST_LESSONS", "SqliteStore", "Store", "readable"]
+
+_log = logging.getLogger(__name__)
 
 LESSONS: TypeAdapter[tuple[Lesson, ...]] = TypeAdapter(tuple[Lesson, ...])
 MOST_LESSONS = 10_000
 """Older lessons are forgotten."""
 
 _T = TypeVar("_T")
+_M = TypeVar("_M", bound=BaseModel)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blobs (
     digest TEXT PRIMARY KEY, data BLOB NOT NULL, size INTEGER NOT NULL, used_at REAL NOT NULL);
@@ -65,6 +69,17 @@ class Store(Protocol):
         """Close the store."""
 
 
+def readable(kind: type[_M], texts: Iterable[str | bytes]) -> tuple[_M, ...]:
+    """Return what can be read of stored rows; one that was damaged must not hide the others."""
+    found: list[_M] = []
+    for text in texts:
+        try:
+            found.append(kind.model_validate_json(text))
+        except ValidationError as err:
+            _log.error("a stored %s is left out, because it cannot be read: %s", kind.__name__, err)
+    return tuple(found)
+
+
 class SqliteStore:
     """A store in one file, for one replica."""
 
@@ -87,7 +102,8 @@ class SqliteStore:
         def write(db: sqlite3.Connection) -> None:
             db.execute(
                 "INSERT INTO blobs VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (digest) DO UPDATE SET used_at = excluded.used_at",
+                " ON CONFLICT (digest) DO UPDATE SET data = excluded.data, size = excluded.size,"
+                " used_at = excluded.used_at",
                 (digest, data, len(data), time.time()),
             )
             self._prune(db, keep=digest)
@@ -149,7 +165,7 @@ class SqliteStore:
             rows = db.execute("SELECT lesson FROM lessons ORDER BY at DESC, digest")
             return [str(row[0]) for row in rows.fetchall()]
 
-        return tuple(Lesson.model_validate_json(text) for text in await self._run(read))
+        return readable(Lesson, await self._run(read))
 
     async def add_source(self, manifest: SchedulerManifest, source: str) -> str:
         """Keep an imported scheduler under its name; return the source's digest."""
@@ -169,8 +185,9 @@ class SqliteStore:
             return db.execute("SELECT digest, manifest FROM sources ORDER BY name").fetchall()
 
         entries = [
-            LibraryEntry(SchedulerManifest.model_validate_json(manifest), digest)
-            for digest, manifest in await self._run(read)
+            LibraryEntry(manifest, digest)
+            for digest, text in await self._run(read)
+            for manifest in readable(SchedulerManifest, [text])
         ]
         return {entry.manifest.name: entry for entry in entries}
 

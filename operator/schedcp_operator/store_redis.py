@@ -12,7 +12,7 @@ from schedcp_api.runs import Lesson
 
 from .errors import StoreUnavailable
 from .library import LibraryEntry
-from .store import LESSONS, MOST_LESSONS
+from .store import LESSONS, MOST_LESSONS, readable
 
 __all__ = ["RedisStore"]
 
@@ -55,7 +55,7 @@ class RedisStore:
     async def lessons(self) -> tuple[Lesson, ...]:
         """Return every lesson, the latest first."""
         found = await _asked(self._redis.zrevrange(_LESSONS, 0, -1))
-        return tuple(Lesson.model_validate_json(text) for text in found)
+        return readable(Lesson, found)
 
     async def add_source(self, manifest: SchedulerManifest, source: str) -> str:
         """Keep an imported scheduler under its name; return the source's digest."""
@@ -71,8 +71,8 @@ class RedisStore:
         entries: dict[str, LibraryEntry] = {}
         for name, text in sorted(found.items()):
             digest, _, manifest = text.decode().partition("\n")
-            entry = LibraryEntry(SchedulerManifest.model_validate_json(manifest), digest)
-            entries[name.decode()] = entry
+            for read in readable(SchedulerManifest, [manifest]):
+                entries[name.decode()] = LibraryEntry(read, digest)
         return entries
 
     async def source(self, digest: str) -> str | None:

@@ -55,7 +55,9 @@ class World:
 
     nodes: tuple[NodeView, ...] = ()
     policy: LivePolicy | None = None
-    """None once the policy is gone."""
+    """None once the policy is gone, and while it cannot be read."""
+    policy_problem: str = ""
+    """Why the policy, which is there, cannot be read; empty when it can."""
     approved: str = ""
     """What the run's approval annotation says: the digest of an approved candidate."""
 
@@ -100,6 +102,8 @@ class Rules:
     token_validity_seconds: int = 604_800
     max_retries: int = 2
     """How often a stage is tried again after a lost machine."""
+    leading_since: datetime | None = None
+    """When this operator began to lead: what it could not see before does not count."""
     promotion_noise_percent: float = 50.0
     """Slack on top of a margin when before and after are compared on a promoted node."""
 
@@ -115,9 +119,15 @@ class Rules:
         return base
 
     def expired(self, run: Run, now: datetime) -> bool:
-        """Return whether the run has been in its stage for too long."""
+        """Return whether the run has been in its stage for too long while somebody drove it."""
         started = run.status.stage_started_at
-        return started is not None and now - started > self.deadline(run)
+        if started is None:
+            return False
+        return now - self.seen_since(started) > self.deadline(run)
+
+    def seen_since(self, moment: datetime) -> datetime:
+        """Return `moment`, or the beginning of this operator's term when that came later."""
+        return moment if self.leading_since is None else max(moment, self.leading_since)
 
 
 def at_once(budget: Budget, selected: int) -> int:

@@ -91,8 +91,24 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("spec.nodes", {"matchLabels": {"pool": "general"}}),
     ("spec.workload.podSelector", {"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
     ("spec.objective", {"metric": {"prometheus": {"query": 'sum(x{node="$node"}[$window])'}}}),
-    ("spec.objective", {"direction": "Maximize", "minimumEffect": "2.5%"}),
-    ("spec.guardrails", [{"name": "neighbours", "metric": {"builtin": "NeighbourCpuTime"}}]),
+    (
+        "spec.objective",
+        {
+            "metric": {"prometheus": {"query": 'rps{node="$node"}'}},
+            "direction": "Maximize",
+            "minimumEffect": "2.5%",
+        },
+    ),
+    (
+        "spec.guardrails",
+        [
+            {
+                "name": "neighbours",
+                "metric": {"builtin": "NeighbourCpuTime"},
+                "direction": "Maximize",
+            }
+        ],
+    ),
     ("spec.search", {"pinned": [{"scheduler": "long_tail"}], "waivedLosses": ["CpuMax"]}),
     ("spec.canary", {"steps": [{"nodes": 1}, {"percent": 25}, {"percent": 100}]}),
     ("spec.canary", {"budget": {"maxUnavailable": "10%", "onePerZone": True}}),
@@ -134,6 +150,12 @@ REFUSED: list[tuple[str, Any, str]] = [
         {"metric": {"prometheus": {"query": "up"}}},
         "query must contain $node: figures are taken per node",
     ),
+    (
+        "spec.guardrails",
+        [{"name": "neighbours", "metric": {"builtin": "NeighbourCpuTime"}}],
+        "NeighbourCpuTime is better when larger (direction: Maximize)",
+    ),
+    ("spec.objective", {"direction": "Maximize"}, "the others when smaller (direction: Minimize)"),
     ("spec.guardrails", [{"name": "Neighbours", "metric": {"builtin": "CpuPressure"}}], "name"),
     ("spec.guardrails", 9 * [{"name": "a", "metric": {"builtin": "CpuPressure"}}], "at most 8"),
     ("spec.search", {"maxCandidates": 0}, "greater than or equal to 1"),

@@ -38,7 +38,12 @@ class MemoryKube:
         self.objects: dict[tuple[str, str, str], Json] = {}
         self.logs: dict[str, bytes] = {}
         self.down = False
+        self.refused: set[tuple[str, str]] = set()
         self.version = 0
+
+    def refuse(self, resource: Resource, name: str) -> None:
+        """Have no write of that object admitted."""
+        self.refused.add((resource.kind, name))
 
     def put(self, resource: Resource, body: Json, *, namespace: str = "") -> Json:
         """Write an object as somebody else does."""
@@ -85,6 +90,8 @@ class MemoryKube:
     async def create(self, resource: Resource, body: Json, *, namespace: str = "") -> Json:
         """Create, unless it is there."""
         self._check()
+        if (resource.kind, body["metadata"]["name"]) in self.refused:
+            raise Refused("admission says no")
         if (resource.kind, namespace, body["metadata"]["name"]) in self.objects:
             raise Conflict("exists")
         return self.put(resource, body, namespace=namespace)

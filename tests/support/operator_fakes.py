@@ -53,6 +53,7 @@ from .operator_nouns import (
     block_records,
     profile,
     token,
+    told,
     verdict,
 )
 
@@ -260,7 +261,7 @@ class FakeAgents:
         spec = SchedulerNodeStateSpec.model_validate(raw["spec"])
         before = SchedulerNodeStateStatus.model_validate(raw.get("status") or {})
         now = datetime.now(UTC)
-        status = self._observed(name, spec, before, now)
+        status = told(self._observed(name, spec, before, now), now=now)
         status = status.replace(
             observed_generation=raw["metadata"]["generation"],
             observed_epoch=spec.lease_epoch,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from schedcp_api.base import digest_of
+from schedcp_api.base import ConditionStatus, digest_of, with_condition
 from schedcp_api.candidates import Candidate, Knob, PlanKind, SchedulerManifest
 from schedcp_api.kernels import KernelFeature, KernelProfile
 from schedcp_api.nodestates import (
@@ -271,7 +271,22 @@ def node(name: str = "node-1", *, pods: int = 1, now: datetime = NOW, **status: 
     base = SchedulerNodeStateStatus(
         observed_generation=1, heartbeat_at=now, kernel=KERNEL, sched_ext_state="disabled"
     )
-    return NodeView(name=name, generation=1, target_pods=tracked, status=base.replace(**status))
+    said = told(base.replace(**status), now=now)
+    return NodeView(name=name, generation=1, target_pods=tracked, status=said)
+
+
+def told(status: SchedulerNodeStateStatus, *, now: datetime) -> SchedulerNodeStateStatus:
+    """The status with what an agent says of the kernel's own scheduler."""
+    default = not status.attached and status.sched_ext_state in ("", "disabled")
+    conditions = with_condition(
+        status.conditions,
+        "OnDefaultScheduler",
+        ConditionStatus.TRUE if default else ConditionStatus.FALSE,
+        reason="Restored" if default else "SchedulerAttached",
+        message="",
+        now=now,
+    )
+    return status.replace(conditions=conditions)
 
 
 def world(*nodes: NodeView, spec: SchedulerPolicySpec | None = None, approved: str = "") -> World:
@@ -326,7 +341,7 @@ class Agent:
                 since=since,
             )
             status = status.replace(attached=(attached,), sched_ext_state="enabled")
-        return replace(self.view, spec=spec, generation=2, status=status)
+        return replace(self.view, spec=spec, generation=2, status=told(status, now=now))
 
 
 def block_records(arms: tuple[Arm, ...], ops_name: str, start: datetime) -> tuple[BlockRecord, ...]:

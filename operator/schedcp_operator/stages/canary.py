@@ -30,7 +30,7 @@ def canary(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition
         return _begun(run, world, now=now, rules=rules)
     names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
     views = {node.name: node for node in world.nodes}
-    failed = failure_on(run, names, views)
+    failed = failure_on(run, names, views, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
     lost = [name for name in names if is_lost(views.get(name), now=now, rules=rules)]

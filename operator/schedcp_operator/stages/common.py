@@ -22,6 +22,8 @@ from ..views import NodeView, Rules, Run
 
 _MOST_STAGES = 256
 _OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
+_PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature")
+"""Why an agent may refuse for a moment: clocks differ, somebody leaves, keys are on their way."""
 _FINAL_STATES = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
 
 
@@ -166,12 +168,20 @@ def assignment_status(run: Run, node: NodeView) -> AssignmentStatus | None:
     )
 
 
-def failure_on(run: Run, nodes: tuple[str, ...], views: dict[str, NodeView]) -> Outcome | None:
-    """Return the outcome that an agent's final word on the candidate forces, if there is one."""
+def failure_on(
+    run: Run, nodes: tuple[str, ...], views: dict[str, NodeView], *, now: datetime, rules: Rules
+) -> Outcome | None:
+    """Return the outcome that an agent's final word on the candidate forces, if there is one.
+
+    A refusal that may pass is given as long as an attachment may take.
+    """
     for name in nodes:
         view = views.get(name)
         said = assignment_status(run, view) if view is not None else None
         if said is None or said.state not in _FINAL_STATES:
+            continue
+        refused = said.state is RunState.REFUSED
+        if refused and said.reason in _PASSING and now - said.since <= rules.attach:
             continue
         message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
         if said.state is RunState.EJECTED:
@@ -188,4 +198,4 @@ def is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:
     """Return whether the node is gone or its agent has been silent for twice the allowed time."""
     if node is None or node.status.heartbeat_at is None:
         return True
-    return now - node.status.heartbeat_at > 2 * rules.heartbeat
+    return now - rules.seen_since(node.status.heartbeat_at) > 2 * rules.heartbeat

@@ -29,12 +29,12 @@ def judging(
     event: Event,
     *,
     now: datetime,
-    rules: Rules,  # noqa: ARG001
+    rules: Rules,
 ) -> Transition:
     """Read every block's figures, once, and decide."""
     match event:
         case Observed(world):
-            return _reading(run, world, now=now)
+            return _reading(run, world, now=now, rules=rules)
         case FiguresRead(blocks):
             return _judged(run, blocks, now=now)
         case FiguresMissing(message):
@@ -43,10 +43,10 @@ def judging(
             return Transition(run.status)
 
 
-def _reading(run: Run, world: World, *, now: datetime) -> Transition:
+def _reading(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
     views = {node.name: node for node in world.nodes}
     names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
-    failed = failure_on(run, names, views)
+    failed = failure_on(run, names, views, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
     asked = []

@@ -9,7 +9,7 @@ from schedcp_api.policies import Direction, MetricSource
 from schedcp_api.runs import AttemptResult, NodeRole, RunNode, RunStage
 
 from ..assignments import desired_assignment, entries
-from ..eligibility import is_quarantined, refusal
+from ..eligibility import ON_DEFAULT, is_quarantined, refusal
 from ..events import (
     Event,
     FiguresMissing,
@@ -55,7 +55,7 @@ def promoting(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transit
 def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
     views = {node.name: node for node in world.nodes}
     names = tuple(entry.name for entry in entries(run, NodeRole.PROMOTED))
-    failed = failure_on(run, names, views)
+    failed = failure_on(run, names, views, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
     lost = [name for name in names if is_lost(views.get(name), now=now, rules=rules)]
@@ -70,11 +70,19 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
         for entry in entries(run, NodeRole.PROMOTED)
         if not is_settled(run, views[entry.name], now=now, rules=rules)
     ]
-    stuck = [e.name for e in moving if now - e.since > rules.soak + rules.attach]
+    allowed = rules.soak + rules.attach
+    stuck = [e.name for e in moving if now - _moving_since(e, views[e.name]) > allowed]
     if stuck:
         message = f"{', '.join(stuck)} did not hold the scheduler within the time allowed"
         return roll_back(run, error("PromotionTimedOut", message), now=now)
     return _more(run, world, moving, now=now, rules=rules)
+
+
+def _moving_since(entry: RunNode, node: NodeView) -> datetime:
+    """Return since when a node has been on its way: one that lost its scheduler begins anew."""
+    changes = [c.last_transition_time for c in node.status.conditions if c.type == ON_DEFAULT]
+    attached = [a.since for a in node.status.attached]
+    return max(entry.since, *changes, *attached)
 
 
 def is_settled(run: Run, node: NodeView, *, now: datetime, rules: Rules) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schedcp_api.base import Condition, ConditionStatus, digest_of
+from schedcp_api.base import Condition, ConditionStatus, digest_of, with_condition
 from schedcp_api.candidates import Argument
 from schedcp_api.nodestates import (
     AssignmentStatus,
@@ -61,6 +61,7 @@ from support.operator_nouns import (
     policy_spec,
     run,
     token,
+    told,
     verdict,
     world,
 )
@@ -452,6 +453,81 @@ def test_rolling_back_waits_for_proof() -> None:
     moved = driver.observe().status
     assert moved.stage is RunStage.PLANNING
     assert moved.nodes[0].restored_at == driver.now
+
+
+def test_what_a_new_leader_could_not_see_does_not_count_against_a_run() -> None:
+    driver = at(RunStage.JUDGING)
+    driver.now += timedelta(hours=2)
+    fresh = replace(RULES, leading_since=driver.now)
+    seen = Observed(driver.world())
+    kept = advance(driver.run, seen, now=driver.now, rules=fresh)
+    assert kept.status.stage is RunStage.JUDGING
+    late = driver.now + timedelta(hours=1)
+    assert advance(driver.run, seen, now=late, rules=fresh).status.stage is RunStage.ROLLING_BACK
+
+
+def test_heartbeats_that_could_not_arrive_are_waited_for() -> None:
+    driver = at(RunStage.CANARY)
+    driver.observe()
+    driver.now += timedelta(minutes=5)
+    fresh = replace(RULES, leading_since=driver.now)
+    seen = Observed(driver.world())
+    kept = advance(driver.run, seen, now=driver.now, rules=fresh)
+    assert kept.status.stage is not RunStage.ROLLING_BACK
+
+
+@pytest.mark.parametrize("reason", ["NotYetValid", "ForeignScheduler", "BadSignature"])
+def test_a_refusal_that_may_pass_is_given_time(reason: str) -> None:
+    driver = at(RunStage.CANARY)
+    driver.step()
+    name = driver.run.status.nodes[0].name
+    view = driver.nodes[name]
+    said = view.status.assignments[0].replace(
+        state=RunState.REFUSED, reason=reason, since=driver.now
+    )
+    refused = view.status.replace(assignments=(said,), switchback=None)
+    driver.nodes[name] = replace(view, status=refused)
+    assert driver.observe().status.stage is RunStage.CANARY
+    driver.now += RULES.attach + timedelta(seconds=1)
+    driver.nodes[name] = replace(view, status=refused.replace(heartbeat_at=driver.now))
+    assert driver.observe().status.stage is RunStage.ROLLING_BACK
+
+
+def test_a_promoted_node_that_loses_its_scheduler_begins_anew() -> None:
+    driver = Driver(run(), nodes=3)
+    driver.until(RunStage.PROMOTING)
+    name = driver.run.status.nodes[0].name
+    driver.now += RULES.soak + RULES.attach + timedelta(minutes=5)
+    driver.refresh()
+    view = driver.nodes[name]
+    lost = told(
+        view.status.replace(attached=(), assignments=(), sched_ext_state="disabled"), now=driver.now
+    )
+    driver.nodes[name] = replace(view, status=lost)
+    assert driver.observe().status.stage is RunStage.PROMOTING
+    driver.now += RULES.soak + RULES.attach + timedelta(seconds=1)
+    driver.refresh()
+    assert driver.observe().status.stage is RunStage.ROLLING_BACK
+
+
+def test_a_node_whose_kernel_cannot_be_read_is_not_proven_restored() -> None:
+    driver = at(RunStage.ROLLING_BACK, pairs=[BAD])
+    name = driver.run.status.nodes[0].name
+    view = driver.nodes[name]
+    unread = with_condition(
+        view.status.conditions,
+        "OnDefaultScheduler",
+        ConditionStatus.UNKNOWN,
+        reason="Unreadable",
+        message="",
+        now=NOW,
+    )
+    driver.nodes[name] = replace(
+        view,
+        status=view.status.replace(observed_generation=9, sched_ext_state="", conditions=unread),
+        spec=view.spec.replace(assignments=()),
+    )
+    assert driver.observe().status.stage is RunStage.ROLLING_BACK
 
 
 def test_a_node_that_cannot_be_proven_restored_is_said_so() -> None:

@@ -387,6 +387,41 @@ async def test_the_keeper_makes_and_mends_states() -> None:
     assert mended["status"] == {"observedGeneration": 5}
 
 
+async def test_a_node_in_trouble_keeps_no_other_from_its_lease() -> None:
+    kube = filled(MemoryKube())
+    kube.refuse(STATES, "node-1")
+    cluster = await primed(kube)
+    leader = await leading(kube, Clock())
+    await NodeKeeper(kube, cluster, leader, settings=SETTINGS, clock=lambda: NOW).sync()
+    assert (await kube.get(STATES, "node-2"))["spec"]["leaseEpoch"] == 1
+
+
+async def test_a_status_of_a_newer_agent_is_read_as_far_as_it_goes() -> None:
+    kube = filled(MemoryKube())
+    cluster = await primed(kube)
+    leader = await leading(kube, Clock())
+    keeper = NodeKeeper(kube, cluster, leader, settings=SETTINGS, clock=lambda: NOW)
+    await keeper.sync()
+    state = await kube.get(STATES, "node-1")
+    kube.put(STATES, {**state, "status": {"observedGeneration": 5, "fromTheFuture": {"a": 1}}})
+    await cluster.prime(kube)
+    assert cluster.states["node-1"].status.observed_generation == 5
+
+
+async def test_a_state_of_a_higher_epoch_ends_the_leadership() -> None:
+    kube = filled(MemoryKube())
+    cluster = await primed(kube)
+    leader = await leading(kube, Clock())
+    keeper = NodeKeeper(kube, cluster, leader, settings=SETTINGS, clock=lambda: NOW)
+    await keeper.sync()
+    state = await kube.get(STATES, "node-1")
+    kube.put(STATES, {**state, "spec": {**state["spec"], "leaseEpoch": 9}})
+    await cluster.prime(kube)
+    with pytest.raises(NotLeader, match="epoch 9"):
+        await keeper.sync()
+    assert not leader.is_leader
+
+
 async def test_a_keeper_that_does_not_lead_writes_nothing() -> None:
     kube = filled(MemoryKube())
     cluster = await primed(kube)

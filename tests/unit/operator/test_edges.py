@@ -90,6 +90,13 @@ async def test_no_figures(answer: Any, status: int, error: type[Exception]) -> N
         await value_of(prometheus(answer, status=status))
 
 
+async def test_a_token_that_is_not_there_is_prometheus_being_unavailable(tmp_path: Path) -> None:
+    client = Prometheus("http://prometheus", timeout_seconds=1, token_file=tmp_path / "token")
+    with pytest.raises(PrometheusUnavailable, match="cannot be read"):
+        await client.ping()
+    await client.close()
+
+
 def verifier(status: int, content: bytes) -> SocketVerifier:
     """A verifier that always gives this answer."""
 

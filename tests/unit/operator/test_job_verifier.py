@@ -31,6 +31,19 @@ GIVEN = verdict(candidate(), REQUEST.contract.content_digest())
 DATA = OBJECT + b"latency_class"
 
 
+def test_kernels_may_come_in_a_volume() -> None:
+    volume = {"persistentVolumeClaim": {"claimName": "kernels", "readOnly": True}}
+    with_volume = SETTINGS.model_copy(update={"kernels_volume": volume, "kernels_path": "/k"})
+    plain, mounted = (
+        job_manifest("schedcp-verify-x", settings)["spec"]["template"]["spec"]
+        for settings in (SETTINGS, with_volume)
+    )
+    assert "kernels" not in {found["name"] for found in plain["volumes"]}
+    assert {"name": "kernels", **volume} in mounted["volumes"]
+    mount = {"name": "kernels", "mountPath": "/k", "readOnly": True}
+    assert mount in mounted["containers"][0]["volumeMounts"]
+
+
 def reply(**changes: Any) -> bytes:
     """The line that a good Job prints, changed."""
     done = Verification(id=ID, state=VerificationState.DONE, verdict=GIVEN)

@@ -71,6 +71,34 @@ async def test_a_silent_holder_stops_before_it_can_be_replaced() -> None:
     assert not first.is_leader
 
 
+async def test_a_leader_that_reads_another_name_stops_at_once() -> None:
+    kube, clock = MemoryKube(), Clock()
+    first, second = replica(kube, clock, "a"), replica(kube, clock, "b")
+    await first.contend()
+    lease = await kube.get(LEASES, "operator", namespace="system")
+    kube.put(
+        LEASES, {**lease, "spec": {**lease["spec"], "holderIdentity": "b"}}, namespace="system"
+    )
+    await first.contend()
+    assert not first.is_leader
+    assert not second.is_leader
+
+
+async def test_who_stood_down_leads_again_only_with_a_new_epoch() -> None:
+    kube, clock = MemoryKube(), Clock()
+    leader = replica(kube, clock, "a")
+    await leader.contend()
+    before = leader.epoch
+    leader.stand_down()
+    assert not leader.is_leader
+    clock.seconds += 60
+    await leader.contend()
+    clock.seconds += 60
+    await leader.contend()
+    assert leader.is_leader
+    assert leader.epoch > before
+
+
 async def test_the_epoch_is_never_lower_than_one_that_agents_have_seen() -> None:
     kube, clock = MemoryKube(), Clock()
     leader = replica(kube, clock, "a", floor=41)

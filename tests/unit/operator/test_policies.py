@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from schedcp_api.base import digest_of
-from schedcp_api.nodestates import AssignmentStatus, RunState
+from schedcp_api.nodestates import (
+    Assignment,
+    AssignmentStatus,
+    AttachedScheduler,
+    RunState,
+    SchedulerNodeStateSpec,
+)
 from schedcp_api.policies import (
     Mode,
     ObservedWorkload,
@@ -187,6 +193,14 @@ def test_a_run_that_is_gone_is_forgotten() -> None:
     assert decide(view(status=status), now=NOW, rules=RULES).status.active_run is None
 
 
+def test_going_back_to_an_earlier_revision_is_a_run_of_its_own() -> None:
+    first = decide(view(status=settled()), now=NOW, rules=RULES).start
+    back = decide(view(status=settled(last_run="checkout-2")), now=NOW, rules=RULES).start
+    assert first is not None
+    assert back is not None
+    assert first.name != back.name
+
+
 def kept_status() -> SchedulerPolicyStatus:
     """A policy that keeps a scheduler."""
     kept = PromotedScheduler(
@@ -207,6 +221,59 @@ def test_one_bad_node_takes_a_kept_scheduler_off_all(state: RunState) -> None:
     assert found.status.promoted is None
     assert found.lesson is not None
     assert found.lesson.antipattern.startswith("do not use latency_class")
+
+
+def test_a_kept_scheduler_that_runs_nowhere_any_more_is_withdrawn_with_its_reason() -> None:
+    ended = finished()
+    digest = ended.attempt.object_digest
+    assert digest is not None
+    said = AssignmentStatus(
+        run=ended.name, object_digest=digest, state=RunState.REFUSED, reason="Expired", since=NOW
+    )
+    nodes = (node("node-1", assignments=(said,)), node("node-2", assignments=(said,)))
+    found = decide(
+        view(status=kept_status(), runs=(ended,), nodes=nodes), now=NOW, rules=RULES
+    ).status
+    assert found.promoted is None
+    assert found.last_outcome == "Withdrawn: no node runs it any more: Refused: Expired"
+
+
+def test_where_a_kept_scheduler_really_runs_is_said() -> None:
+    ended = finished()
+    digest = ended.attempt.object_digest
+    assert digest is not None
+    attached = AttachedScheduler(ops_name="x", enable_seq=1, run=ended.name, since=NOW)
+    wanted = desired_assignment_of(ended)
+    running = replace(
+        node("node-1", attached=(attached,), sched_ext_state="enabled"),
+        spec=SchedulerNodeStateSpec(assignments=(wanted,)),
+    )
+    refused = AssignmentStatus(
+        run=ended.name, object_digest=digest, state=RunState.REFUSED, reason="Expired", since=NOW
+    )
+    other = replace(
+        node("node-2", assignments=(refused,)), spec=SchedulerNodeStateSpec(assignments=(wanted,))
+    )
+    found = decide(
+        view(status=kept_status(), runs=(ended,), nodes=(running, other)), now=NOW, rules=RULES
+    ).status
+    assert conditions(found)["Kept"] == ("False", "NotEverywhere")
+    assert "1 of 2 nodes run" in found.summary
+    assert "Refused: Expired" in found.summary
+
+
+def desired_assignment_of(ended: Run) -> Assignment:
+    """What a node that holds the run's scheduler is assigned."""
+    attempt = ended.attempt
+    assert attempt.object_digest is not None
+    return Assignment(
+        run=ended.name,
+        policy=ended.spec.policy,
+        scheduler=attempt.candidate.scheduler,
+        ops_name="x",
+        object_digest=attempt.object_digest,
+        token="t",
+    )
 
 
 def test_a_kept_scheduler_goes_when_the_mode_or_the_run_goes() -> None:

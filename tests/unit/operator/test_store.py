@@ -54,6 +54,29 @@ async def test_a_corrupt_blob_is_noticed(tmp_path: Path) -> None:
     await kept.close()
 
 
+async def test_a_corrupt_blob_is_mended_by_the_right_bytes(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    digest = await kept.put_blob(b"right")
+    with kept._db as db:
+        db.execute("UPDATE blobs SET data = ?", (b"wrong",))
+    assert await kept.put_blob(b"right") == digest
+    assert await kept.get_blob(digest) == b"right"
+    await kept.close()
+
+
+async def test_one_damaged_row_hides_no_other(tmp_path: Path) -> None:
+    kept = store(tmp_path)
+    await kept.add_lessons((lesson(1), lesson(2)))
+    await kept.add_source(manifest("one"), "int x;")
+    await kept.add_source(manifest("two"), "int y;")
+    with kept._db as db:
+        db.execute("UPDATE lessons SET lesson = '{}' WHERE lesson LIKE '%run-1%'")
+        db.execute("UPDATE sources SET manifest = '{}' WHERE name = 'one'")
+    assert [found.run for found in await kept.lessons()] == ["run-2"]
+    assert list(await kept.sources()) == ["two"]
+    await kept.close()
+
+
 async def test_the_longest_unused_blobs_go_first(tmp_path: Path) -> None:
     kept = store(tmp_path, max_bytes=3 * MIB)
     digests = [await kept.put_blob(bytes([number]) * MIB) for number in range(3)]
