@@ -239,6 +239,16 @@ class Cluster:
             approved=known.approved if known is not None else "",
         )
 
+    def overlap(self, policy: PolicyObject) -> str:
+        """Return an older policy that selects some of the same pods; empty when there is none."""
+        pods = {pod.uid for pod in self.target_pods(policy.spec)}
+        for other in sorted(self.policies.values(), key=_age):
+            if _age(other) >= _age(policy):
+                break
+            if pods & {pod.uid for pod in self.target_pods(other.spec)}:
+                return other.name
+        return ""
+
     def _view(self, node: NodeObject, pods: list[PodObject], *, claim: str) -> NodeView:
         state = self.states.get(node.name)
         observed: dict[str, Any] = (
@@ -267,6 +277,10 @@ class Cluster:
             if assignment.policy != policy:
                 return f"policy {assignment.policy}"
         return ""
+
+
+def _age(policy: PolicyObject) -> tuple[str, str]:
+    return str(policy.raw["metadata"].get("creationTimestamp", "")), policy.name
 
 
 def _told(parsed: Any, before: Any) -> None:

@@ -25,7 +25,8 @@ from .kube import POLICIES, RUNS, Json, KubeApi
 from .leader import Leader
 from .objects import PolicyObject, RunObject
 from .perform import Performer
-from .policies import NewRun, PolicyView, decide
+from .policies import NewRun, decide
+from .policy_view import PolicyView
 from .prometheus import Figures
 from .views import Rules
 
@@ -191,6 +192,7 @@ class PolicyLoop:
                 if known.run.spec.policy_uid == policy.uid
             ),
             prometheus_problem=self._prometheus_problem,
+            overlap=cluster.overlap(policy),
             seed=random.SystemRandom().getrandbits(31),
         )
         decision = decide(view, now=desk.clock(), rules=desk.rules())

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from schedcp_api.base import Condition, ConditionStatus, with_condition
+from schedcp_api.base import ConditionStatus
 from schedcp_api.nodestates import AssignmentStatus, RunState
 from schedcp_api.policies import (
     Mode,
@@ -25,26 +25,12 @@ from schedcp_api.runs import (
 )
 
 from .eligibility import Selection, select
-from .objects import PolicyObject, WorkloadObject
+from .policy_conditions import conditions_of
+from .policy_view import PolicyView, kept
 from .stages.learning import lesson_of
-from .views import NodeView, Rules, Run
+from .views import Rules, Run
 
 _MOST_WORKLOADS = 64
-
-
-@dataclass(frozen=True)
-class PolicyView:
-    """Everything that a policy's status depends on."""
-
-    policy: PolicyObject
-    nodes: tuple[NodeView, ...]
-    workloads: tuple[WorkloadObject, ...]
-    pods: int
-    runs: tuple[Run, ...]
-    """This policy's runs, by uid."""
-    prometheus_problem: str | None
-    """Why Prometheus cannot be asked; empty when it can, None while nobody has tried."""
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +62,7 @@ def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
         selected_nodes=len(view.nodes),
         workloads=rollouts(view, now=now),
     )
-    status = status.replace(conditions=_conditions(view, status, selection, now=now))
+    status = status.replace(conditions=conditions_of(view, status, selection, now=now))
     start = _start(view, status, selection, now=now)
     if start is not None:
         complete = tuple(
@@ -175,15 +161,6 @@ def withdrawal(view: PolicyView) -> str | None:
     return None
 
 
-def kept(view: PolicyView) -> tuple[tuple[str, ...], tuple[AssignmentStatus, ...]]:
-    """Return which nodes run the promoted scheduler, and what the agents say of it."""
-    promoted = view.policy.status.promoted
-    run = promoted.run if promoted is not None else ""
-    holders = tuple(n.name for n in view.nodes if any(a.run == run for a in n.status.attached))
-    said = tuple(s for n in view.nodes for s in n.status.assignments if s.run == run)
-    return holders, said
-
-
 def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]:
     """Return the policy's workloads with since when each one's revision is complete.
 
@@ -213,6 +190,8 @@ def _start(
 ) -> NewRun | None:
     spec = view.policy.spec
     if spec.suspend or not spec.trigger.on_rollout or status.active_run is not None:
+        return None
+    if view.overlap:
         return None
     if not any(node.target_pods for node in selection.nodes):
         return None
@@ -262,96 +241,6 @@ def _new_run(view: PolicyView, entry: ObservedWorkload, *, now: datetime) -> New
             ),
             seed=view.seed,
         ),
-    )
-
-
-def _conditions(
-    view: PolicyView, status: SchedulerPolicyStatus, selection: Selection, *, now: datetime
-) -> tuple[Condition, ...]:
-    true, false = ConditionStatus.TRUE, ConditionStatus.FALSE
-    matched = view.pods > 0
-    eligible = bool(selection.nodes) or status.active_run is not None or bool(status.promoted)
-    problem = view.prometheus_problem
-    told: tuple[tuple[str, ConditionStatus, str, str], ...] = (
-        ("WorkloadMatched", true if matched else false, *_matching(view)),
-        (
-            "NodesEligible",
-            true if eligible else false,
-            selection.reason if not eligible or selection.nodes else "InUse",
-            selection.message,
-        ),
-        (
-            "PrometheusReachable",
-            ConditionStatus.UNKNOWN if problem is None else (false if problem else true),
-            "NotTried" if problem is None else ("PrometheusUnavailable" if problem else "Answers"),
-            problem or ("nobody has asked yet" if problem is None else "Prometheus answers"),
-        ),
-        (
-            "Progressing",
-            true if status.active_run else false,
-            "Running" if status.active_run else "Idle",
-            f"run {status.active_run}" if status.active_run else "no run is under way",
-        ),
-    )
-    if status.promoted is not None:
-        told = (*told, _keeping(view, status.promoted))
-    conditions = tuple(c for c in status.conditions if c.type != "Kept" or status.promoted)
-    bad = ""
-    for kind, value, reason, message in told:
-        conditions = with_condition(
-            conditions,
-            kind,
-            value,
-            reason=reason,
-            message=message,
-            now=now,
-            generation=view.policy.generation,
-        )
-        if kind not in ("Progressing", "Kept") and value is false and not bad:
-            bad = reason
-    ready = true if not bad and not view.policy.spec.suspend else false
-    return with_condition(
-        conditions,
-        "Ready",
-        ready,
-        reason=bad or ("Suspended" if view.policy.spec.suspend else "Ready"),
-        message="see the other conditions" if bad else "watching for rollouts",
-        now=now,
-        generation=view.policy.generation,
-    )
-
-
-def _keeping(
-    view: PolicyView, promoted: PromotedScheduler
-) -> tuple[str, ConditionStatus, str, str]:
-    """Return the condition that says on how many nodes the promoted scheduler really runs."""
-    wanted = [
-        node.name
-        for node in view.nodes
-        if any(a.run == promoted.run for a in node.spec.assignments)
-    ]
-    holders, said = kept(view)
-    message = f"{len(holders)} of {len(wanted)} nodes run {promoted.scheduler}"
-    others = [f"{one.state}: {one.reason}" for one in said if one.state is not RunState.ACTIVE]
-    if others:
-        message += f"; {', '.join(sorted(set(others))[:4])}"
-    if not wanted:
-        return "Kept", ConditionStatus.UNKNOWN, "NotAssigned", message
-    if len(holders) >= len(wanted):
-        return "Kept", ConditionStatus.TRUE, "Running", message
-    return "Kept", ConditionStatus.FALSE, "NotEverywhere", message
-
-
-def _matching(view: PolicyView) -> tuple[str, str]:
-    if view.pods > 0:
-        return "PodsMatched", f"{view.pods} running pods of {len(view.workloads)} workloads"
-    if view.workloads:
-        names = ", ".join(workload.key for workload in view.workloads[:4])
-        return "NoPods", f"{names} match, but none of their pods is running"
-    return (
-        "NoPods",
-        "no running pod matches spec.workload: compare podSelector with the pods' labels, and"
-        " namespaceSelector with the labels of their namespace",
     )
 
 

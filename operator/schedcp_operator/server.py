@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from .kube import TOKEN_REVIEWS, KubeApi
 from .store import Store
 
 __all__ = ["Authenticator", "TokenReviewer", "application", "serve"]
+
+_log = logging.getLogger(__name__)
 
 
 class Authenticator(Protocol):
@@ -91,6 +94,11 @@ def application(
         await store.put_blob(data)
         return Response(status_code=204)
 
+    _add_errors(app)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(_Problem)
     async def problem(_request: Request, err: _Problem) -> JSONResponse:
         return _reply(err.status, err.reason, str(err))
@@ -98,8 +106,6 @@ def application(
     @app.exception_handler(StoreUnavailable)
     async def unavailable(_request: Request, err: StoreUnavailable) -> JSONResponse:
         return _reply(503, "StoreUnavailable", str(err))
-
-    return app
 
 
 class _Problem(Exception):
@@ -176,8 +182,11 @@ async def _reload(config: uvicorn.Config, cert_file: Path, key_file: Path) -> No
     seen = stamp()
     while True:
         await asyncio.sleep(30)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             now = stamp()
             if now != seen and config.ssl is not None:
                 config.ssl.load_cert_chain(cert_file, key_file)
                 seen = now
+        except OSError as err:  # SSLError is one
+            # A rotation is two writes: between them the pair does not fit. It is looked at again.
+            _log.warning("the new certificate is not used yet: %s", err)

@@ -363,6 +363,18 @@ async def leading(kube: MemoryKube, clock: Clock) -> Leader:
     return leader
 
 
+async def test_pods_belong_to_the_older_of_two_policies() -> None:
+    kube = filled(MemoryKube())
+    first = kube.objects["SchedulerPolicy", "", "checkout"]
+    first["metadata"]["creationTimestamp"] = "2026-01-02T00:00:00Z"
+    for name, uid, created in (("a", "uid-a", "2026-01-03"), ("z", "uid-z", "2026-01-01")):
+        metadata = {**first["metadata"], "name": name, "uid": uid}
+        kube.put(POLICIES, {**first, "metadata": {**metadata, "creationTimestamp": created}})
+    cluster = await primed(kube)
+    found = {name: cluster.overlap(policy) for name, policy in cluster.policies.items()}
+    assert found == {"z": "", "checkout": "z", "a": "z"}
+
+
 async def test_the_keeper_makes_and_mends_states() -> None:
     kube = filled(MemoryKube())
     cluster = await primed(kube)

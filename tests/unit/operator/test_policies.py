@@ -23,7 +23,8 @@ from schedcp_api.policies import (
 )
 from schedcp_api.runs import RunStage
 from schedcp_operator.objects import PolicyObject, WorkloadObject
-from schedcp_operator.policies import PolicyView, decide
+from schedcp_operator.policies import decide
+from schedcp_operator.policy_view import PolicyView
 from schedcp_operator.views import NodeView, Run
 from support.operator_driver import Driver
 from support.operator_nouns import NOW, OLD_KERNEL, RULES, node, policy_spec, run
@@ -47,6 +48,7 @@ def view(
     pods: int = 2,
     runs: tuple[Run, ...] = (),
     problem: str | None = "",
+    overlap: str = "",
     generation: int = 1,
     **spec: Any,
 ) -> PolicyView:
@@ -66,6 +68,7 @@ def view(
         pods=pods,
         runs=runs,
         prometheus_problem=problem,
+        overlap=overlap,
         seed=7,
     )
 
@@ -191,6 +194,13 @@ def test_an_unfinished_run_is_adopted() -> None:
 def test_a_run_that_is_gone_is_forgotten() -> None:
     status = settled(handled=True, active_run="gone")
     assert decide(view(status=status), now=NOW, rules=RULES).status.active_run is None
+
+
+def test_a_workload_has_one_policy_the_older_one() -> None:
+    found = decide(view(status=settled(), overlap="first"), now=NOW, rules=RULES)
+    assert found.start is None
+    assert conditions(found.status)["WorkloadMatched"] == ("False", "Overlap")
+    assert "policy first" in found.status.summary
 
 
 def test_going_back_to_an_earlier_revision_is_a_run_of_its_own() -> None:

@@ -1,0 +1,123 @@
+"""The conditions of a policy: what a person reads first. Pure."""
+
+from datetime import datetime
+
+from schedcp_api.base import Condition, ConditionStatus, with_condition
+from schedcp_api.nodestates import RunState
+from schedcp_api.policies import PromotedScheduler, SchedulerPolicyStatus
+
+from .eligibility import Selection
+from .policy_view import PolicyView, kept
+
+__all__ = ["conditions_of"]
+
+_Row = tuple[str, ConditionStatus, str, str]
+"""A condition: type, status, reason and message."""
+
+
+def conditions_of(
+    view: PolicyView, status: SchedulerPolicyStatus, selection: Selection, *, now: datetime
+) -> tuple[Condition, ...]:
+    rows = _rows(view, status, selection)
+    false = ConditionStatus.FALSE
+    bad = next(
+        (
+            reason
+            for kind, value, reason, _ in rows
+            if value is false and kind not in ("Progressing", "Kept")
+        ),
+        "",
+    )
+    suspended = view.policy.spec.suspend
+    ready: _Row = (
+        "Ready",
+        false if bad or suspended else ConditionStatus.TRUE,
+        bad or ("Suspended" if suspended else "Ready"),
+        "see the other conditions" if bad else "watching for rollouts",
+    )
+    conditions = tuple(c for c in status.conditions if c.type != "Kept" or status.promoted)
+    for kind, value, reason, message in (*rows, ready):
+        conditions = with_condition(
+            conditions,
+            kind,
+            value,
+            reason=reason,
+            message=message,
+            now=now,
+            generation=view.policy.generation,
+        )
+    return conditions
+
+
+def _rows(
+    view: PolicyView, status: SchedulerPolicyStatus, selection: Selection
+) -> tuple[_Row, ...]:
+    true, false = ConditionStatus.TRUE, ConditionStatus.FALSE
+    matched = view.pods > 0 and not view.overlap
+    eligible = bool(selection.nodes) or status.active_run is not None or bool(status.promoted)
+    problem = view.prometheus_problem
+    kept_row = (_keeping(view, status.promoted),) if status.promoted is not None else ()
+    return (
+        (
+            "WorkloadMatched",
+            true if matched else false,
+            *_matching(view),
+        ),
+        (
+            "NodesEligible",
+            true if eligible else false,
+            selection.reason if not eligible or selection.nodes else "InUse",
+            selection.message,
+        ),
+        (
+            "PrometheusReachable",
+            ConditionStatus.UNKNOWN if problem is None else (false if problem else true),
+            "NotTried" if problem is None else ("PrometheusUnavailable" if problem else "Answers"),
+            problem or ("nobody has asked yet" if problem is None else "Prometheus answers"),
+        ),
+        (
+            "Progressing",
+            true if status.active_run else false,
+            "Running" if status.active_run else "Idle",
+            f"run {status.active_run}" if status.active_run else "no run is under way",
+        ),
+        *kept_row,
+    )
+
+
+def _keeping(view: PolicyView, promoted: PromotedScheduler) -> _Row:
+    """Return the condition that says on how many nodes the promoted scheduler really runs."""
+    wanted = [
+        node.name
+        for node in view.nodes
+        if any(a.run == promoted.run for a in node.spec.assignments)
+    ]
+    holders, said = kept(view)
+    message = f"{len(holders)} of {len(wanted)} nodes run {promoted.scheduler}"
+    others = [f"{one.state}: {one.reason}" for one in said if one.state is not RunState.ACTIVE]
+    if others:
+        message += f"; {', '.join(sorted(set(others))[:4])}"
+    if not wanted:
+        return "Kept", ConditionStatus.UNKNOWN, "NotAssigned", message
+    if len(holders) >= len(wanted):
+        return "Kept", ConditionStatus.TRUE, "Running", message
+    return "Kept", ConditionStatus.FALSE, "NotEverywhere", message
+
+
+def _matching(view: PolicyView) -> tuple[str, str]:
+    if view.overlap:
+        return (
+            "Overlap",
+            f"policy {view.overlap}, which is older, selects some of the same pods: narrow one of "
+            "the selectors, because a workload has one objective",
+        )
+    if view.pods > 0:
+        return "PodsMatched", f"{view.pods} running pods of {len(view.workloads)} workloads"
+    if view.workloads:
+        names = ", ".join(workload.key for workload in view.workloads[:4])
+        return "NoPods", f"{names} match, but none of their pods is running"
+    return (
+        "NoPods",
+        "no running pod matches spec.workload: compare podSelector with the pods' labels, and"
+        " namespaceSelector with the labels of their namespace",
+    )
