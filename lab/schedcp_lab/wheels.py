@@ -16,6 +16,7 @@ from pathlib import Path
 from schedcp_lab.cache import Cache, digest_file, digest_text
 from schedcp_lab.images import tree_digest
 from schedcp_lab.processes import run
+from schedcp_lab.python_index import uv_environment, uv_program
 
 __all__ = ["IMAGE_PYTHON", "wheelhouse"]
 
@@ -43,16 +44,9 @@ def wheelhouse(cache: Cache, repository: Path, *, extras: Sequence[str]) -> Path
             shutil.copyfile(wheel, folder / "dependencies" / wheel.name)
         project = folder / "project"
         run(
-            [
-                uv_program(repository),
-                "build",
-                "--quiet",
-                "--wheel",
-                "--out-dir",
-                project,
-                repository,
-            ],
+            [uv_program(), "build", "--quiet", "--wheel", "--out-dir", project, repository],
             timeout_seconds=FETCH_TIMEOUT_SECONDS,
+            env=uv_environment(),
         )
         # uv leaves a .gitignore in what it thinks is a build directory.
         (project / ".gitignore").unlink(missing_ok=True)
@@ -72,26 +66,21 @@ def _dependencies(cache: Cache, repository: Path, extras: Sequence[str]) -> Path
         requirements = folder / "requirements.txt"
         requirements.write_text(locked_requirements(repository, extras))
         platforms = [part for name in PLATFORMS for part in ("--platform", name)]
-        command = [uv_program(repository), "tool", "run", "pip", "download", "--quiet", "--no-deps"]
+        command = [uv_program(), "tool", "run", "pip", "download", "--quiet", "--no-deps"]
         command += ["--only-binary", ":all:", "--python-version", IMAGE_PYTHON, *platforms]
         run(
             [*command, "--dest", folder, "--requirement", requirements],
             timeout_seconds=FETCH_TIMEOUT_SECONDS,
+            env=uv_environment(),
         )
 
     return cache.artefact(f"wheels/{'-'.join(extras)}-dependencies", inputs, build)
 
 
-def uv_program(repository: Path) -> str:
-    """Return the uv that `make init` fetched, else whichever is on PATH."""
-    fetched = repository / ".cache" / "uv" / "bin" / "uv"
-    return str(fetched) if fetched.is_file() else "uv"
-
-
 def locked_requirements(repository: Path, extras: Sequence[str]) -> str:
     """Return the locked versions that the image's Python needs, without environment markers."""
     choice = [part for extra in extras for part in ("--extra", extra)]
-    uv = uv_program(repository)
+    uv = uv_program()
     export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-workspace"]
     with tempfile.TemporaryDirectory() as work:
         universal = Path(work) / "requirements.in"
@@ -106,5 +95,6 @@ def locked_requirements(repository: Path, extras: Sequence[str]) -> str:
         done = run(
             [*resolve, "--no-annotate", "--no-header", universal],
             timeout_seconds=RESOLVE_TIMEOUT_SECONDS,
+            env=uv_environment(),
         )
     return done.stdout

@@ -1,0 +1,29 @@
+"""uv fetches from where pip would, unless it was told something itself."""
+
+from pathlib import Path
+
+import pytest
+
+from schedcp_lab.python_index import index_for_uv, uv_program
+
+
+@pytest.mark.parametrize(
+    ("env", "configured", "told"),
+    [
+        ({}, "", {}),
+        ({}, "mirror", {"UV_DEFAULT_INDEX": "mirror"}),
+        ({"PIP_INDEX_URL": "mine"}, "mirror", {"UV_DEFAULT_INDEX": "mine"}),
+        ({"UV_DEFAULT_INDEX": "uvs"}, "mirror", {}),
+        ({"UV_INDEX_URL": "uvs", "PIP_INDEX_URL": "mine"}, "mirror", {}),
+    ],
+)
+def test_what_pip_is_told_holds_for_uv(
+    env: dict[str, str], configured: str, told: dict[str, str]
+) -> None:
+    assert index_for_uv(env, configured) == told
+
+
+def test_the_uv_of_the_checkout_comes_before_path(tmp_path: Path) -> None:
+    assert uv_program(tmp_path) == "uv"
+    (tmp_path / "uv").write_text("")
+    assert uv_program(tmp_path) == str(tmp_path / "uv")
