@@ -23,7 +23,7 @@ from pathlib import Path
 
 from schedcp_lab.errors import NotReady
 
-__all__ = ["Cache", "digest_file", "digest_text"]
+__all__ = ["Cache", "contents_digest", "digest_file", "digest_text"]
 
 MANIFEST = ".manifest.json"
 LOCK_TIMEOUT_SECONDS = 3600.0
@@ -39,6 +39,12 @@ def digest_file(path: Path) -> str:
     """Return the SHA-256 of a file's contents in hex."""
     with path.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def contents_digest(folder: Path) -> str:
+    """Return the digest of all that a folder holds; an artefact's is in its manifest already."""
+    manifest = _read_manifest(folder) or {}
+    return manifest.get("contents") or _contents_digest(folder)
 
 
 @dataclass(frozen=True)

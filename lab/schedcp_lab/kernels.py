@@ -3,8 +3,9 @@
 A bundle holds `release`, `vmlinuz`, `config`, `vmlinux.btf` (raw BTF, taken from the compressed
 image without booting it), `vmlinux.h` (with kfunc prototypes), `modules/lib/modules/RELEASE/`
 (decompressed, with depmod's indexes) and, where the package source has them, `headers/` laid out
-as below `/`. Which kernel: the one SCHEDCP_KERNEL names, else the newest of the target release's
-backports whose image, modules and headers are all in the index.
+as below `/`. All bundles lie in the cache's folder `kernels`, where the verifier looks for the
+kernel of a node. Which kernel: the one SCHEDCP_KERNEL names, else the newest of the target
+release's backports whose image, modules and headers are all in the index.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from schedcp_lab.cache import Cache, digest_file
+from schedcp_lab.cache import MANIFEST, Cache, contents_digest, digest_file
 from schedcp_lab.debian import Debian, version_key
 from schedcp_lab.errors import CommandFailed, KernelUnsuitable, PackageUnavailable
 from schedcp_lab.processes import environment, run
 from schedcp_lab.vmlinuz import btf_of_image
 
-__all__ = ["BUNDLE_FILES", "bundle_release", "ensure_kernel", "ensure_second_kernel"]
+__all__ = [
+    "BUNDLE_FILES",
+    "bundle_release",
+    "ensure_kernel",
+    "ensure_second_kernel",
+    "require_headers",
+]
 
 FLAVOUR = "cloud-amd64"
 BUNDLE_FILES = ("release", "vmlinuz", "config", "vmlinux.btf", "vmlinux.h")
@@ -78,14 +85,14 @@ def ensure_kernel(
 
 def ensure_second_kernel(cache: Cache, *, report: Callable[[str], None] = print) -> Path | None:
     """Return a bundle of the second series; None, and a word, where the source has it no more."""
-    debian = Debian.open(cache)
-    _update(debian, report)
     try:
+        debian = Debian.open(cache)
+        _update(debian, report)
         packages = find_packages(debian.target.names("linux-"), SECOND_SERIES)
+        return _bundled(cache, debian, packages)
     except PackageUnavailable as error:
         report(f"second kernel: none is verified against: {error}")
         return None
-    return _bundled(cache, debian, packages)
 
 
 def _update(debian: Debian, report: Callable[[str], None]) -> None:
@@ -181,7 +188,7 @@ def _from_override(cache: Cache, path: Path) -> Path:
         if missing:
             raise KernelUnsuitable(f"SCHEDCP_KERNEL={path} is no kernel bundle: no {missing}")
         _require_sched_ext((path / "vmlinux.h").read_text(), bundle_release(path))
-        return path
+        return _copied(cache, path)
     found = re.fullmatch(r"vmlinuz-(.+)", path.name)
     if found is None or not path.is_file():
         raise KernelUnsuitable(
@@ -202,6 +209,31 @@ def _from_override(cache: Cache, path: Path) -> Path:
     return cache.artefact(
         f"kernels/{release}", inputs | _tool_inputs(), lambda folder: _bundle(files, folder)
     )
+
+
+def _copied(cache: Cache, bundle: Path) -> Path:
+    """Return the cache's copy of a bundle: verifier and tests look for kernels there."""
+    if bundle.resolve().parent == (cache.root / "kernels").resolve():
+        return bundle
+    inputs = {name: digest_file(bundle / name) for name in BUNDLE_FILES}
+    inputs["folder"] = contents_digest(bundle)
+
+    def copy(folder: Path) -> None:
+        ignored = shutil.ignore_patterns(f"{MANIFEST}*")
+        shutil.copytree(bundle, folder, symlinks=True, dirs_exist_ok=True, ignore=ignored)
+
+    return cache.artefact(f"kernels/{bundle_release(bundle)}", inputs, copy)
+
+
+def require_headers(bundle: Path) -> None:
+    """Raise KernelUnsuitable when a kernel cannot run nodes: the agent's probes need headers."""
+    if not (bundle / "headers").is_dir():
+        raise KernelUnsuitable(
+            f"kernel {bundle_release(bundle)} can be verified against, and cannot run nodes: its "
+            "headers are not in the machine's package source, and the agent's eBPF probes are "
+            "compiled with them; take the newest kernel (no --kernel), or name a bundle that has "
+            "`headers/` with SCHEDCP_KERNEL"
+        )
 
 
 def _tool_inputs() -> dict[str, str]:

@@ -16,7 +16,7 @@ from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.debian import Debian
 from schedcp_lab.errors import LabError
 from schedcp_lab.images import ImageSpec, base_image, build_image, pause_image
-from schedcp_lab.kernels import ensure_kernel, ensure_second_kernel
+from schedcp_lab.kernels import ensure_kernel, ensure_second_kernel, require_headers
 from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_binaries
 from schedcp_lab.node_image import NodeImage, ensure_node_image
 from schedcp_lab.processes import run
@@ -87,6 +87,7 @@ def prepare(*, kernel_release: str | None = None, report: Report = print) -> Wor
         ensure_host_tools(cache, report=report)
     with clock.step("kernel"):
         kernel = ensure_kernel(cache, kernel_release, report=report)
+        require_headers(kernel)
     with clock.step("second kernel"):
         ensure_second_kernel(cache, report=report)
     with clock.step("schedulers"):

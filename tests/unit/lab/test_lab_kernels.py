@@ -8,7 +8,7 @@ import pytest
 
 from schedcp_lab.cache import Cache
 from schedcp_lab.errors import KernelUnsuitable, PackageUnavailable
-from schedcp_lab.kernels import BUNDLE_FILES, ensure_kernel, find_packages
+from schedcp_lab.kernels import BUNDLE_FILES, ensure_kernel, find_packages, require_headers
 from schedcp_lab.vmlinuz import btf_of_image
 
 
@@ -118,9 +118,33 @@ SCHED_EXT = "struct sched_ext_ops {\n};\nextern void scx_bpf_kick_cpu(s32 cpu) _
 
 
 @pytest.mark.parametrize("types", [SCHED_EXT, SCHED_EXT.replace("__weak ", "")])
-def test_the_users_bundle_comes_first(tmp_path: Path, types: str) -> None:
+def test_the_users_bundle_comes_first_and_lies_where_everything_looks(
+    tmp_path: Path, types: str
+) -> None:
     mine = bundle(tmp_path / "mine", types)
-    assert ensure_kernel(Cache(tmp_path), environ={"SCHEDCP_KERNEL": str(mine)}) == mine
+    (mine / "headers").mkdir()
+    (mine / "headers" / "link").symlink_to("../config")
+    cache = Cache(tmp_path / "cache")
+    found = ensure_kernel(cache, environ={"SCHEDCP_KERNEL": str(mine)})
+    assert found == cache.root / "kernels" / "7.3.4"
+    assert (found / "vmlinux.h").read_text() == types
+    assert (found / "headers" / "link").readlink() == Path("../config")
+    require_headers(found)
+    (mine / "headers" / "new").write_text("")
+    assert (ensure_kernel(cache, environ={"SCHEDCP_KERNEL": str(mine)}) / "headers/new").exists()
+    assert ensure_kernel(cache, environ={"SCHEDCP_KERNEL": str(found)}) == found
+
+
+def test_a_kernel_without_headers_runs_no_nodes(tmp_path: Path) -> None:
+    with pytest.raises(KernelUnsuitable, match=r"7\.3\.4 can be verified against, and cannot run"):
+        require_headers(bundle(tmp_path / "mine", SCHED_EXT))
+
+
+def test_a_series_is_named_by_two_numbers() -> None:
+    assert find_packages(INDEX, "6.18").image == (OLD_IMAGE,)
+    assert find_packages(INDEX, "7.2").release == "7.2.11+deb13-cloud-amd64"
+    with pytest.raises(PackageUnavailable):
+        find_packages(INDEX, "6.1")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ IMAGE = NodeImage(
     vmlinuz=Path("/cache/vmlinuz"),
     initramfs=Path("/cache/initramfs"),
     disk=Path("/cache/disk.qcow2"),
-    has_headers=True,
 )
 FORWARDS = Forwards("127.0.76.11", 20001, 20002)
 
