@@ -17,7 +17,7 @@ from pathlib import Path
 
 from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.errors import CommandFailed, PackageUnavailable
-from schedcp_lab.processes import as_root, environment, run
+from schedcp_lab.processes import environment, run, run_as_root
 
 __all__ = ["KEYRING", "TARGET_SUITE", "Apt", "Debian", "Mirror", "find_mirror"]
 
@@ -238,8 +238,8 @@ class Apt:
         env = environment({"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"})
         assignments = [f"{name}={env[name]}" for name in ("DEBIAN_FRONTEND", "RUNLEVEL")]
         options = [*self._options(), *release, "-o", "Dpkg::Options::=--force-confold"]
-        run(
-            as_root(["env", *assignments, "apt-get", *options, "-qq", "-y", "install", *packages]),
+        run_as_root(
+            ["env", *assignments, "apt-get", *options, "-qq", "-y", "install", *packages],
             timeout_seconds=INSTALL_TIMEOUT_SECONDS,
             env=env,
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from schedcp_lab.cache import MANIFEST, Cache, digest_file, digest_text
 from schedcp_lab.debian import TARGET_SUITE, Debian
-from schedcp_lab.processes import as_root, run
+from schedcp_lab.processes import run, run_as_root
 from schedcp_lab.rootfs import debootstrap
 
 __all__ = [
@@ -222,7 +222,7 @@ class _Storage:
     def _buildah(self, arguments: Sequence[str]) -> None:
         places = ["--root", str(self.root / "storage"), "--runroot", str(self.root / "run")]
         command = ["buildah", *places, "--storage-driver", "overlay", *arguments]
-        run(as_root(command), timeout_seconds=BUILD_TIMEOUT_SECONDS)
+        run_as_root(command, timeout_seconds=BUILD_TIMEOUT_SECONDS)
 
 
 @contextmanager

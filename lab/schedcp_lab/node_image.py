@@ -17,7 +17,7 @@ from schedcp_lab.cache import Cache, digest_file, digest_text
 from schedcp_lab.debian import Debian
 from schedcp_lab.images import NODE_FILES, apt_proxy_options, image_digest, target_lines
 from schedcp_lab.kernels import bundle_release
-from schedcp_lab.processes import as_root, run
+from schedcp_lab.processes import run, run_as_root
 from schedcp_lab.rootfs import (
     INITRAMFS_MODULES,
     NODE_MODULES,
@@ -49,7 +49,6 @@ class NodeImage:
     vmlinuz: Path
     initramfs: Path
     disk: Path
-    has_headers: bool
 
 
 def ensure_node_image(
@@ -89,7 +88,6 @@ def ensure_node_image(
         vmlinuz=made / "vmlinuz",
         initramfs=made / "initramfs",
         disk=made / "disk.qcow2",
-        has_headers=(kernel / "headers").is_dir(),
     )
 
 
@@ -175,7 +173,7 @@ def _import_images(tree: Path, archives: Path, images: Sequence[Path]) -> None:
         shutil.copyfile(image / "image.tar", archives / f"{number:02}.tar")
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     script = str(NODE_FILES / "import-images")
-    run(
-        as_root([*namespaces, script, str(tree), str(archives)]),
+    run_as_root(
+        [*namespaces, script, str(tree), str(archives)],
         timeout_seconds=IMPORT_TIMEOUT_SECONDS,
     )

@@ -1,15 +1,18 @@
 """Child processes: `run()` for those that end, `Supervisor` for those that serve.
 
-Nothing started here outlives the program that started it: every served process has a process group
-of its own, is stopped in reverse order of its start, and carries a parent-death signal, so that
-even a killed lab leaves nothing behind. This module knows nothing of what the programs do.
+Nothing started here outlives the program that started it: every child has a process group of its
+own and carries a parent-death signal, and those that serve are stopped in reverse order of their
+start, so that even a killed lab leaves nothing behind. This module knows nothing of what the
+programs do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -27,9 +30,9 @@ __all__ = [
     "Process",
     "ProcessSpec",
     "Supervisor",
-    "as_root",
     "environment",
     "run",
+    "run_as_root",
     "tail",
     "wait_until",
 ]
@@ -73,23 +76,6 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return kept
 
 
-def as_root(argv: Sequence[str | Path]) -> list[str | Path]:
-    """Return `argv` as it must be called to run as root; sudo asks for a password now, if at all.
-
-    Later it could not: children of `run` are not in the terminal's foreground.
-    """
-    if os.geteuid() == 0:
-        return list(argv)
-    try:
-        subprocess.run(["sudo", "-v"], timeout=PASSWORD_SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise CommandFailed(
-            f"{shlex.join(str(part) for part in argv)}\nneeds root, and sudo does not give it: "
-            f"{error}; run as root, or as a user with sudo"
-        ) from error
-    return ["sudo", "--", *argv]
-
-
 def run(
     argv: Sequence[str | Path],
     *,
@@ -108,10 +94,13 @@ def run(
     """
     command = tuple(str(part) for part in argv)
     shown = shlex.join(command)
+    given = dict(env) if env is not None else environment()
+    if shutil.which(command[0], path=given.get("PATH", os.defpath)) is None:
+        raise CommandFailed(f"cannot start {shown}: no such program; is it installed?")
     try:
         child = subprocess.Popen(
-            command,
-            env=dict(env) if env is not None else environment(),
+            ["setpriv", "--pdeathsig", "TERM", "--", *command],
+            env=given,
             cwd=cwd,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=stdout if stdout is not None else subprocess.PIPE,
@@ -119,7 +108,7 @@ def run(
             process_group=0,
         )
     except FileNotFoundError as error:
-        raise CommandFailed(f"cannot start {shown}: {error}; is the program installed?") from error
+        raise CommandFailed(f"cannot start {shown}: {error}") from error
     with child:
         try:
             out, err = child.communicate(
@@ -141,21 +130,60 @@ def run(
     return Completed(command, child.returncode, said, complaint)
 
 
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """End a child and all that it started. What runs as root ends by the signal that sudo hands on.
+def run_as_root(
+    argv: Sequence[str | Path],
+    *,
+    timeout_seconds: float,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run one child as root, through sudo where we are not; `run` says how it goes.
 
-    sudo relays SIGTERM, and nobody but root may kill it.
+    sudo asks for a password now, if at all: children of `run` are not in the terminal's foreground.
+    What runs under it is bounded by `timeout` as well, because we may not signal root's processes.
     """
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, number)
-            child.wait(timeout=TERMINATE_SECONDS)
-        except (ProcessLookupError, PermissionError):
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        else:
-            return
+    if os.geteuid() == 0:
+        return run(argv, timeout_seconds=timeout_seconds, env=env, check=check)
+    try:
+        subprocess.run(["sudo", "-v"], timeout=PASSWORD_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise CommandFailed(
+            f"{shlex.join(str(part) for part in argv)}\nneeds root, and sudo does not give it: "
+            f"{error}; run as root, or as a user with sudo"
+        ) from error
+    bounded = ["timeout", f"--kill-after={TERMINATE_SECONDS:g}", f"{timeout_seconds:g}", *argv]
+    return run(
+        ["sudo", "--", *bounded],
+        timeout_seconds=timeout_seconds + 2 * TERMINATE_SECONDS,
+        env=env,
+        check=check,
+    )
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """End a child and all that it started: asked first, then killed."""
+    _signal_group(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=TERMINATE_SECONDS)
+    _signal_group(child.pid, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    """Signal a process group, if there is one; through sudo, which hands it on, where it is root's.
+
+    A group's number is not given away while one of its processes is there.
+    """
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        name = number.name.removeprefix("SIG")
+        subprocess.run(
+            ["sudo", "-n", "kill", "-s", name, "--", f"-{group}"],
+            timeout=TERMINATE_SECONDS,
+            check=False,
+        )
 
 
 def tail(path: Path, *, size: int = TAIL_BYTES) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from schedcp_lab.debian import TARGET_SUITE
 from schedcp_lab.errors import ToolMissing
-from schedcp_lab.processes import as_root, run
+from schedcp_lab.processes import run, run_as_root
 from schedcp_lab.toolchain import is_static
 
 INSTALL_TIMEOUT_SECONDS = 900.0
@@ -93,15 +93,15 @@ def debootstrap(
     for pattern in _UNUSED_PATHS:
         command.append(f"--dpkgopt=path-exclude={pattern}")
     command += [suite, str(target), str(sources)]
-    run(as_root(command), timeout_seconds=INSTALL_TIMEOUT_SECONDS)
+    run_as_root(command, timeout_seconds=INSTALL_TIMEOUT_SECONDS)
 
 
 def unpack(archive: Path, tree: Path) -> None:
     """Unpack a tree's tar archive with owners, links and extended attributes as they were."""
     tree.mkdir(parents=True, exist_ok=True)
     command = ["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
-    run(
-        as_root([*command, "--file", str(archive), "--directory", str(tree)]),
+    run_as_root(
+        [*command, "--file", str(archive), "--directory", str(tree)],
         timeout_seconds=TREE_TIMEOUT_SECONDS,
     )
 
@@ -109,13 +109,13 @@ def unpack(archive: Path, tree: Path) -> None:
 def overlay(staging: Path, tree: Path) -> None:
     """Copy what lies in `staging` into `tree`; root owns the copies."""
     command = ["cp", "--recursive", "--no-dereference", "--preserve=mode,timestamps,links"]
-    run(as_root([*command, f"{staging}/.", f"{tree}/"]), timeout_seconds=TREE_TIMEOUT_SECONDS)
+    run_as_root([*command, f"{staging}/.", f"{tree}/"], timeout_seconds=TREE_TIMEOUT_SECONDS)
 
 
 def remove_tree(tree: Path) -> None:
     """Remove a tree that root owns; one that is not there is fine."""
-    run(
-        as_root(["rm", "--recursive", "--force", "--one-file-system", str(tree)]),
+    run_as_root(
+        ["rm", "--recursive", "--force", "--one-file-system", str(tree)],
         timeout_seconds=TREE_TIMEOUT_SECONDS,
     )
 
@@ -194,13 +194,11 @@ def stage_headers(kernel: Path, staging: Path) -> bool:
 
 def make_ext4(tree: Path, image: Path, *, size_mebibytes: int) -> None:
     """Make an ext4 image of `tree`, without a journal: a node's changes are thrown away."""
-    run(
-        as_root(
-            [
-                *("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-L", "schedcp"),
-                *("-E", "root_owner=0:0", "-d", str(tree), str(image), f"{size_mebibytes}M"),
-            ]
-        ),
+    run_as_root(
+        [
+            *("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-L", "schedcp"),
+            *("-E", "root_owner=0:0", "-d", str(tree), str(image), f"{size_mebibytes}M"),
+        ],
         timeout_seconds=TREE_TIMEOUT_SECONDS,
     )
 

@@ -19,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 from schedcp_lab.cache import Cache
 from schedcp_lab.debian import Debian, version_key
 from schedcp_lab.errors import LabError, PackageUnavailable, ToolMissing
-from schedcp_lab.processes import as_root, environment, run
+from schedcp_lab.processes import environment, run, run_as_root
 
 __all__ = [
     "HOST_TOOLS",
@@ -202,8 +202,8 @@ def _switch_off_services(tools: Sequence[HostTool]) -> None:
     """Stop and disable the services that came with packages just installed, under systemd."""
     services = [tool.service for tool in tools if tool.service]
     if services and SYSTEMD.exists():
-        run(
-            as_root(["systemctl", "disable", "--now", *services]),
+        run_as_root(
+            ["systemctl", "disable", "--now", *services],
             timeout_seconds=PROBE_TIMEOUT_SECONDS,
             check=False,
         )

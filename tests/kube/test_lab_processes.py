@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schedcp_lab.errors import CommandFailed, NotReady, ProcessLost
-from schedcp_lab.processes import ProcessSpec, Supervisor, environment, run, wait_until
+from schedcp_lab.processes import ProcessSpec, Supervisor, environment, run, run_as_root, wait_until
 
 DEADLINE_SECONDS = 30.0
 
@@ -133,3 +133,54 @@ def test_nothing_survives_a_lab_that_is_killed(tmp_path: Path) -> None:
         os.kill(lab.pid, signal.SIGKILL)
         lab.wait(timeout=DEADLINE_SECONDS)
     gone(child)
+
+
+def read_pid(path: Path) -> int:
+    """Wait until a child has written its number."""
+    wait_until(
+        lambda: path.exists() and path.read_text().strip().isdigit(),
+        what=f"{path} holds a process id",
+        timeout_seconds=DEADLINE_SECONDS,
+    )
+    return int(path.read_text())
+
+
+def test_what_a_child_started_goes_with_it_when_time_runs_out(tmp_path: Path) -> None:
+    script = 'trap "exit 1" TERM; (trap "" TERM; exec sleep 1000) & echo $! >"$1"; wait'
+    with pytest.raises(CommandFailed, match="ran out of time"):
+        run(["sh", "-c", script, "sh", str(tmp_path / "pid")], timeout_seconds=1.0)
+    gone(read_pid(tmp_path / "pid"))
+
+
+RUNNING = """
+import sys
+from schedcp_lab.processes import run
+run(["sh", "-c", 'echo $$ >"$1"; exec sleep 1000', "sh", sys.argv[1]], timeout_seconds=1000)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_what_runs_to_its_end_does_not_outlive_who_waits_for_it(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", RUNNING, str(tmp_path / "pid")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment()) as waiting:
+        child = read_pid(tmp_path / "pid")
+        os.kill(waiting.pid, number)
+        waiting.wait(timeout=DEADLINE_SECONDS)
+    gone(child)
+
+
+def test_what_needs_root_is_bounded_under_sudo_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sudo = tmp_path / "sudo"
+    sudo.write_text('#!/bin/sh\n[ "$1" = -v ] || echo "$@"\n')
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    said = run_as_root(["rm", "-r", "a b"], timeout_seconds=60).stdout
+    assert said == "-- timeout --kill-after=15 60 rm -r a b\n"
+    sudo.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(CommandFailed, match=r"rm -r 'a b'\nneeds root"):
+        run_as_root(["rm", "-r", "a b"], timeout_seconds=60)
