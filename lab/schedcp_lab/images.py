@@ -11,16 +11,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schedcp_lab import rootfs
 from schedcp_lab.cache import MANIFEST, Cache, digest_file, digest_text
 from schedcp_lab.debian import TARGET_SUITE, Debian
 from schedcp_lab.processes import run, run_as_root
 from schedcp_lab.rootfs import debootstrap
+from schedcp_lab.workspaces import workspace
 
 __all__ = [
     "BASE_IMAGE",
@@ -37,6 +38,9 @@ BASE_IMAGE = f"debian:{TARGET_SUITE}-slim"
 """As the Dockerfiles' FROM says; local storage holds it under `localhost/`."""
 
 PAUSE_IMAGE = "localhost/pause:1"
+BASE_PACKAGES = ("ca-certificates",)
+RECIPE = digest_text(digest_file(Path(__file__)) + digest_file(Path(rootfs.__file__)))
+"""Of the code that makes images: what it made differently is made anew."""
 
 BUILD_TIMEOUT_SECONDS = 1200.0
 COPY_TIMEOUT_SECONDS = 300.0
@@ -75,6 +79,7 @@ class ImageSpec:
 def build_image(cache: Cache, spec: ImageSpec, *, base: Path | None) -> Path:
     """Return the artefact directory of the image; `base` is the one that `base_image` returned."""
     inputs = {
+        "recipe": RECIPE,
         "name": spec.name,
         "dockerfile": digest_file(spec.dockerfile),
         "target": spec.target or "",
@@ -84,8 +89,7 @@ def build_image(cache: Cache, spec: ImageSpec, *, base: Path | None) -> Path:
     }
 
     def build(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=cache.directory("work")) as work:
-            context = Path(work)
+        with workspace(cache, "image") as context:
             _assemble(spec.context, context)
             with _storage(cache) as storage:
                 if base is not None and spec.from_base:
@@ -101,18 +105,22 @@ def base_image(cache: Cache, debian: Debian) -> Path:
     """Return the artefact directory of the Debian base image."""
     sources = target_lines(debian)
     options = apt_proxy_options()
-    inputs = {"sources": "\n".join(sources), "options": "\n".join(options), "variant": "minbase"}
+    inputs = {
+        "recipe": RECIPE,
+        "sources": "\n".join(sources),
+        "options": "\n".join(options),
+        "packages": " ".join(BASE_PACKAGES),
+    }
 
     def build(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=cache.directory("work")) as work:
-            context = Path(work)
+        with workspace(cache, "base") as context:
             listing = context / "base.list"
             listing.write_text("\n".join(sources) + "\n")
             debootstrap(
                 context / "base.tar",
                 sources=listing,
                 variant="minbase",
-                packages=("ca-certificates",),
+                packages=BASE_PACKAGES,
                 apt_options=options,
             )
             dockerfile = context / "Dockerfile"

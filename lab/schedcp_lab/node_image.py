@@ -8,12 +8,12 @@ into containerd's store while the disk is made: in an emulated guest that takes 
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schedcp_lab.cache import Cache, digest_file, digest_text
+from schedcp_lab import rootfs
+from schedcp_lab.cache import Cache, contents_digest, digest_file, digest_text
 from schedcp_lab.debian import Debian
 from schedcp_lab.images import NODE_FILES, apt_proxy_options, image_digest, target_lines
 from schedcp_lab.kernels import bundle_release
@@ -27,17 +27,19 @@ from schedcp_lab.rootfs import (
     make_ext4,
     make_initramfs,
     overlay,
-    remove_tree,
     stage_headers,
     stage_modules,
     unpack,
 )
+from schedcp_lab.workspaces import workspace
 
 __all__ = ["NodeImage", "ensure_node_image"]
 
 DISK_MEBIBYTES = 6144
 IMPORT_TIMEOUT_SECONDS = 600.0
 CONVERT_TIMEOUT_SECONDS = 300.0
+RECIPE = digest_text(digest_file(Path(__file__)) + digest_file(Path(rootfs.__file__)))
+"""Of the code that makes the image: what it made differently is made anew."""
 EMPTY_FOLDERS = ("etc/schedcp-node/config", "var/lib/kubelet", "var/log/pods", "opt/cni/bin")
 
 
@@ -61,9 +63,12 @@ def ensure_node_image(
     release = bundle_release(kernel)
     files = {path.name: digest_file(path) for path in sorted(NODE_FILES.iterdir())}
     tree = _debian_tree(cache, debian)
+    busybox = find_busybox()
     inputs = {
+        "recipe": RECIPE,
+        "busybox": digest_file(busybox),
         "tree": (tree / "digest").read_text(),
-        "kernel": digest_file(kernel / "vmlinuz"),
+        "kernel": contents_digest(kernel),
         "modules": " ".join((*NODE_MODULES, *INITRAMFS_MODULES)),
         "kubelet": digest_file(kubelet),
         "images": " ".join(sorted(image_digest(image) for image in images)),
@@ -72,7 +77,6 @@ def ensure_node_image(
     }
 
     def build(folder: Path) -> None:
-        busybox = find_busybox()
         make_initramfs(
             kernel,
             folder / "initramfs",
@@ -104,14 +108,15 @@ def _debian_tree(cache: Cache, debian: Debian) -> Path:
     sources = target_lines(debian)
     options = apt_proxy_options()
     inputs = {
+        "recipe": digest_file(Path(rootfs.__file__)),
         "sources": "\n".join(sources),
         "options": "\n".join(options),
         "packages": " ".join(NODE_PACKAGES),
     }
 
     def build(folder: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=cache.directory("work")) as work:
-            listing = Path(work) / "node.list"
+        with workspace(cache, "tree") as work:
+            listing = work / "node.list"
             listing.write_text("\n".join(sources) + "\n")
             debootstrap(
                 folder / "tree.tar",
@@ -126,8 +131,7 @@ def _debian_tree(cache: Cache, debian: Debian) -> Path:
 
 
 def _make_disk(cache: Cache, archive: Path, disk: Path, parts: _Parts) -> None:
-    work = Path(tempfile.mkdtemp(prefix="node-", dir=cache.directory("work")))
-    try:
+    with workspace(cache, "node") as work:
         tree = work / "tree"
         staging = work / "staging"
         unpack(archive, tree)
@@ -139,8 +143,6 @@ def _make_disk(cache: Cache, archive: Path, disk: Path, parts: _Parts) -> None:
             ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", work / "disk.raw", disk],
             timeout_seconds=CONVERT_TIMEOUT_SECONDS,
         )
-    finally:
-        remove_tree(work)
 
 
 def _stage(parts: _Parts, staging: Path) -> None:

@@ -40,6 +40,7 @@ OPERATOR_IMAGE = "localhost/schedcp-operator:lab"
 VERIFIER_IMAGE = "localhost/schedcp-verifier:lab"
 SHOP_IMAGE = "localhost/schedcp-shop:lab"
 STEPS = ("tools", "helm", "schedulers", "images")
+SHOP_FLAGS = ("-O2", "-static", "-pthread", "-Wall", "-Werror")
 BUILD_TIMEOUT_SECONDS = 600.0
 Report = Callable[[str], None]
 
@@ -207,20 +208,11 @@ def _shop_image(root: Path, cache: Cache) -> Path:
 
     def build(target: Path) -> None:
         run(
-            [
-                "gcc",
-                "-O2",
-                "-static",
-                "-pthread",
-                "-Wall",
-                "-Werror",
-                "-o",
-                target / "shop",
-                source,
-            ],
+            ["gcc", *SHOP_FLAGS, "-o", target / "shop", source],
             timeout_seconds=BUILD_TIMEOUT_SECONDS,
         )
 
-    program = cache.artefact("images/shop-program", {"source": digest_file(source)}, build)
+    inputs = {"source": digest_file(source), "flags": " ".join(SHOP_FLAGS)}
+    program = cache.artefact("images/shop-program", inputs, build)
     spec = ImageSpec(SHOP_IMAGE, folder / "Dockerfile", {"shop": program / "shop"}, from_base=False)
     return build_image(cache, spec, base=None)

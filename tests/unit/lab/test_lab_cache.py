@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from schedcp_lab.cache import MANIFEST, Cache
+from schedcp_lab.cache import MANIFEST, Cache, contents_digest
 
 
 class Builds:
@@ -120,3 +120,15 @@ def test_two_that_want_the_same_wait_for_each_other(cache: Cache) -> None:
     second.join(timeout=30)
     assert builds == ["slow"]
     assert (cache.root / "one" / "file").read_text() == "slow"
+
+
+def test_a_folder_is_known_by_its_contents_whether_an_artefact_or_not(
+    cache: Cache, tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    Builds()(plain)
+    made = cache.artefact("one", {}, Builds())
+    before = contents_digest(plain)
+    plain.joinpath("sub", "file").write_text("other")
+    assert contents_digest(made) == before != contents_digest(plain)
