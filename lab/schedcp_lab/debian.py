@@ -159,6 +159,8 @@ class Apt:
         """Fetch the package lists, unless those here are of the last day and the same sources."""
         changed = self._write()
         stamp = self.folder / "updated"
+        if changed:  # What is there is of other sources, and stays so when fetching fails.
+            stamp.unlink(missing_ok=True)
         updated = stamp.stat().st_mtime if stamp.exists() else 0.0
         age = (time.time() if now is None else now) - updated
         if not changed and age < FRESH_SECONDS:

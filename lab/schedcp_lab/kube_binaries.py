@@ -79,7 +79,9 @@ def ensure_kube_binaries(
     report: Callable[[str], None] = print,
 ) -> KubeBinaries:
     """Return all programs, building those that the machine does not have."""
-    found = {name: find_kube_program(name, environ=environ) for name in ACCEPTED_MINORS}
+    found = {
+        name: find_kube_program(name, environ=environ, report=report) for name in ACCEPTED_MINORS
+    }
     wanted = sorted(name for name, path in found.items() if path is None)
     ready = {name: path for name, path in found.items() if path is not None}
     if wanted:
@@ -98,24 +100,39 @@ def ensure_kube_binaries(
     )
 
 
-def find_kube_program(name: str, *, environ: Mapping[str, str]) -> Path | None:
-    """Return the first program of this name that runs and whose version fits, or None."""
+def find_kube_program(
+    name: str, *, environ: Mapping[str, str], report: Callable[[str], None] = print
+) -> Path | None:
+    """Return the first program of this name that runs and whose version fits, or None.
+
+    Each that does not is reported with the reason.
+    """
     places = [environ.get("KUBEBUILDER_ASSETS", ""), environ.get("PATH", "")]
     for place in filter(None, places):
         program = find_program(name, path=place)
-        if program is not None and _fits(name, program):
+        if program is None:
+            continue
+        misfit = _misfit(name, program)
+        if not misfit:
             return program
+        report(f"kube: {program} is passed over: {misfit}")
     return None
 
 
-def _fits(name: str, program: Path) -> bool:
+def _misfit(name: str, program: Path) -> str:
+    """Return why a program cannot serve; empty when it can."""
     arguments = VERSION_ARGUMENTS.get(name, ("--version",))
     try:
         done = run([program, *arguments], timeout_seconds=PROBE_TIMEOUT_SECONDS)
-    except LabError:
-        return False
+    except LabError as error:
+        return f"it does not run: {error}"
     found = re.search(r"v1\.(\d+)\.\d+", done.stdout)
-    return found is not None and int(found.group(1)) in ACCEPTED_MINORS[name]
+    if found is None:
+        return "it does not tell its version"
+    if int(found.group(1)) not in ACCEPTED_MINORS[name]:
+        accepted = ", ".join(f"1.{minor}" for minor in ACCEPTED_MINORS[name])
+        return f"it is {found.group(0)}, and {accepted} goes together with the rest"
+    return ""
 
 
 def _find_etcd(environ: Mapping[str, str]) -> Path | None:
@@ -158,10 +175,16 @@ def _build_inputs(programs: list[str]) -> dict[str, str]:
 def kube_binaries_ready(cache: Cache, *, environ: Mapping[str, str] = os.environ) -> bool:
     """Say whether every program is found or built already, without building any."""
     wanted = sorted(
-        name for name in ACCEPTED_MINORS if find_kube_program(name, environ=environ) is None
+        name
+        for name in ACCEPTED_MINORS
+        if find_kube_program(name, environ=environ, report=_say_nothing) is None
     )
     has_etcd = _find_etcd(environ) is not None
     return has_etcd and (not wanted or cache.has(BUILT, _build_inputs(wanted)))
+
+
+def _say_nothing(_line: str) -> None:
+    """Report to nobody: whoever only asks is not told why something must be built."""
 
 
 def _pinned_version() -> str:

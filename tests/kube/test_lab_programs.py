@@ -13,16 +13,28 @@ def program(folder: Path, name: str, body: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "body", ["exit 1", "echo Kubernetes v1.29.3", "echo nothing", "exec /nonexistent/loader"]
+    ("body", "reason"),
+    [
+        ("exit 1", "does not run"),
+        ("echo Kubernetes v1.29.3", "it is v1.29.3, and 1.34, 1.35 goes together"),
+        ("echo nothing", "does not tell its version"),
+        ("exec /nonexistent/loader", "does not run"),
+    ],
 )
-def test_a_program_that_does_not_fit_is_passed_over(tmp_path: Path, body: str) -> None:
+def test_a_program_that_does_not_fit_is_passed_over_and_told_why(
+    tmp_path: Path, body: str, reason: str
+) -> None:
     assets, path = tmp_path / "assets", tmp_path / "path"
     assets.mkdir()
     path.mkdir()
-    program(assets, "kube-apiserver", body)
+    bad = program(assets, "kube-apiserver", body)
+    said: list[str] = []
     good = program(path, "kube-apiserver", "echo Kubernetes v1.34.9")
     environ = {"KUBEBUILDER_ASSETS": str(assets), "PATH": str(path)}
-    assert find_kube_program("kube-apiserver", environ=environ) == good
+    assert find_kube_program("kube-apiserver", environ=environ, report=said.append) == good
+    (line,) = said
+    assert line.startswith(f"kube: {bad} is passed over: ")
+    assert reason in line
 
 
 def test_kubebuilders_programs_come_before_those_on_path(tmp_path: Path) -> None:
