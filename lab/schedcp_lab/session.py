@@ -39,6 +39,8 @@ class Session:
     """Where a running lab is found."""
 
     pid: int
+    started: str
+    """When its process started, as `start_of` says: numbers of processes are used again."""
     kubeconfig: str
     prometheus: str
     folder: str
@@ -46,7 +48,17 @@ class Session:
     @property
     def alive(self) -> bool:
         """Say whether its process runs, whoever owns it."""
-        return Path(f"/proc/{self.pid}").exists()
+        return start_of(self.pid) == self.started
+
+
+def start_of(pid: int) -> str:
+    """Return when a process started, in clock ticks since boot; empty when it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    fields = stat.rpartition(")")[2].split()  # From the third on: a name may hold anything.
+    return "" if fields[0] == "Z" else fields[19]
 
 
 @contextmanager
@@ -76,7 +88,12 @@ def read_session(run_dir: Path) -> Session:
     """Return the running lab; raise LabError when there is none."""
     path = session_file(run_dir)
     if path.exists():
-        session = Session(**json.loads(path.read_text()))
+        try:
+            session = Session(**json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            raise LabError(
+                f"{path} is of another version of the lab: {error}; remove it"
+            ) from error
         if session.alive:
             return session
         path.unlink()
@@ -100,6 +117,7 @@ def hold(
         requests.mkdir()
         session = Session(
             pid=os.getpid(),
+            started=start_of(os.getpid()),
             kubeconfig=str(cluster.plane.kubeconfig),
             prometheus=cluster.prometheus.url,
             folder=str(cluster.folder),
@@ -156,7 +174,8 @@ def start_detached(run_dir: Path, *, nodes: int, kernel: str = "") -> Session:
     def is_up() -> bool:
         if process.poll() is not None:
             raise LabError(f"the lab ended with status {process.returncode}:\n{tail(log)}")
-        return session_file(run_dir).exists()
+        # Another `up` may have been faster; ours then ends, and says that it was refused.
+        return session_file(run_dir).exists() and read_session(run_dir).pid == process.pid
 
     try:
         wait_until(
@@ -168,15 +187,29 @@ def start_detached(run_dir: Path, *, nodes: int, kernel: str = "") -> Session:
         )
         return read_session(run_dir)
     except BaseException:
-        process.terminate()
-        process.wait(timeout=STOP_SECONDS)
+        _end(process)
         raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have a lab stop everything; kill it, and with it all that it started, when it does not."""
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def stop(run_dir: Path) -> None:
     """Stop the running lab; return when its process is gone."""
     session = read_session(run_dir)
-    os.kill(session.pid, signal.SIGTERM)
+    try:
+        os.kill(session.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise LabError(f"the lab belongs to another user: {error}; stop it as that user") from error
     wait_until(
         lambda: not session.alive,
         what="the lab has stopped",
@@ -187,12 +220,19 @@ def stop(run_dir: Path) -> None:
 
 def add_node(run_dir: Path) -> str:
     """Have the running lab start one more node; return its name when it is Ready."""
-    requests = Path(read_session(run_dir).folder) / "requests"
+    session = read_session(run_dir)
+    requests = Path(session.folder) / "requests"
     request = requests / f"{uuid.uuid4().hex}.request"
     request.write_text("node\n")
     answer = request.with_suffix(".answer")
+
+    def answered() -> bool:
+        if not session.alive:
+            raise LabError("the lab has ended meanwhile")
+        return answer.exists()
+
     wait_until(
-        answer.exists,
+        answered,
         what="the new node is Ready",
         timeout_seconds=NODE_SECONDS,
         interval_seconds=POLL_SECONDS,
