@@ -11,6 +11,7 @@ LAB := $(PY) -m schedcp_lab
 PYTHON_ROOMS := crds operator nodeagent lab tests
 C_SOURCES = $(shell git ls-files '*.c' '*.h')
 PYTEST := $(PY) -m pytest
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # `check` comes before `setup`, and apt serves one at a time.
 .NOTPARALLEL:
@@ -71,7 +72,9 @@ demo: setup ## The main job, end to end, on a cluster of micro-VMs
 	@$(LAB) demo
 
 clean: ## Remove what was built, keep what was fetched
+	@test ! -e .cache/run/lock || flock --nonblock .cache/run/lock true \
+		|| { echo "error: a lab of this checkout is running; stop it first" >&2; exit 1; }
 	@rm -rf schedulers/.output .pytest_cache .mypy_cache .ruff_cache .cache/run .cache/bench
 
-clean-cache: clean ## Remove everything that was fetched or built
-	@rm -rf .cache .venv
+clean-cache: clean ## Remove everything that was fetched or built; image builds leave root's files
+	@$(AS_ROOT) rm -rf --one-file-system .cache .venv

@@ -105,17 +105,18 @@ def find_kube_program(
 ) -> Path | None:
     """Return the first program of this name that runs and whose version fits, or None.
 
-    Each that does not is reported with the reason.
+    One in KUBEBUILDER_ASSETS that does not is reported with the reason: somebody wanted it.
     """
-    places = [environ.get("KUBEBUILDER_ASSETS", ""), environ.get("PATH", "")]
-    for place in filter(None, places):
+    assets = environ.get("KUBEBUILDER_ASSETS", "")
+    for place in filter(None, (assets, environ.get("PATH", ""))):
         program = find_program(name, path=place)
         if program is None:
             continue
         misfit = _misfit(name, program)
         if not misfit:
             return program
-        report(f"kube: {program} is passed over: {misfit}")
+        if place == assets:
+            report(f"kube: {program} is passed over: {misfit}")
     return None
 
 
@@ -130,8 +131,8 @@ def _misfit(name: str, program: Path) -> str:
     if found is None:
         return "it does not tell its version"
     if int(found.group(1)) not in ACCEPTED_MINORS[name]:
-        accepted = ", ".join(f"1.{minor}" for minor in ACCEPTED_MINORS[name])
-        return f"it is {found.group(0)}, and {accepted} goes together with the rest"
+        accepted = " or ".join(f"1.{minor}" for minor in ACCEPTED_MINORS[name])
+        return f"it is {found.group(0)}, and only {accepted} goes together with the rest"
     return ""
 
 

@@ -16,7 +16,7 @@ def program(folder: Path, name: str, body: str) -> Path:
     ("body", "reason"),
     [
         ("exit 1", "does not run"),
-        ("echo Kubernetes v1.29.3", "it is v1.29.3, and 1.34, 1.35 goes together"),
+        ("echo Kubernetes v1.29.3", "it is v1.29.3, and only 1.34 or 1.35 goes together"),
         ("echo nothing", "does not tell its version"),
         ("exec /nonexistent/loader", "does not run"),
     ],
