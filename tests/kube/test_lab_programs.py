@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from schedcp_lab.debian import Apt, Source
+from schedcp_lab.errors import CommandFailed
 from schedcp_lab.kube_binaries import find_kube_program
 
 
@@ -45,3 +47,16 @@ def test_kubebuilders_programs_come_before_those_on_path(tmp_path: Path) -> None
     program(path, "kube-apiserver", "echo Kubernetes v1.34.9")
     environ = {"KUBEBUILDER_ASSETS": str(assets), "PATH": str(path)}
     assert find_kube_program("kube-apiserver", environ=environ) == first
+
+
+def test_lists_of_other_sources_are_not_taken_for_fresh(tmp_path: Path) -> None:
+    sources = (Source(f"file:{tmp_path}/nowhere/", ("trixie",)),)
+    apt = Apt(tmp_path / "apt", sources, status=tmp_path / "status")
+    (tmp_path / "status").touch()
+    apt.folder.mkdir()
+    stamp = apt.folder / "updated"
+    stamp.touch()
+    for _attempt in range(2):
+        with pytest.raises(CommandFailed, match="nowhere"):
+            apt.update()
+        assert not stamp.exists()

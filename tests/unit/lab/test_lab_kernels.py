@@ -3,12 +3,20 @@ import lzma
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from schedcp_lab.cache import Cache
-from schedcp_lab.errors import KernelUnsuitable, PackageUnavailable
-from schedcp_lab.kernels import BUNDLE_FILES, ensure_kernel, find_packages, require_headers
+from schedcp_lab.debian import Debian
+from schedcp_lab.errors import CommandFailed, KernelUnsuitable, PackageUnavailable
+from schedcp_lab.kernels import (
+    BUNDLE_FILES,
+    _update,
+    ensure_kernel,
+    find_packages,
+    require_headers,
+)
 from schedcp_lab.vmlinuz import btf_of_image
 
 
@@ -174,3 +182,33 @@ def test_an_image_without_its_modules_is_refused(tmp_path: Path) -> None:
     image.write_bytes(b"")
     with pytest.raises(KernelUnsuitable, match=r"0\.0\.0-absent; install the kernel's"):
         ensure_kernel(Cache(tmp_path), environ={"SCHEDCP_KERNEL": str(image)})
+
+
+class MirrorAway:
+    """A Debian whose lists cannot be fetched now."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = frozenset(names)
+
+    @property
+    def target(self) -> "MirrorAway":
+        return self
+
+    def names(self, _prefix: str) -> frozenset[str]:
+        return self._names
+
+    def update(self) -> None:
+        raise CommandFailed("apt-get update: no route to the mirror")
+
+
+def test_yesterdays_lists_serve_while_the_mirror_is_away() -> None:
+    said: list[str] = []
+    _update(cast("Debian", MirrorAway(OLD_IMAGE)), said.append)
+    (line,) = said
+    assert "used as they are" in line
+    assert "no route to the mirror" in line
+
+
+def test_without_any_lists_the_mirror_is_needed() -> None:
+    with pytest.raises(CommandFailed, match="no route"):
+        _update(cast("Debian", MirrorAway()), print)
