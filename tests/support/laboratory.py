@@ -46,10 +46,14 @@ class Laboratory:
         return self.started[str(path)]
 
     def begin_library(self, name: str, kernel: KernelBundle) -> Future[Verified]:
-        """Start the proof of a scheduler of the library, unless it was started before."""
+        """Start the proof of a scheduler of the library, unless it was started before.
+
+        What it gains is asked on the nodes' kernel only: elsewhere the default may leave nothing.
+        """
         key = f"{name} {kernel.folder}"
         if key not in self.started:
-            request = library_request(name, kernel)
+            gains = name == "latency_class" and kernel.folder == self.kernel.folder
+            request = library_request(name, kernel, replays=gains)
             self.started[key] = self.pool.submit(self.verifier.verify, request, kernel)
         return self.started[key]
 
@@ -58,10 +62,11 @@ class Laboratory:
         return self.pool.submit(self.verifier.verify, request, self.kernel)
 
 
-def library_request(name: str, kernel: KernelBundle) -> VerificationRequest:
-    """Return the request for a scheduler of the library; a service's profile for its own."""
+def library_request(
+    name: str, kernel: KernelBundle, *, replays: bool = False
+) -> VerificationRequest:
+    """Return the request for a scheduler of the library, with a service's profile if asked."""
     knobs = PLANNED[name]
-    replays = name == "latency_class"
     contract = CONTRACT.replace(replay=ReplayMode.REQUIRED) if replays else CONTRACT
     return VerificationRequest(
         candidate=Candidate(
