@@ -142,7 +142,9 @@ class Cluster:
     async def wait(self, timeout_seconds: float) -> None:
         """Return when something changed, or after `timeout_seconds`."""
         try:
-            await asyncio.wait_for(self._changed.wait(), timeout_seconds)
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes with the event.
+            async with asyncio.timeout(timeout_seconds):
+                await self._changed.wait()
         except TimeoutError:
             return
 

@@ -23,9 +23,10 @@ from .events import Event, Observed
 from .keeper import NodeKeeper
 from .kube import POLICIES, RUNS, Json, KubeApi
 from .leader import Leader
-from .objects import PolicyObject, RunObject
+from .objects import PolicyObject, RunObject, UnreadableObject
 from .perform import Performer
 from .policies import NewRun, decide
+from .policy_conditions import unreadable_status
 from .policy_view import PolicyView
 from .prometheus import Figures
 from .views import Rules
@@ -150,20 +151,27 @@ class PolicyLoop:
         """Look at every policy whenever something changes, until cancelled."""
         desk = self._desk
         while True:
-            for name in sorted(desk.cluster.policies):
-                policy = desk.cluster.policies.get(name)
-                if policy is None:
-                    continue  # deleted while another one was looked at
-                try:
-                    await self._look(policy)
-                except NotLeader:
-                    raise
-                except OperatorError as err:
-                    _log.warning("policy %s: %s", name, err)
-                except Exception:  # noqa: BLE001
-                    # One policy's defect must not stop the others, nor the renewal of leases.
-                    _log.exception("policy %s: it could not be looked at", name)
+            await self.look_at_all()
             await desk.cluster.wait(desk.resync_seconds)
+
+    async def look_at_all(self) -> None:
+        """Look at every policy once; one's trouble stays its own."""
+        cluster = self._desk.cluster
+        for name in sorted({*cluster.policies, *cluster.unreadable(POLICIES)}):
+            policy = cluster.policies.get(name)  # it may be gone by now
+            hidden = cluster.unreadable(POLICIES).get(name)
+            try:
+                if policy is not None:
+                    await self._look(policy)
+                elif hidden is not None:
+                    await self._say_unreadable(hidden)
+            except NotLeader:
+                raise
+            except OperatorError as err:
+                _log.warning("policy %s: %s", name, err)
+            except Exception:  # noqa: BLE001
+                # One policy's defect must not stop the others, nor the renewal of leases.
+                _log.exception("policy %s: it could not be looked at", name)
 
     async def watch_prometheus(self) -> None:
         """Ask Prometheus now and then whether it is there."""
@@ -194,18 +202,29 @@ class PolicyLoop:
             prometheus_problem=self._prometheus_problem,
             overlap=cluster.overlap(policy),
             seed=random.SystemRandom().getrandbits(31),
+            unreadable_runs=frozenset(cluster.unreadable(RUNS)),
         )
         decision = decide(view, now=desk.clock(), rules=desk.rules())
-        if decision.start is not None:
-            await self._create(policy, decision.start)
-        if decision.status != policy.status:
+        status = decision.status
+        if decision.start is not None and not await self._create(policy, decision.start):
+            # A finished run has that name and proves nothing now: the next look, which knows of
+            # it, comes to another name.
+            status = policy.status.replace(last_run=decision.start.name)
+        if status != policy.status:
             # The status first: it takes a failed scheduler off the nodes, with or without a store.
-            await self._write(policy, decision.status.to_json())
+            await self._write(policy.raw, status.to_json())
         if decision.lesson is not None:
             _log.warning("policy %s: %s", policy.name, decision.lesson.antipattern)
             await desk.performer.store.add_lessons((decision.lesson,))
 
-    async def _create(self, policy: PolicyObject, new: NewRun) -> None:
+    async def _say_unreadable(self, hidden: UnreadableObject) -> None:
+        status = hidden.raw.get("status") or {}
+        told = unreadable_status(status, hidden.problem, now=self._desk.clock())
+        if told != status:
+            await self._write(hidden.raw, told)
+
+    async def _create(self, policy: PolicyObject, new: NewRun) -> bool:
+        """Create the run; return whether it is there and not finished, made now or before."""
         desk = self._desk
         desk.leader.require()
         body = {
@@ -224,18 +243,18 @@ class PolicyLoop:
         except Conflict:
             created = await desk.kube.get(RUNS, new.name)
         desk.cluster.put(RUNS, created)
+        known = desk.cluster.runs.get(new.name)
+        return known is not None and known.run.status.stage is not RunStage.FINISHED
 
-    async def _write(self, policy: PolicyObject, status: Json) -> None:
+    async def _write(self, raw: Json, status: Json) -> None:
         desk = self._desk
         desk.leader.require()
         try:
-            written = await desk.kube.replace(
-                POLICIES, {**policy.raw, "status": status}, status=True
-            )
+            written = await desk.kube.replace(POLICIES, {**raw, "status": status}, status=True)
         except Conflict:
-            written = await desk.kube.get(POLICIES, policy.name)
+            written = await desk.kube.get(POLICIES, raw["metadata"]["name"])
         except NotFound:
-            desk.cluster.drop(POLICIES, policy.raw)
+            desk.cluster.drop(POLICIES, raw)
             return
         desk.cluster.put(POLICIES, written)
 

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from schedcp_api.base import ConditionStatus
+from schedcp_api.base import ConditionStatus, with_condition
 from schedcp_api.nodestates import AssignmentStatus, RunState
 from schedcp_api.policies import (
     Mode,
@@ -25,12 +25,15 @@ from schedcp_api.runs import (
 )
 
 from .eligibility import Selection, select
-from .policy_conditions import conditions_of
-from .policy_view import PolicyView, kept
+from .policy_conditions import KEPT, WITHDRAWN, conditions_of
+from .policy_view import PolicyView, kept, promoted_run
+from .stages.common import PASSING
 from .stages.learning import lesson_of
 from .views import Rules, Run
 
 _MOST_WORKLOADS = 64
+_UNPROVEN = ("Expired", "WrongKernel")
+"""Why an agent refuses what was proven once: a new run can prove it, or something else, anew."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ def acknowledged(view: PolicyView, *, now: datetime) -> SchedulerPolicyStatus:
     status = view.policy.status
     runs = {run.name: run for run in view.runs}
     active = runs.get(status.active_run or "")
+    if status.active_run in view.unreadable_runs:
+        return status
     if active is None:
         unfinished = [run for run in view.runs if run.status.stage is not RunStage.FINISHED]
         adopted = min(unfinished, key=lambda run: run.name, default=None)
@@ -86,9 +91,19 @@ def acknowledged(view: PolicyView, *, now: datetime) -> SchedulerPolicyStatus:
     elif active.status.stage is RunStage.FINISHED:
         status = _finished(status, active, now=now)
     reason = withdrawal(view) if status.promoted is not None else None
-    if reason is not None:
-        status = status.replace(promoted=None, last_outcome=f"Withdrawn: {reason}"[:256])
-    return status
+    if reason is None:
+        return status
+    conditions = with_condition(
+        status.conditions,
+        KEPT,
+        ConditionStatus.FALSE,
+        reason=WITHDRAWN,
+        message=reason,
+        now=now,
+        generation=view.policy.generation,
+    )
+    outcome = f"{WITHDRAWN}: {reason}"[:256]
+    return status.replace(promoted=None, last_outcome=outcome, conditions=conditions)
 
 
 def _finished(status: SchedulerPolicyStatus, run: Run, *, now: datetime) -> SchedulerPolicyStatus:
@@ -113,9 +128,8 @@ def _finished(status: SchedulerPolicyStatus, run: Run, *, now: datetime) -> Sche
 
 def _afterthought(view: PolicyView) -> Lesson | None:
     """Return the lesson of a kept scheduler that a node's kernel or agent threw out."""
-    promoted = view.policy.status.promoted
     failed = _failed_node(view)
-    run = next((run for run in view.runs if promoted and run.name == promoted.run), None)
+    run = promoted_run(view)
     if failed is None or run is None:
         return None
     tripped = failed.state is RunState.TRIPPED
@@ -130,13 +144,8 @@ def _afterthought(view: PolicyView) -> Lesson | None:
 
 def _failed_node(view: PolicyView) -> AssignmentStatus | None:
     """Return a node's final word against the kept scheduler, if there is one."""
-    promoted = view.policy.status.promoted
-    for node in view.nodes if promoted is not None else ():
-        for said in node.status.assignments:
-            bad = said.state in (RunState.EJECTED, RunState.TRIPPED)
-            if promoted is not None and said.run == promoted.run and bad:
-                return said
-    return None
+    _, said = kept(view)
+    return next((one for one in said if one.state in (RunState.EJECTED, RunState.TRIPPED)), None)
 
 
 def withdrawal(view: PolicyView) -> str | None:
@@ -149,25 +158,41 @@ def withdrawal(view: PolicyView) -> str | None:
         return None
     if view.policy.spec.mode is not Mode.AUTO:
         return f"the policy's mode is {view.policy.spec.mode}"
-    if not any(run.name == promoted.run for run in view.runs):
+    if promoted.run in view.unreadable_runs:
+        return None
+    if promoted_run(view) is None:
         return f"run {promoted.run} is gone"
     failed = _failed_node(view)
     if failed is not None:
         return f"{failed.state}: {failed.reason}"
-    holders, said = kept(view)
-    ended = [one for one in said if one.state in (RunState.REFUSED, RunState.FAILED)]
-    if ended and not holders and len(ended) == len(said):
-        return f"no node runs it any more: {ended[0].state}: {ended[0].reason}"
+    ended = _ended(view)
+    if ended is not None:
+        return f"no node runs it any more: {ended.state}: {ended.reason}"
     return None
+
+
+def _ended(view: PolicyView) -> AssignmentStatus | None:
+    """Return what an agent says of a kept scheduler that every agent has given up for good."""
+    holders, said = kept(view)
+    ended = [
+        one
+        for one in said
+        if one.state is RunState.FAILED
+        or (one.state is RunState.REFUSED and one.reason not in PASSING)
+    ]
+    return ended[0] if ended and not holders and len(ended) == len(said) else None
 
 
 def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]:
     """Return the policy's workloads with since when each one's revision is complete.
 
-    A policy that was changed has its workloads' present revisions looked at again.
+    A policy that was changed, or whose kept scheduler lost its proof by time or by a new kernel,
+    has its workloads' present revisions looked at again.
     """
     before = {entry.workload: entry for entry in view.policy.status.workloads}
-    changed = view.policy.status.observed_generation != view.policy.generation
+    ended = _ended(view)
+    unproven = ended is not None and ended.reason in _UNPROVEN
+    changed = unproven or view.policy.status.observed_generation != view.policy.generation
     found: list[ObservedWorkload] = []
     for workload in view.workloads[:_MOST_WORKLOADS]:
         known = before.get(workload.key)
@@ -260,7 +285,7 @@ def _summary(view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime) 
         ):
             return f"{condition.reason}: {condition.message}"
     if status.promoted is not None:
-        kept_on = next((c for c in status.conditions if c.type == "Kept"), None)
+        kept_on = next((c for c in status.conditions if c.type == KEPT), None)
         short = kept_on is not None and kept_on.status is ConditionStatus.FALSE
         where = f" ({kept_on.message})" if short and kept_on is not None else ""
         return f"keeps {status.promoted.scheduler}, {status.promoted.effect} better{where}"

@@ -7,9 +7,15 @@ from schedcp_api.nodestates import RunState
 from schedcp_api.policies import PromotedScheduler, SchedulerPolicyStatus
 
 from .eligibility import Selection
+from .kube import Json
 from .policy_view import PolicyView, kept
 
-__all__ = ["conditions_of"]
+__all__ = ["KEPT", "WITHDRAWN", "conditions_of", "unreadable_status"]
+
+KEPT = "Kept"
+"""Condition: whether the promoted scheduler runs everywhere; why it does not any more."""
+WITHDRAWN = "Withdrawn"
+"""The reason of `Kept` once a scheduler was taken off; its message says why."""
 
 _Row = tuple[str, ConditionStatus, str, str]
 """A condition: type, status, reason and message."""
@@ -24,7 +30,7 @@ def conditions_of(
         (
             reason
             for kind, value, reason, _ in rows
-            if value is false and kind not in ("Progressing", "Kept")
+            if value is false and kind not in ("Progressing", KEPT)
         ),
         "",
     )
@@ -35,7 +41,9 @@ def conditions_of(
         bad or ("Suspended" if suspended else "Ready"),
         "see the other conditions" if bad else "watching for rollouts",
     )
-    conditions = tuple(c for c in status.conditions if c.type != "Kept" or status.promoted)
+    conditions = tuple(
+        c for c in status.conditions if c.type != KEPT or status.promoted or c.reason == WITHDRAWN
+    )
     for kind, value, reason, message in (*rows, ready):
         conditions = with_condition(
             conditions,
@@ -47,6 +55,22 @@ def conditions_of(
             generation=view.policy.generation,
         )
     return conditions
+
+
+def unreadable_status(status: Json, problem: str, *, now: datetime) -> Json:
+    """Return the status of a policy that cannot be read, as JSON: Ready is false and says why.
+
+    Everything else stays as it was found, also what is not understood.
+    """
+    found = [c for c in status.get("conditions") or [] if isinstance(c, dict)]
+    said = {"status": "False", "reason": "Unreadable", "message": problem[:2048]}
+    ready = next((c for c in found if c.get("type") == "Ready"), {})
+    if {key: ready.get(key) for key in said} == said:
+        return status
+    moved = now.isoformat().replace("+00:00", "Z")
+    since = ready.get("lastTransitionTime") if ready.get("status") == "False" else None
+    told = {**ready, **said, "type": "Ready", "lastTransitionTime": since or moved}
+    return {**status, "conditions": [*(c for c in found if c.get("type") != "Ready"), told]}
 
 
 def _rows(
@@ -98,10 +122,10 @@ def _keeping(view: PolicyView, promoted: PromotedScheduler) -> _Row:
     if others:
         message += f"; {', '.join(sorted(set(others))[:4])}"
     if not wanted:
-        return "Kept", ConditionStatus.UNKNOWN, "NotAssigned", message
+        return KEPT, ConditionStatus.UNKNOWN, "NotAssigned", message
     if len(holders) >= len(wanted):
-        return "Kept", ConditionStatus.TRUE, "Running", message
-    return "Kept", ConditionStatus.FALSE, "NotEverywhere", message
+        return KEPT, ConditionStatus.TRUE, "Running", message
+    return KEPT, ConditionStatus.FALSE, "NotEverywhere", message
 
 
 def _matching(view: PolicyView) -> tuple[str, str]:

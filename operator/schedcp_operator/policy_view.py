@@ -7,7 +7,7 @@ from schedcp_api.nodestates import AssignmentStatus
 from .objects import PolicyObject, WorkloadObject
 from .views import NodeView, Run
 
-__all__ = ["PolicyView", "kept"]
+__all__ = ["PolicyView", "kept", "promoted_run"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,31 @@ class PolicyView:
     overlap: str
     """An older policy that selects some of the same pods; empty when there is none."""
     seed: int
+    unreadable_runs: frozenset[str] = frozenset()
+    """Runs that are there but cannot be read: nothing is concluded from their absence."""
+
+
+def promoted_run(view: PolicyView) -> Run | None:
+    """Return the run whose scheduler the policy keeps, if it keeps one and the run can be read."""
+    promoted = view.policy.status.promoted
+    return next((run for run in view.runs if promoted and run.name == promoted.run), None)
 
 
 def kept(view: PolicyView) -> tuple[tuple[str, ...], tuple[AssignmentStatus, ...]]:
     """Return which nodes run the promoted scheduler, and what the agents say of it."""
-    promoted = view.policy.status.promoted
-    run = promoted.run if promoted is not None else ""
-    holders = tuple(n.name for n in view.nodes if any(a.run == run for a in n.status.attached))
-    said = tuple(s for n in view.nodes for s in n.status.assignments if s.run == run)
+    run = promoted_run(view)
+    if run is None or run.attempt.object_digest is None:
+        return (), ()
+    wanted = (run.name, run.attempt.object_digest)
+    holders = tuple(
+        node.name
+        for node in view.nodes
+        if any((a.run, a.object_digest) == wanted for a in node.status.attached)
+    )
+    said = tuple(
+        one
+        for node in view.nodes
+        for one in node.status.assignments
+        if (one.run, one.object_digest) == wanted
+    )
     return holders, said

@@ -22,7 +22,7 @@ from ..views import NodeView, Rules, Run
 
 _MOST_STAGES = 256
 _OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
-_PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature")
+PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature")
 """Why an agent may refuse for a moment: clocks differ, somebody leaves, keys are on their way."""
 _FINAL_STATES = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
 
@@ -181,7 +181,7 @@ def failure_on(
         if said is None or said.state not in _FINAL_STATES:
             continue
         refused = said.state is RunState.REFUSED
-        if refused and said.reason in _PASSING and now - said.since <= rules.attach:
+        if refused and said.reason in PASSING and now - said.since <= rules.attach:
             continue
         message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
         if said.state is RunState.EJECTED:

@@ -1,5 +1,6 @@
 """The watched world, and what is derived from it for a node."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -137,6 +138,15 @@ async def test_an_unreadable_object_is_left_out_and_others_stay() -> None:
     assert sorted(cluster.policies) == ["checkout"]
     with pytest.raises(Unreadable, match="odd: workload: Field required"):
         policy_object({**body, "spec": {}})
+
+
+async def test_a_wait_that_is_cancelled_as_it_ends_is_cancelled() -> None:
+    cluster = await primed(filled(MemoryKube()))
+    waiting = asyncio.create_task(cluster.wait(30))
+    await cluster.wait(30)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 async def test_waiting_ends_with_a_change() -> None:

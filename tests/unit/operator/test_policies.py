@@ -219,18 +219,65 @@ def kept_status() -> SchedulerPolicyStatus:
     return settled(handled=True, promoted=kept)
 
 
+def word(
+    ended: Run, state: RunState, reason: str = "stall", digest: str | None = None
+) -> AssignmentStatus:
+    """What an agent says of the run's scheduler."""
+    about = digest or ended.attempt.object_digest
+    assert about is not None
+    return AssignmentStatus(
+        run=ended.name, object_digest=about, state=state, reason=reason, since=NOW
+    )
+
+
 @pytest.mark.parametrize("state", [RunState.EJECTED, RunState.TRIPPED])
 def test_one_bad_node_takes_a_kept_scheduler_off_all(state: RunState) -> None:
-    said = AssignmentStatus(
-        run="checkout-1", object_digest=digest_of(b"x"), state=state, reason="stall", since=NOW
-    )
-    nodes = (node("node-1"), node("node-2", assignments=(said,)))
-    found = decide(
-        view(status=kept_status(), nodes=nodes, runs=(finished(),)), now=NOW, rules=RULES
-    )
+    ended = finished()
+    nodes = (node("node-1"), node("node-2", assignments=(word(ended, state),)))
+    late = NOW + timedelta(seconds=5)
+    found = decide(view(status=kept_status(), nodes=nodes, runs=(ended,)), now=late, rules=RULES)
     assert found.status.promoted is None
+    assert conditions(found.status)["Kept"] == ("False", "Withdrawn")
+    assert found.status.last_outcome == f"Withdrawn: {state}: stall"
     assert found.lesson is not None
     assert found.lesson.antipattern.startswith("do not use latency_class")
+    assert found.lesson.at == NOW, "asked again, it is the same lesson"
+    later = decide(view(status=found.status, nodes=nodes, runs=(ended,)), now=late, rules=RULES)
+    assert conditions(later.status)["Kept"] == ("False", "Withdrawn")
+    assert later.lesson is None
+
+
+def test_an_earlier_candidate_of_the_run_says_nothing_of_the_kept_one() -> None:
+    ended = finished()
+    other = word(ended, RunState.EJECTED, digest=digest_of(b"another"))
+    seen = view(status=kept_status(), nodes=(node("node-1", assignments=(other,)),), runs=(ended,))
+    assert decide(seen, now=NOW, rules=RULES).status.promoted is not None
+
+
+@pytest.mark.parametrize(
+    ("reason", "withdrawn", "again"),
+    [
+        ("Expired", True, True),
+        ("WrongKernel", True, True),
+        ("Quarantined", True, False),
+        ("ForeignScheduler", False, False),
+    ],
+)
+def test_what_lost_its_proof_is_measured_anew(reason: str, withdrawn: bool, again: bool) -> None:
+    ended = finished()
+    said = word(ended, RunState.REFUSED, reason)
+    nodes = (node("node-1", assignments=(said,)), node("node-2", assignments=(said,)))
+    seen = view(status=kept_status(), runs=(ended,), nodes=nodes)
+    found = decide(seen, now=NOW, rules=RULES)
+    assert (found.status.promoted is None) is withdrawn
+    assert (found.start is not None) is again
+
+
+def test_a_run_that_cannot_be_read_is_not_gone() -> None:
+    for status in (kept_status(), settled(handled=True, active_run="checkout-1")):
+        seen = replace(view(status=status), unreadable_runs=frozenset({"checkout-1"}))
+        found = decide(seen, now=NOW, rules=RULES).status
+        assert (found.promoted, found.active_run) == (status.promoted, status.active_run)
 
 
 def test_a_kept_scheduler_that_runs_nowhere_any_more_is_withdrawn_with_its_reason() -> None:
@@ -252,7 +299,9 @@ def test_where_a_kept_scheduler_really_runs_is_said() -> None:
     ended = finished()
     digest = ended.attempt.object_digest
     assert digest is not None
-    attached = AttachedScheduler(ops_name="x", enable_seq=1, run=ended.name, since=NOW)
+    attached = AttachedScheduler(
+        ops_name="x", enable_seq=1, run=ended.name, object_digest=digest, since=NOW
+    )
     wanted = desired_assignment_of(ended)
     running = replace(
         node("node-1", attached=(attached,), sched_ext_state="enabled"),
