@@ -21,6 +21,8 @@ Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$", max_
 Percent = Annotated[
     str, StringConstraints(pattern=r"^-?[0-9]{1,4}(\.[0-9]{1,4})?%$", max_length=12)
 ]
+Share = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?%$", max_length=12)]
+"""A percentage that is never negative."""
 ObjectName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253),

@@ -29,6 +29,8 @@ _KEPT = (
     "maxProperties",
     "required",
     "x-kubernetes-validations",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
 )
 
 

@@ -11,6 +11,7 @@ from .base import (
     ObjectName,
     Percent,
     SchedulerName,
+    Share,
     ShortText,
     Text,
     Timestamp,
@@ -108,7 +109,11 @@ class PrometheusQuery(Noun):
     query: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
     model_config = validated(
-        cel("self.query.contains('$node')", "query must contain $node: figures are taken per node")
+        cel("self.query.contains('$node')", "query must contain $node: figures are taken per node"),
+        cel(
+            r"!self.query.matches('\\[[0-9]+[a-z]') || self.query.contains('$window')",
+            "query looks back over a fixed range: write [$window], which is the length of a block",
+        ),
     )
 
 
@@ -154,7 +159,7 @@ class Objective(Noun):
     description: Text = ""
     metric: MetricSource = MetricSource(builtin=BuiltinMetric.WAKEUP_LATENCY_P99)
     direction: Direction = Direction.MINIMIZE
-    minimum_effect: Percent = "5%"
+    minimum_effect: Share = "5%"
     """The smallest improvement that is worth a change."""
 
 
@@ -166,7 +171,7 @@ class Guardrail(Noun):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$", max_length=63)]
     metric: MetricSource
     direction: Direction = Direction.MINIMIZE
-    margin: Percent = "5%"
+    margin: Share = "5%"
 
 
 class Trigger(Noun):
@@ -221,7 +226,7 @@ class CanaryStep(Noun):
 class Budget(Noun):
     """How much of the fleet may be under change at once."""
 
-    max_unavailable: Percent = "10%"
+    max_unavailable: Share = "10%"
     """Share of the selected nodes in change at a time; at least one node is always allowed."""
     one_per_zone: bool = False
 
@@ -305,7 +310,17 @@ class SchedulerPolicySpec(Noun):
     """Which nodes may be touched; an empty selector means all."""
     scope: Scope = Scope.AUTO
     objective: Objective = Objective()
-    guardrails: Annotated[tuple[Guardrail, ...], Field(max_length=8)] = ()
+    guardrails: Annotated[
+        tuple[Guardrail, ...],
+        Field(
+            max_length=8,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    """Each name at most once."""
     trigger: Trigger = Trigger()
     search: Search = Search()
     canary: Canary = Canary()
@@ -313,6 +328,8 @@ class SchedulerPolicySpec(Noun):
     approval: Approval = Approval()
     model: ModelUse = ModelUse()
     suspend: bool = False
+    """Start no run and end the one under way. A promoted scheduler stays where it is: set `mode`
+    to Canary or less, or delete the policy, to take it off."""
 
     model_config = validated(
         cel(

@@ -12,6 +12,9 @@ from .policies import SchedulerPolicySpec, validated
 from .policies import cel as _cel
 from .tokens import MAX_TOKEN_CHARS
 
+MOST_BLOCKS = 512
+"""The most blocks of one canary, on all of its nodes together."""
+
 
 class TriggerKind(StrEnum):
     """Why a run was started."""
@@ -182,7 +185,7 @@ class OptimizationRunStatus(Noun):
     token: Annotated[str, StringConstraints(max_length=MAX_TOKEN_CHARS)] = ""
     step: int = Field(default=0, ge=0)
     nodes: Annotated[tuple[RunNode, ...], Field(max_length=256)] = ()
-    blocks: Annotated[tuple[BlockFigure, ...], Field(max_length=512)] = ()
+    blocks: Annotated[tuple[BlockFigure, ...], Field(max_length=MOST_BLOCKS)] = ()
     """Figures of the latest canary."""
     outcome: Outcome | None = None
     pending_outcome: Outcome | None = None

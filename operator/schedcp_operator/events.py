@@ -96,6 +96,21 @@ class FiguresMissing:
 
 
 @dataclass(frozen=True)
+class QueriesTried:
+    """The policy's own queries were asked once."""
+
+    problem: str = ""
+    """Why Prometheus could not be asked; empty when it took the queries."""
+
+
+@dataclass(frozen=True)
+class QueriesRefused:
+    """Prometheus refuses a query of the policy's, now and whenever it is asked."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class PromotionFigure:
     """One figure on a promoted node: since the change, and for as long before it."""
 
@@ -130,6 +145,8 @@ Event = (
     | SigningRefused
     | FiguresRead
     | FiguresMissing
+    | QueriesTried
+    | QueriesRefused
     | PromotionRead
     | LessonsStored
 )
@@ -140,6 +157,13 @@ class SyncNodes:
     """Bring these nodes' SchedulerNodeStates in line with what the run now wants of them."""
 
     nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TryQueries:
+    """Ask the policy's own queries once, for this node: a bad one shall not cost a canary."""
+
+    node: str
 
 
 @dataclass(frozen=True)
@@ -201,7 +225,16 @@ class StoreLessons:
     lessons: tuple[Lesson, ...]
 
 
-Effect = SyncNodes | MakePlans | Verify | SignToken | ReadFigures | ReadPromotion | StoreLessons
+Effect = (
+    SyncNodes
+    | TryQueries
+    | MakePlans
+    | Verify
+    | SignToken
+    | ReadFigures
+    | ReadPromotion
+    | StoreLessons
+)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from .events import (
     PlanningFailed,
     PromotionFigure,
     PromotionRead,
+    QueriesRefused,
+    QueriesTried,
     ReadFigures,
     ReadPromotion,
     SigningRefused,
@@ -37,6 +39,7 @@ from .events import (
     StoreLessons,
     SyncNodes,
     TokenReceived,
+    TryQueries,
     VerificationSeen,
     VerifierFailed,
     Verify,
@@ -75,6 +78,8 @@ class Performer:
             case SyncNodes(nodes):
                 await self.sync_nodes(nodes)
                 return None
+            case TryQueries(node):
+                return await self._try(run, node)
             case MakePlans(profile_digest, kernel_digest):
                 return await self._plan(run, profile_digest, kernel_digest)
             case Verify():
@@ -159,20 +164,34 @@ class Performer:
             async with limit:
                 return await self._block(run, node, block)
 
-        problem = ""
+        came: Event | None = None
         tasks: list[asyncio.Task[BlockFigure]] = []
         try:
             async with asyncio.TaskGroup() as group:
                 for entry in nodes:
                     for block in entry.blocks:
                         tasks.append(group.create_task(one(entry.node, block)))
-        except* (PrometheusUnavailable, Refused) as errors:
-            problem = str(errors.exceptions[0])
-        return (
-            FiguresMissing(problem)
-            if problem
-            else FiguresRead(tuple(task.result() for task in tasks))
-        )
+        except* PrometheusUnavailable as errors:
+            came = FiguresMissing(str(errors.exceptions[0]))
+        except* Refused as errors:
+            came = QueriesRefused(str(errors.exceptions[0]))
+        return came or FiguresRead(tuple(task.result() for task in tasks))
+
+    async def _try(self, run: Run, node: str) -> Event:
+        now = self.clock()
+        spec = run.policy
+        metrics = (spec.objective.metric, *(rail.metric for rail in spec.guardrails))
+        try:
+            for metric in metrics:
+                if metric.prometheus is not None:
+                    await self.figures.value(
+                        metric, policy=run.spec.policy, node=node, start=now - self.soak, end=now
+                    )
+        except PrometheusUnavailable as err:
+            return QueriesTried(str(err))
+        except Refused as err:
+            return QueriesRefused(str(err))
+        return QueriesTried()
 
     async def _block(self, run: Run, node: str, block: BlockRecord) -> BlockFigure:
         figure = BlockFigure(
@@ -220,8 +239,10 @@ class Performer:
                     before = await self._value(run, name, node, (start - soak, start))
                     after = await self._value(run, name, node, (now - soak, now))
                     figures.append(PromotionFigure(node, name, before, after))
-        except (PrometheusUnavailable, Refused) as err:
+        except PrometheusUnavailable as err:
             return FiguresMissing(str(err))
+        except Refused as err:
+            return QueriesRefused(str(err))
         return PromotionRead(step, tuple(figures))
 
 

@@ -109,6 +109,8 @@ ACCEPTED: list[tuple[str, Any]] = [
             }
         ],
     ),
+    ("spec.objective", {"metric": {"prometheus": {"query": 'x{node="$node",v=~"[0-9]s"}'}}}),
+    ("spec.objective", {"minimumEffect": "0%"}),
     ("spec.search", {"pinned": [{"scheduler": "long_tail"}], "waivedLosses": ["CpuMax"]}),
     ("spec.canary", {"steps": [{"nodes": 1}, {"percent": 25}, {"percent": 100}]}),
     ("spec.canary", {"budget": {"maxUnavailable": "10%", "onePerZone": True}}),
@@ -156,6 +158,23 @@ REFUSED: list[tuple[str, Any, str]] = [
         "NeighbourCpuTime is better when larger (direction: Maximize)",
     ),
     ("spec.objective", {"direction": "Maximize"}, "the others when smaller (direction: Minimize)"),
+    (
+        "spec.objective",
+        {"metric": {"prometheus": {"query": 'sum(rate(x{node="$node"}[5m]))'}}},
+        "query looks back over a fixed range: write [$window], which is the length of a block",
+    ),
+    ("spec.objective", {"minimumEffect": "-5%"}, "spec.objective.minimumEffect: Invalid value"),
+    (
+        "spec.guardrails",
+        [{"name": "a", "metric": {"builtin": "CpuPressure"}, "margin": "-1%"}],
+        "spec.guardrails[0].margin: Invalid value",
+    ),
+    (
+        "spec.guardrails",
+        2 * [{"name": "a", "metric": {"builtin": "CpuPressure"}}],
+        "spec.guardrails[1]: Duplicate value",
+    ),
+    ("spec.canary", {"budget": {"maxUnavailable": "-10%"}}, "maxUnavailable: Invalid value"),
     ("spec.guardrails", [{"name": "Neighbours", "metric": {"builtin": "CpuPressure"}}], "name"),
     ("spec.guardrails", 9 * [{"name": "a", "metric": {"builtin": "CpuPressure"}}], "at most 8"),
     ("spec.search", {"maxCandidates": 0}, "greater than or equal to 1"),

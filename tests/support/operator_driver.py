@@ -22,6 +22,7 @@ from schedcp_operator.events import (
     PlansMade,
     PromotionFigure,
     PromotionRead,
+    QueriesTried,
     ReadFigures,
     ReadPromotion,
     SignToken,
@@ -29,6 +30,7 @@ from schedcp_operator.events import (
     SyncNodes,
     TokenReceived,
     Transition,
+    TryQueries,
     VerificationSeen,
     Verify,
 )
@@ -166,6 +168,8 @@ class Driver:
         match effect:
             case SyncNodes():
                 return None
+            case TryQueries():
+                return QueriesTried()
             case MakePlans():
                 return self.plans()
             case Verify():

@@ -4,7 +4,7 @@ import random
 from datetime import datetime
 
 from schedcp_api.policies import CanaryStep
-from schedcp_api.runs import NodeRole, RunNode, RunStage
+from schedcp_api.runs import MOST_BLOCKS, NodeRole, RunNode, RunStage
 
 from ..assignments import desired_assignment, switchback
 from ..eligibility import is_quarantined, refusal
@@ -78,6 +78,7 @@ def _choose(run: Run, world: World, *, now: datetime, rules: Rules) -> tuple[tup
     wanted = min(
         nodes_of_step(policy.steps[0], len(run.status.eligible_nodes)),
         at_once(policy.budget, len(run.status.eligible_nodes)),
+        MOST_BLOCKS // (2 * policy.pairs),
     )
     chosen: list[NodeView] = []
     for node in clean:

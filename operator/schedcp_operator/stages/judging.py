@@ -15,12 +15,22 @@ from ..events import (
     FiguresRead,
     NodeBlocks,
     Observed,
+    QueriesRefused,
     ReadFigures,
     Transition,
 )
 from ..judge import judge
 from ..views import Rules, Run, World
-from .common import conclude, enter, enter_promoting, failure_on, roll_back, stay, with_attempt
+from .common import (
+    conclude,
+    enter,
+    enter_promoting,
+    error,
+    failure_on,
+    roll_back,
+    stay,
+    with_attempt,
+)
 from .signing import approval_message
 
 
@@ -37,6 +47,8 @@ def judging(
             return _reading(run, world, now=now, rules=rules)
         case FiguresRead(blocks):
             return _judged(run, blocks, now=now)
+        case QueriesRefused(message):
+            return conclude(run, error("BadQuery", message), now=now)
         case FiguresMissing(message):
             return stay(run, f"no figures: {message}")
         case _:

@@ -2,20 +2,40 @@
 
 from datetime import datetime
 
-from schedcp_api.base import ConditionStatus, with_condition
+from schedcp_api.base import Condition, ConditionStatus, with_condition
 from schedcp_api.runs import RunStage
 
 from ..eligibility import is_clear, select
-from ..events import Event, Observed, SyncNodes, Transition
-from ..views import NodeView, Rules, Run
-from .common import enter, stay
+from ..events import (
+    Event,
+    Observed,
+    QueriesRefused,
+    QueriesTried,
+    SyncNodes,
+    Transition,
+    TryQueries,
+)
+from ..views import NodeView, Rules, Run, World
+from .common import conclude, enter, error, stay
+
+_ANSWERED = "QueriesAnswered"
 
 
 def pending(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
     """Wait for eligible nodes with target pods; the one with most of them is profiled."""
-    if not isinstance(event, Observed):
-        return Transition(run.status)
-    selection = select(event.world.nodes, now=now, rules=rules)
+    match event:
+        case Observed(world):
+            return _looked(run, world, now=now, rules=rules)
+        case QueriesTried(problem):
+            return Transition(run.status.replace(conditions=_tried(run, problem, now=now)))
+        case QueriesRefused(message):
+            return conclude(run, error("BadQuery", message), now=now)
+        case _:
+            return Transition(run.status)
+
+
+def _looked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
+    selection = select(world.nodes, now=now, rules=rules)
     if not selection.nodes or selection.kernel is None:
         return stay(run, f"{selection.reason}: {selection.message}")
     hosts = [node for node in selection.nodes if node.target_pods]
@@ -27,6 +47,8 @@ def pending(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transitio
         waiting = stay(run, message)
         return Transition(waiting.status, (SyncNodes(tuple(unclear)),))
     host = busiest(hosts)
+    if _has_queries(run) and not any(c.type == _ANSWERED for c in run.status.conditions):
+        return Transition(run.status, (TryQueries(host.name),))
     status = enter(
         run,
         RunStage.PROFILING,
@@ -45,6 +67,24 @@ def pending(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transitio
         ),
     )
     return Transition(status, (SyncNodes((host.name,)),))
+
+
+def _has_queries(run: Run) -> bool:
+    spec = run.policy
+    metrics = (spec.objective.metric, *(rail.metric for rail in spec.guardrails))
+    return any(metric.prometheus is not None for metric in metrics)
+
+
+def _tried(run: Run, problem: str, *, now: datetime) -> tuple[Condition, ...]:
+    """Return the run's conditions; Prometheus that is gone now is waited for where it counts."""
+    return with_condition(
+        run.status.conditions,
+        _ANSWERED,
+        ConditionStatus.UNKNOWN if problem else ConditionStatus.TRUE,
+        reason="PrometheusUnavailable" if problem else "Answered",
+        message=problem or "Prometheus takes the policy's queries",
+        now=now,
+    )
 
 
 def busiest(hosts: list[NodeView]) -> NodeView:

@@ -16,6 +16,7 @@ from ..events import (
     Observed,
     PromotionFigure,
     PromotionRead,
+    QueriesRefused,
     ReadPromotion,
     SyncNodes,
     Transition,
@@ -25,6 +26,7 @@ from ..views import NodeView, Rules, Run, World, at_once
 from .canary import nodes_of_step
 from .common import (
     assignment_status,
+    conclude,
     enter,
     error,
     failure_on,
@@ -46,6 +48,8 @@ def promoting(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transit
             return _walked(run, world, now=now, rules=rules)
         case PromotionRead(step, figures) if step == run.status.step:
             return _read(run, figures, now=now, rules=rules)
+        case QueriesRefused(message):
+            return conclude(run, error("BadQuery", message), now=now)
         case FiguresMissing(message):
             return stay(run, f"no step without figures: {message}")
         case _:

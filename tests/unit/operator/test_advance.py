@@ -20,11 +20,14 @@ from schedcp_api.policies import (
     Approval,
     ApprovalRequired,
     CanaryStep,
+    MetricSource,
     Mode,
+    Objective,
     PinnedCandidate,
+    PrometheusQuery,
     Search,
 )
-from schedcp_api.runs import AttemptResult, NodeRole, OutcomeKind, RunStage
+from schedcp_api.runs import MOST_BLOCKS, AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_api.services import Verification, VerificationState
 from schedcp_api.verdicts import Check, ContractLoss, Phase, Stage
 from schedcp_operator.advance import advance
@@ -39,12 +42,15 @@ from schedcp_operator.events import (
     PlansMade,
     PromotionFigure,
     PromotionRead,
+    QueriesRefused,
+    QueriesTried,
     ReadFigures,
     SigningRefused,
     SignToken,
     StoreLessons,
     SyncNodes,
     TokenReceived,
+    TryQueries,
     VerificationSeen,
     VerifierFailed,
     Verify,
@@ -239,6 +245,47 @@ def test_pending_waits_until_an_earlier_scheduler_is_gone() -> None:
     begun = advance(run(), Observed(world(node(), busy)), now=NOW, rules=RULES)
     assert begun.status.stage is RunStage.PENDING
     assert begun.effects == (SyncNodes(("node-2",)),)
+
+
+QUERY = MetricSource(prometheus=PrometheusQuery(query='x{node="$node"}'))
+
+
+def test_own_queries_are_tried_once_before_anything_else() -> None:
+    driver = Driver(run(objective=Objective(metric=QUERY)))
+    assert driver.observe().effects == (TryQueries("node-1"),)
+    for answer in (QueriesTried(), QueriesTried("connection refused")):
+        told_so = advance(driver.run, answer, now=NOW, rules=RULES).status
+        tried = Run(driver.run.name, driver.run.spec, told_so)
+        gone_on = advance(tried, Observed(driver.world()), now=NOW, rules=RULES)
+        assert gone_on.status.stage is RunStage.PROFILING
+    refused = advance(driver.run, QueriesRefused("parse error"), now=NOW, rules=RULES).status
+    assert refused.stage is RunStage.LEARNING
+    assert refused.pending_outcome is not None
+    assert (refused.pending_outcome.kind, refused.pending_outcome.reason) == (
+        OutcomeKind.ERROR,
+        "BadQuery",
+    )
+
+
+@pytest.mark.parametrize("stage", [RunStage.JUDGING, RunStage.PROMOTING])
+def test_a_query_that_is_refused_later_ends_the_run(stage: RunStage) -> None:
+    driver = at(stage)
+    moved = driver.tell(QueriesRefused("gives 2 series")).status
+    assert moved.stage is RunStage.ROLLING_BACK
+    assert moved.pending_outcome is not None
+    assert moved.pending_outcome.reason == "BadQuery"
+
+
+def test_a_canary_has_no_more_blocks_than_a_run_can_record() -> None:
+    wide = policy_spec().canary.replace(
+        pairs=64,
+        steps=(CanaryStep(percent=100),),
+        budget=policy_spec().canary.budget.replace(max_unavailable="100%"),
+    )
+    driver = Driver(run(canary=wide), nodes=6)
+    driver.until(RunStage.CANARY)
+    driver.observe()
+    assert len(driver.run.status.nodes) == MOST_BLOCKS // 128
 
 
 def at(stage: RunStage, **options: object) -> Driver:

@@ -20,6 +20,8 @@ from schedcp_operator.events import (
     PlanningFailed,
     PromotionFigure,
     PromotionRead,
+    QueriesRefused,
+    QueriesTried,
     SigningRefused,
     TokenReceived,
     VerificationSeen,
@@ -98,6 +100,8 @@ MAKERS: dict[str, Maker] = {
     "worse": lambda d: measured(d, BAD),
     "no figures": lambda d: measured(d, []),
     "prometheus gone": lambda _: FiguresMissing("gone"),
+    "queries tried": lambda _: QueriesTried(),
+    "query refused": lambda _: QueriesRefused("bad"),
     "promotion": lambda d: PromotionRead(
         d.run.status.step, (PromotionFigure("node-1", "Objective", 1.0, 0.5),)
     ),

@@ -9,10 +9,11 @@ import pytest
 
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Candidate, PlanKind
-from schedcp_api.policies import BuiltinMetric, Guardrail, MetricSource
+from schedcp_api.policies import BuiltinMetric, Guardrail, MetricSource, PrometheusQuery
 from schedcp_api.runs import RunStage
 from schedcp_operator.assignments import switchback
 from schedcp_operator.errors import (
+    OperatorError,
     PrometheusUnavailable,
     Refused,
     SettingsError,
@@ -20,6 +21,7 @@ from schedcp_operator.errors import (
     VerifierUnavailable,
 )
 from schedcp_operator.events import (
+    Event,
     FiguresMissing,
     FiguresRead,
     LessonsStored,
@@ -27,6 +29,8 @@ from schedcp_operator.events import (
     NodeBlocks,
     PlanningFailed,
     PlansMade,
+    QueriesRefused,
+    QueriesTried,
     ReadFigures,
     ReadPromotion,
     SigningRefused,
@@ -34,6 +38,7 @@ from schedcp_operator.events import (
     StoreLessons,
     SyncNodes,
     TokenReceived,
+    TryQueries,
     VerificationSeen,
     VerifierFailed,
     Verify,
@@ -214,6 +219,7 @@ async def test_signing_in_trouble() -> None:
     assert refused.final
 
 
+RECORDS = block_records(switchback(run(), "node-1").blocks, "x", NOW)
 RAIL = Guardrail(name="neighbours", metric=MetricSource(builtin=BuiltinMetric.NEIGHBOUR_CPU_TIME))
 
 
@@ -257,6 +263,40 @@ async def test_no_prometheus_no_figures(
     bench.figures.problem = PrometheusUnavailable("connection refused")
     came = await bench.performer.perform(run(), effect())
     assert came == FiguresMissing("connection refused")
+
+
+OWN = Guardrail(
+    name="own", metric=MetricSource(prometheus=PrometheusQuery(query='x{node="$node"}'))
+)
+
+
+@pytest.mark.parametrize(
+    ("problem", "came"),
+    [
+        (None, QueriesTried()),
+        (PrometheusUnavailable("gone"), QueriesTried("gone")),
+        (Refused("parse error"), QueriesRefused("parse error")),
+    ],
+)
+async def test_the_policys_own_queries_are_tried(
+    problem: OperatorError | None, came: Event
+) -> None:
+    bench = Bench()
+    bench.figures.problem = problem
+    found = run(guardrails=(RAIL, OWN))
+    assert await bench.performer.perform(found, TryQueries("node-1")) == came
+    assert [name for name, *_ in bench.figures.asked] == ([] if problem else ["prometheus"])
+
+
+@pytest.mark.parametrize(
+    "effect", [ReadFigures((NodeBlocks("node-1", RECORDS),)), ReadPromotion(0, ())]
+)
+async def test_a_query_that_is_refused_is_not_prometheus_being_gone(
+    effect: ReadFigures | ReadPromotion,
+) -> None:
+    bench = Bench()
+    bench.figures.problem = Refused("parse error")
+    assert await bench.performer.perform(run(), effect) == QueriesRefused("parse error")
 
 
 async def test_lessons_are_stored_once_however_often() -> None:
