@@ -120,6 +120,7 @@ class Attempt(Noun):
     candidate: Candidate
     candidate_digest: Digest
     verdict_digest: Digest | None = None
+    """The verdict's `evidence_digest()`."""
     object_digest: Digest | None = None
     ops_name: ShortText = ""
     replay_improvement: Percent | None = None

@@ -139,6 +139,10 @@ class Verdict(Noun):
         failed = any(check.phase is Phase.FAILED for check in self.checks)
         return not failed and any(check.phase is Phase.ERROR for check in self.checks)
 
+    def evidence_digest(self) -> str:
+        """Return the digest that a token carries: that of all but how long the proof took."""
+        return self.replace(duration_seconds=0).content_digest()
+
     def reasons(self) -> tuple[str, ...]:
         """Return one line for each check that is not a pass."""
         bad = (Phase.FAILED, Phase.ERROR)

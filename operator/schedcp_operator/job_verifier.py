@@ -68,6 +68,8 @@ class JobVerifier:
         except Conflict:
             found = await self.status(id_)
             if found.state is not VerificationState.LOST:
+                job = await self._kube.get(JOBS, job_name(id_), namespace=self._namespace)
+                await self._provide(job, request, claims)
                 return found
             for resource in (JOBS, CONFIG_MAPS):
                 await self._kube.delete(resource, job_name(id_), namespace=self._namespace)
@@ -78,10 +80,19 @@ class JobVerifier:
         name = job_name(id_)
         job = job_manifest(name, self._settings)
         created = await self._kube.create(JOBS, job, namespace=self._namespace)
-        body = config_map(name, str(created["metadata"]["uid"]), request, claims)
+        await self._provide(created, request, claims)
+
+    async def _provide(self, job: Json, request: VerificationRequest, claims: TokenClaims) -> None:
+        """See to it that a Job has what it works on, also after a crash that came in between."""
+        name = str(job["metadata"]["name"])
+        body = config_map(name, str(job["metadata"]["uid"]), request, claims)
         try:
             await self._kube.create(CONFIG_MAPS, body, namespace=self._namespace)
         except Conflict:
+            found = await self._kube.get(CONFIG_MAPS, name, namespace=self._namespace)
+            owners = [(o["kind"], o["uid"]) for o in found["metadata"].get("ownerReferences", [])]
+            if owners == [("Job", job["metadata"]["uid"])]:
+                return
             # Left over by an earlier Job of the same name, and not collected yet.
             await self._kube.delete(CONFIG_MAPS, name, namespace=self._namespace)
             await self._kube.create(CONFIG_MAPS, body, namespace=self._namespace)

@@ -126,12 +126,14 @@ class SqliteStore:
             total -= int(size)
 
     async def get_blob(self, digest: str) -> bytes | None:
-        """Return the bytes of that digest, checked, or None."""
+        """Return the bytes of that digest, checked, or None; corrupt ones are dropped and told."""
 
         def read(db: sqlite3.Connection) -> bytes | None:
             row = db.execute("SELECT data FROM blobs WHERE digest = ?", (digest,)).fetchone()
             if row is None:
                 return None
+            if digest_of(bytes(row[0])) != digest:
+                db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
             db.execute("UPDATE blobs SET used_at = ? WHERE digest = ?", (time.time(), digest))
             return bytes(row[0])
 

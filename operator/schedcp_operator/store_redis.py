@@ -36,9 +36,10 @@ class RedisStore:
         return digest
 
     async def get_blob(self, digest: str) -> bytes | None:
-        """Return the bytes of that digest, checked, or None."""
+        """Return the bytes of that digest, checked, or None; corrupt ones are dropped and told."""
         data = await _asked(self._redis.getex(_blob(digest), ex=_BLOB_SECONDS))
         if data is not None and digest_of(data) != digest:
+            await _asked(self._redis.delete(_blob(digest)))
             raise StoreUnavailable(f"blob {digest} is corrupt: its bytes have another digest")
         return cast(bytes | None, data)
 

@@ -249,7 +249,7 @@ def token(
         timeout_ms=10_000,
         kernel_digest=given.kernel.content_digest(),
         contract_digest=given.contract_digest,
-        evidence_digest=given.content_digest(),
+        evidence_digest=given.evidence_digest(),
         contract_losses=given.contract_losses,
         run=request.claims.run,
         nodes=request.claims.nodes,

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from schedcp_api.base import ConditionStatus, with_condition
-from schedcp_api.policies import ApprovalRequired
+from schedcp_api.base import ROOT_UNIT, ConditionStatus, with_condition
+from schedcp_api.policies import ApprovalRequired, Scope
 from schedcp_api.runs import AttemptResult, RunStage
 from schedcp_api.services import TokenRequest
 from schedcp_api.tokens import DeploymentToken, TokenError, open_signed
@@ -81,12 +81,17 @@ def token_problem(run: Run, token: DeploymentToken, *, now: datetime) -> str:
         "contract": (token.contract_digest, run.status.contract_digest),
         "run": (token.run, run.name),
         "nodes": (set(token.nodes), set(run.status.eligible_nodes)),
+        "unit": (token.unit, ROOT_UNIT),
+        "scope": (token.scope, str(Scope.NODE)),
+        "evidence": (token.evidence_digest, attempt.verdict_digest),
     }
     for name, (claimed, wanted) in expected.items():
         if claimed != wanted:
             return f"the token's {name} is {claimed}, not {wanted}"
     if losses:
         return f"the token allows losses that the policy does not waive: {', '.join(losses)}"
+    if now < token.not_before:
+        return f"the token is not yet valid: from {token.not_before.isoformat()}"
     if now >= token.expires_at:
         return f"the token expired at {token.expires_at.isoformat()}"
     return ""

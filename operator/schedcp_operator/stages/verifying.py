@@ -85,7 +85,7 @@ def _judged(
         return conclude(run, error("WrongVerdict", problem), now=now)
     replay = verdict.replay
     known = {
-        "verdict_digest": verdict.content_digest(),
+        "verdict_digest": verdict.evidence_digest(),
         "object_digest": verdict.digest,
         "ops_name": verdict.ops_name,
         "replay_improvement": replay.improvement if replay else None,

@@ -408,6 +408,10 @@ FORGERIES: dict[str, dict[str, Any]] = {
     "ops name": {"ops_name": "schedcp_x"},
     "arguments": {"arguments": (Argument(name="x", value="1"),)},
     "losses": {"contract_losses": (ContractLoss.CPU_MAX,)},
+    "unit": {"unit": "/kubepods"},
+    "scope": {"scope": "Workload"},
+    "evidence": {"evidence_digest": digest_of(b"x")},
+    "not yet valid": {"not_before": NOW + timedelta(hours=1)},
     "expired": {"expires_at": NOW - timedelta(seconds=1)},
 }
 

@@ -16,7 +16,13 @@ from schedcp_api.tokens import TokenClaims, open_signed
 from schedcp_api.verdicts import VerificationRequest
 from schedcp_operator import job_driver
 from schedcp_operator.errors import NotFound, Refused, SettingsError
-from schedcp_operator.job_verifier import JobReply, JobVerifier, job_manifest, job_name
+from schedcp_operator.job_verifier import (
+    JobReply,
+    JobVerifier,
+    config_map,
+    job_manifest,
+    job_name,
+)
 from schedcp_operator.kube import CONFIG_MAPS, JOBS, PODS
 from schedcp_operator.settings import JobSettings
 from support.operator_doubles import MemoryKube, MemoryStore
@@ -92,6 +98,21 @@ async def test_a_job_is_created_with_what_it_works_on() -> None:
     body = await bench.kube.get(CONFIG_MAPS, job_name(ID), namespace=NAMESPACE)
     assert VerificationRequest.model_validate_json(body["data"]["request.json"]) == REQUEST
     assert TokenClaims.model_validate_json(body["data"]["claims.json"]) == CLAIMS
+    job = await bench.kube.get(JOBS, job_name(ID), namespace=NAMESPACE)
+    assert body["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("left", [None, "an earlier job"])
+async def test_a_job_without_its_request_gets_it_when_asked_again(left: str | None) -> None:
+    bench = Bench()
+    await bench.verifier.start(REQUEST, CLAIMS)
+    await bench.kube.delete(CONFIG_MAPS, job_name(ID), namespace=NAMESPACE)
+    if left is not None:
+        body = config_map(job_name(ID), left, REQUEST, CLAIMS)
+        bench.kube.put(CONFIG_MAPS, body, namespace=NAMESPACE)
+    again = await bench.verifier.start(REQUEST, CLAIMS)
+    assert again.state is VerificationState.RUNNING
+    body = await bench.kube.get(CONFIG_MAPS, job_name(ID), namespace=NAMESPACE)
     job = await bench.kube.get(JOBS, job_name(ID), namespace=NAMESPACE)
     assert body["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
 
