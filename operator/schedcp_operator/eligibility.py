@@ -49,11 +49,8 @@ def refusal(node: NodeView, *, now: datetime, rules: Rules) -> Refusal | None:
 
 def has_foreign_scheduler(node: NodeView) -> bool:
     """Return whether the node runs a scheduler that is not ours."""
-    said = any(
-        condition.type == FOREIGN_SCHEDULER and condition.status is ConditionStatus.TRUE
-        for condition in node.status.conditions
-    )
-    return said or any(attached.run is None for attached in node.status.attached)
+    foreign = any(attached.run is None for attached in node.status.attached)
+    return foreign or _says(node, FOREIGN_SCHEDULER)
 
 
 def is_clear(node: NodeView) -> bool:
@@ -62,14 +59,24 @@ def is_clear(node: NodeView) -> bool:
     It must say so itself: that it reports none is not enough, because it may not know.
     """
     ours = any(attached.run is not None for attached in node.status.attached)
-    said = any(
-        condition.type in (ON_DEFAULT, FOREIGN_SCHEDULER)
-        and condition.status is ConditionStatus.TRUE
+    heard = node.status.heartbeat_at is not None and node.caught_up
+    if node.spec.assignments or ours or not heard:
+        return False
+    return _says(node, FOREIGN_SCHEDULER) or (_says(node, ON_DEFAULT) and _is_disabled(node))
+
+
+def _says(node: NodeView, kind: str) -> bool:
+    return any(
+        condition.type == kind and condition.status is ConditionStatus.TRUE
         for condition in node.status.conditions
     )
-    disabled = node.status.sched_ext_state in ("", "disabled") or has_foreign_scheduler(node)
-    heard = node.status.heartbeat_at is not None and node.caught_up
-    return not node.spec.assignments and heard and not ours and said and disabled
+
+
+def _is_disabled(node: NodeView) -> bool:
+    """Return whether sched_ext is off; a kernel that has it and says nothing is not known to be."""
+    kernel = node.status.kernel
+    has_it = kernel is not None and KernelFeature.SCHED_EXT in kernel.features
+    return node.status.sched_ext_state == ("disabled" if has_it else "")
 
 
 def is_quarantined(node: NodeView, object_digest: str) -> bool:

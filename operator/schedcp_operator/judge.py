@@ -265,12 +265,13 @@ def _verdict(found: Estimate, spec: Spec) -> Outcome:
     if found.p_worse <= ALPHA:
         message = f"{name} got {-effect:.1f} % worse (p = {found.p_worse:.4f})"
         return Outcome(kind=OutcomeKind.WORSE, reason="Worse", message=message)
-    if found.p_better <= ALPHA:
-        message = f"{name} got {effect:.1f} % better, less than the {smallest:g} % asked for"
-        return Outcome(kind=OutcomeKind.NO_EFFECT, reason="BelowMinimumEffect", message=message)
     detectable = percent_change(found.detectable, objective.direction)
     most = percent_change(found.high, objective.direction)
-    if most < max(smallest, 0.01):
+    small = most < max(smallest, 0.01)
+    if small and found.p_better <= ALPHA:
+        message = f"{name} got {effect:.1f} % better, less than the {smallest:g} % asked for"
+        return Outcome(kind=OutcomeKind.NO_EFFECT, reason="BelowMinimumEffect", message=message)
+    if small:
         message = f"{name} got at most {most:.1f} % better; {smallest:g} % were asked for"
         return Outcome(kind=OutcomeKind.NO_EFFECT, reason="NoEffect", message=message)
     message = (

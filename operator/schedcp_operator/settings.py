@@ -6,9 +6,9 @@ Nested settings take a double underscore: `SCHEDCP_OPERATOR_DEADLINES__PROFILING
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schedcp_api.runs import RunStage
@@ -152,6 +152,17 @@ class Settings(BaseSettings):
     token_validity_seconds: int = Field(default=2_592_000, ge=60, le=2_592_000)
     max_retries: int = Field(default=2, ge=0, le=10)
 
+    @model_validator(mode="after")
+    def _nodes_outlast_a_change_of_leader(self) -> Self:
+        least = 3 * self.leader_lease_seconds + self.node_lease_renew_seconds
+        if self.node_lease_seconds < least:
+            raise ValueError(
+                f"node_lease_seconds must be at least {least:g}, three leader_lease_seconds and one"
+                " node_lease_renew_seconds: another replica needs that long to lead, and meanwhile"
+                " nodes must keep what they run"
+            )
+        return self
+
     def rules(self) -> Rules:
         """Return what the decisions need to know; trusted keys come later."""
         return Rules(
@@ -172,7 +183,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as err:
         lines = [
-            f"SCHEDCP_OPERATOR_{'__'.join(str(part) for part in found['loc']).upper()}:"
+            f"SCHEDCP_OPERATOR_{'__'.join(str(part) for part in found['loc']).upper() or '*'}:"
             f" {found['msg']}"
             for found in err.errors()
         ]

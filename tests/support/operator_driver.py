@@ -132,6 +132,11 @@ class Driver:
         for name, view in self.nodes.items():
             self.nodes[name] = replace(view, status=view.status.replace(heartbeat_at=self.now))
 
+    def report(self, name: str, **status: object) -> None:
+        """Let a node's agent report something else."""
+        view = self.nodes[name]
+        self.nodes[name] = replace(view, status=view.status.replace(**status))
+
     def obey(self) -> None:
         """Let every agent do what the run wants of it."""
         for name, view in self.nodes.items():

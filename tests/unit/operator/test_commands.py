@@ -130,6 +130,16 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert ran("version", monkeypatch=monkeypatch, capsys=capsys)[:2] == (0, "0.1.0\n")
 
 
+def test_nodes_outlast_a_change_of_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = load_settings()
+    assert made.node_lease_seconds >= 3 * made.leader_lease_seconds + made.node_lease_renew_seconds
+    monkeypatch.setenv("SCHEDCP_OPERATOR_LEADER_LEASE_SECONDS", "20")
+    with pytest.raises(SettingsError, match="node_lease_seconds must be at least 70"):
+        load_settings()
+    monkeypatch.setenv("SCHEDCP_OPERATOR_NODE_LEASE_SECONDS", "70")
+    assert load_settings().node_lease_seconds == 70
+
+
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCHEDCP_OPERATOR_DEADLINES__CANARY_SECONDS", "soon")
     with pytest.raises(SettingsError, match="SCHEDCP_OPERATOR_DEADLINES__CANARY_SECONDS"):

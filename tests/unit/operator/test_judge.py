@@ -114,6 +114,7 @@ GOOD = [(0.5, 1.0), (0.52, 1.0), (0.5, 1.01), (0.49, 1.0), (0.51, 0.98)]
 BAD = [(off, on) for on, off in GOOD]
 FLAT = [(1.0, 1.001), (1.001, 1.0), (1.0, 1.0005), (1.0005, 1.0), (1.0, 1.0)]
 NOISY = [(1.0, 2.0), (2.0, 1.0), (1.5, 1.0), (1.0, 1.6), (1.0, 1.0)]
+SMALL = [(0.96, 1.0), (0.99, 1.0), (0.93, 1.0), (0.98, 1.0), (0.95, 1.0)]
 TINY = [(0.98, 1.0), (0.981, 1.0), (0.979, 1.0), (0.98, 1.0), (0.98, 1.0)]
 
 
@@ -124,6 +125,7 @@ TINY = [(0.98, 1.0), (0.981, 1.0), (0.979, 1.0), (0.98, 1.0), (0.98, 1.0)]
         (BAD, OutcomeKind.WORSE, "Worse"),
         (FLAT, OutcomeKind.NO_EFFECT, "NoEffect"),
         (TINY, OutcomeKind.NO_EFFECT, "BelowMinimumEffect"),
+        (SMALL, OutcomeKind.INCONCLUSIVE, "NotEnoughPower"),
         (NOISY, OutcomeKind.INCONCLUSIVE, "NotEnoughPower"),
         ([], OutcomeKind.INCONCLUSIVE, "NoData"),
         (GOOD[:4], OutcomeKind.INCONCLUSIVE, "NoData"),

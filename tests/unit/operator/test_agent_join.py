@@ -1,0 +1,59 @@
+"""Where both programs meet: what the real agent reports, and what the operator concludes."""
+
+from dataclasses import replace
+
+import pytest
+
+from schedcp_agent.kernel_probe import SchedExt
+from schedcp_agent.memory import Desired, Memory
+from schedcp_agent.observations import LoaderPhase, LoaderView, Observed
+from schedcp_agent.report import Facts, status_of
+from schedcp_api.base import digest_of
+from schedcp_api.nodestates import SchedulerNodeStateSpec, SchedulerNodeStateStatus
+from schedcp_operator.eligibility import is_clear
+from schedcp_operator.views import NodeView
+from support.operator_nouns import KERNEL, NOW, OLD_KERNEL, node
+
+OFF = SchedExt(supported=True, state="disabled")
+ON = SchedExt(supported=True, state="enabled", ops="schedcp_x", enable_seq=4)
+LOADER = LoaderView(
+    phase=LoaderPhase.ATTACHED, object_digest=digest_of(b"x"), run="checkout-1", ops="schedcp_x"
+)
+OURS = Observed(kernel=KERNEL, sched_ext=ON, loader=LOADER, ours=True)
+
+
+def reported(observed: Observed, *, generation: int = 1) -> NodeView:
+    """The node as the operator sees it once its agent has reported, with nothing assigned."""
+    memory = Memory(desired=Desired(SchedulerNodeStateSpec(), generation))
+    before = SchedulerNodeStateStatus()
+    status = status_of(memory, observed, Facts(), previous=before, now=NOW)
+    return replace(node(), status=status)
+
+
+def leaving(phase: LoaderPhase, sched_ext: SchedExt, *, ours: bool) -> Observed:
+    """Our scheduler on its way out."""
+    loader = replace(LOADER, phase=phase)
+    return Observed(kernel=KERNEL, sched_ext=sched_ext, loader=loader, ours=ours)
+
+
+@pytest.mark.parametrize(
+    ("observed", "clear"),
+    [
+        (Observed(kernel=KERNEL, sched_ext=OFF), True),
+        (Observed(kernel=OLD_KERNEL, sched_ext=SchedExt()), True),
+        (Observed(kernel=KERNEL, sched_ext=ON), True),  # somebody else's: hands off
+        (OURS, False),
+        (leaving(LoaderPhase.STOPPING, ON, ours=True), False),
+        (leaving(LoaderPhase.STOPPING, replace(ON, state="disabling"), ours=True), False),
+        (leaving(LoaderPhase.STOPPING, OFF, ours=False), False),
+        (leaving(LoaderPhase.STARTING, OFF, ours=False), False),
+        (Observed(kernel=KERNEL, sched_ext=SchedExt(problem="EIO")), False),
+        (Observed(kernel=KERNEL, sched_ext=SchedExt()), False),
+    ],
+)
+def test_restored_is_what_the_agent_shows_to_be_restored(observed: Observed, clear: bool) -> None:
+    assert is_clear(reported(observed)) is clear
+
+
+def test_what_the_agent_said_before_the_last_change_is_no_proof() -> None:
+    assert not is_clear(reported(Observed(kernel=KERNEL, sched_ext=OFF), generation=0))
