@@ -223,6 +223,34 @@ def test_killed_while_rolling_back_it_still_restores(world: World, gate: StageGa
     assert not any(world.assignments().values())
 
 
+def test_killed_in_a_block_it_goes_on_where_the_agents_are(world: World) -> None:
+    world.behaviour.block_seconds = 1.0
+    world.start(NODE_LEASE_SECONDS="11")
+    world.apply(policy(canary={"pairs": 7, "blockSeconds": 4, "washoutSeconds": 1}))
+    world.wait(lambda: len(world.blocks()) >= 2, "two blocks are over")
+    world.kill()
+    world.wait(lambda: world.said("LeaseExpired"), "the agent gives the scheduler up")
+    assert len(world.blocks()) < 14
+    world.start()
+    status = world.finished()
+    spoilt = [block["invalidReason"] for block in status["blocks"] if not block["valid"]]
+    assert spoilt == ["LeaseExpired"]
+    assert (status["outcome"]["kind"], status["outcome"]["pairs"]) == ("Improved", 6)
+
+
+def test_promoted_nodes_keep_their_scheduler_over_a_change_of_leader(world: World) -> None:
+    world.start()
+    world.apply(policy())
+    world.finished()
+    world.wait(lambda: world.condition("Kept").get("status") == "True", "the scheduler is kept")
+    before = world.attached()
+    world.kill()
+    world.start()
+    world.wait(lambda: min(world.epochs()) == 2, "the nodes follow the new leader")
+    assert world.attached() == before
+    assert all(before.values())
+
+
 def test_a_second_replica_takes_over(world: World) -> None:
     world.start()
     first = world.operator

@@ -132,7 +132,7 @@ class Api:
 
     def _established(self, name: str) -> bool:
         crd = self.get(f"{CRDS}/{name}") or {}
-        conditions = crd.get("status", {}).get("conditions", [])
+        conditions = (crd.get("status") or {}).get("conditions") or []
         return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 

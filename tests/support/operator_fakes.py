@@ -1,8 +1,5 @@
-"""The operator's other sides as small servers of their own: Prometheus, verifier, agents."""
+"""The operator's other sides as small servers of their own: verifier and agents."""
 
-import http.server
-import json
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from ssl import create_default_context
 from typing import Any
-from urllib.parse import parse_qs
 
 import httpx
 import uvicorn
@@ -24,6 +20,7 @@ from schedcp_api.base import digest_of
 from schedcp_api.kernels import KernelProfile
 from schedcp_api.nodestates import (
     Arm,
+    Assignment,
     AssignmentStatus,
     AttachedScheduler,
     ProfilePhase,
@@ -33,6 +30,7 @@ from schedcp_api.nodestates import (
     SchedulerNodeStateStatus,
     SwitchbackProgress,
 )
+from schedcp_api.policies import OnDisconnect
 from schedcp_api.services import (
     ErrorReply,
     PublicKeys,
@@ -45,6 +43,7 @@ from schedcp_api.tokens import TokenError, check
 from schedcp_api.verdicts import Verdict, VerificationRequest
 
 from .api_server import STATES, Api, ApiError, Json, wait_for
+from .operator_blocks import Interval, PacedBlocks
 from .operator_nouns import (
     KERNEL,
     KEY,
@@ -75,60 +74,13 @@ class Behaviour:
     """Schedulers that the kernel ejects."""
     stuck: bool = False
     """Agents do not give a scheduler up."""
+    block_seconds: float = 0
+    """How long a block of a switchback takes; 0: all of them are over at once."""
     kernel: KernelProfile = KERNEL
-    intervals: dict[str, list[tuple[datetime, datetime, Arm]]] = field(default_factory=dict)
+    intervals: dict[str, list[Interval]] = field(default_factory=dict)
     """Each node's blocks."""
     verifications: int = 0
     refused_uploads: list[str] = field(default_factory=list)
-
-
-class _PrometheusHandler(http.server.BaseHTTPRequestHandler):
-    behaviour: Behaviour
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        form = {name: values[0] for name, values in parse_qs(body).items()}
-        if not self.behaviour.prometheus_up:
-            self.send_response(503)
-            self.end_headers()
-            return
-        value = _figure(self.behaviour, form["query"], form.get("time"))
-        result = [{"metric": {}, "value": [0, repr(value)]}]
-        data = {"status": "success", "data": {"resultType": "vector", "result": result}}
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps(data).encode())
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Tests are quiet."""
-
-
-def _figure(behaviour: Behaviour, query: str, at: str | None) -> float:
-    """The objective of a node in the window that ends at `at`, a little noisy."""
-    node = re.search(r'node="([^"]+)"', query)
-    if node is None or at is None:
-        return 1.0
-    end = datetime.fromtimestamp(float(at), UTC) - timedelta(milliseconds=100)
-    noise = 1 + (hash(end) % 100) / 10_000
-    for start, stop, arm in behaviour.intervals.get(node[1], []):
-        if start <= end <= stop:
-            return noise * (behaviour.on if arm is Arm.ON else 1.0)
-    return noise
-
-
-@contextmanager
-def fake_prometheus(behaviour: Behaviour) -> Iterator[str]:
-    """A Prometheus that knows the fake agents' blocks; yields its URL."""
-    handler = type("Handler", (_PrometheusHandler,), {"behaviour": behaviour})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(timeout=30)
 
 
 def verifier_application(behaviour: Behaviour) -> FastAPI:
@@ -223,6 +175,7 @@ class FakeAgents:
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
+        self._paced: dict[tuple[str, str], PacedBlocks] = {}
         self.problems: list[str] = []
 
     def ask(self, method: str, path: str, token: str | None, data: bytes | None) -> tuple[int, str]:
@@ -261,12 +214,13 @@ class FakeAgents:
         spec = SchedulerNodeStateSpec.model_validate(raw["spec"])
         before = SchedulerNodeStateStatus.model_validate(raw.get("status") or {})
         now = datetime.now(UTC)
-        status = told(self._observed(name, spec, before, now), now=now)
-        status = status.replace(
-            observed_generation=raw["metadata"]["generation"],
-            observed_epoch=spec.lease_epoch,
-            kernel=self._behaviour.kernel,
-        )
+        status = before
+        if spec.lease_epoch >= before.observed_epoch:  # never follow one that has been replaced
+            status = told(self._observed(name, spec, before, now), now=now).replace(
+                observed_generation=raw["metadata"]["generation"],
+                observed_epoch=spec.lease_epoch,
+                kernel=self._behaviour.kernel,
+            )
         fresh = before.heartbeat_at is not None and now - before.heartbeat_at < timedelta(seconds=1)
         if fresh and status.replace(heartbeat_at=before.heartbeat_at) == before:
             return
@@ -315,19 +269,8 @@ class FakeAgents:
             and (status.switchback is None) == (wanted.switchback is None)
             else now
         )
-        state, reason = RunState.ACTIVE, ""
-        try:
-            check(
-                wanted.token,
-                (KEY.public_key(),),
-                node=name,
-                kernel_digest=KERNEL.content_digest(),
-                now=now,
-            )
-        except TokenError as err:
-            state, reason = RunState.REFUSED, err.reason
-        if wanted.scheduler in self._behaviour.ejected:
-            state, reason = RunState.EJECTED, "stall"
+        leased = _is_leased(spec, now)
+        state, reason = self._state(name, wanted, now, leased=leased)
         said = AssignmentStatus(
             run=wanted.run,
             object_digest=wanted.object_digest,
@@ -336,6 +279,9 @@ class FakeAgents:
             since=since,
         )
         base: dict[str, Any] = {"assignments": (said,), "attached": (), "switchback": None}
+        if wanted.switchback is not None and self._behaviour.block_seconds:
+            progress = self._pace(name, wanted, now, leased=leased)
+            return status.replace(**{**base, "switchback": progress}, sched_ext_state="disabled")
         if state is not RunState.ACTIVE:
             return status.replace(**base, sched_ext_state="disabled")
         if wanted.switchback is not None:
@@ -357,6 +303,38 @@ class FakeAgents:
         )
         return status.replace(**{**base, "attached": (attached,)}, sched_ext_state="enabled")
 
+    def _state(
+        self, name: str, wanted: Assignment, now: datetime, *, leased: bool
+    ) -> tuple[RunState, str]:
+        """What becomes of an assignment, and why."""
+        if wanted.scheduler in self._behaviour.ejected:
+            return RunState.EJECTED, "stall"
+        try:
+            check(
+                wanted.token,
+                (KEY.public_key(),),
+                node=name,
+                kernel_digest=KERNEL.content_digest(),
+                now=now,
+            )
+        except TokenError as err:
+            return RunState.REFUSED, err.reason
+        held = wanted.on_disconnect is OnDisconnect.HOLD and wanted.switchback is None
+        if not leased and not held:
+            return RunState.LEASE_EXPIRED, "LeaseExpired"
+        return RunState.ACTIVE, ""
+
+    def _pace(
+        self, name: str, wanted: Assignment, now: datetime, *, leased: bool
+    ) -> SwitchbackProgress:
+        assert wanted.switchback is not None
+        key = (name, wanted.switchback.id)
+        if key not in self._paced:
+            self._paced[key] = PacedBlocks(wanted, seconds=self._behaviour.block_seconds)
+        progress = self._paced[key].tick(now, leased=leased)
+        self._behaviour.intervals[name] = self._paced[key].intervals()
+        return progress
+
     def _upload(self, name: str) -> str | None:
         """Upload a profile as an agent does; None while the operator is away."""
         found = profile(node=name)
@@ -370,3 +348,8 @@ class FakeAgents:
             self._behaviour.refused_uploads.append(response.text)
             return None
         return digest
+
+
+def _is_leased(spec: SchedulerNodeStateSpec, now: datetime) -> bool:
+    renewed = spec.lease_renewed_at
+    return renewed is not None and now < renewed + timedelta(seconds=spec.lease_seconds)

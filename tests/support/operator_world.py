@@ -17,8 +17,9 @@ from schedcp_lab.ports import free_ports
 from schedcp_lab.processes import Process, ProcessSpec, Supervisor, environment, tail
 
 from .api_server import NAMESPACES, NODES, POLICIES, RUNS, STATES, Api, Json, api_client, wait_for
-from .operator_fakes import Behaviour, FakeAgents, fake_prometheus, fake_verifier
+from .operator_fakes import Behaviour, FakeAgents, fake_verifier
 from .operator_nouns import KEY, LIBRARY
+from .operator_prometheus import fake_prometheus
 
 SYSTEM = "schedcp-system"
 SHOP = "shop"
@@ -144,6 +145,35 @@ class World:
             state["metadata"]["name"]: state["spec"].get("assignments", [])
             for state in self.api.items(STATES)
         }
+
+    def _states(self) -> dict[str, Json]:
+        return {
+            state["metadata"]["name"]: state.get("status") or {} for state in self.api.items(STATES)
+        }
+
+    def blocks(self) -> list[Json]:
+        """The finished blocks of all switchbacks under way."""
+        return [
+            block
+            for status in self._states().values()
+            for block in (status.get("switchback") or {}).get("blocks", [])
+        ]
+
+    def said(self, state: str) -> bool:
+        """Whether some agent says this of its assignment."""
+        return any(
+            said["state"] == state
+            for status in self._states().values()
+            for said in status.get("assignments", [])
+        )
+
+    def attached(self) -> dict[str, list[Json]]:
+        """What every node runs, and since when."""
+        return {name: status.get("attached", []) for name, status in self._states().items()}
+
+    def epochs(self) -> list[int]:
+        """The epochs that the agents follow."""
+        return [status.get("observedEpoch", 0) for status in self._states().values()]
 
     def blob_requests(self) -> dict[str, tuple[int, str]]:
         """What the blob interface answers to good and bad requests."""
