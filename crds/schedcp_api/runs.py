@@ -96,6 +96,16 @@ class OutcomeKind(StrEnum):
     ERROR = "Error"
 
 
+class RailFinding(Noun):
+    """What a canary showed of one guard rail. A positive harm is for the worse."""
+
+    name: ShortText
+    harm: Percent
+    harm_at_most: Percent
+    """The upper end of the harm's one-sided interval: the rail holds when it is in the margin."""
+    margin: Percent
+
+
 class Outcome(Noun):
     """The judge's answer, with what it rests on. A positive effect is an improvement."""
 
@@ -111,6 +121,8 @@ class Outcome(Noun):
     smallest_detectable: Percent | None = None
     """The smallest effect that this many pairs with this much noise could have shown."""
     pairs: int = Field(default=0, ge=0)
+    guardrails: Annotated[tuple[RailFinding, ...], Field(max_length=8)] = ()
+    """Of the guard rails that could be measured."""
 
 
 class Attempt(Noun):

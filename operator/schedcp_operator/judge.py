@@ -17,12 +17,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from schedcp_api.base import percent_text, percent_value
 from schedcp_api.nodestates import Arm
 from schedcp_api.policies import BuiltinMetric, Direction, Guardrail, MetricSource
 from schedcp_api.policies import SchedulerPolicySpec as Spec
-from schedcp_api.runs import BlockFigure, Outcome, OutcomeKind
+from schedcp_api.runs import BlockFigure, Outcome, OutcomeKind, RailFinding
 
 ALPHA = 0.05
 MINIMUM_PAIRS = 5
@@ -31,6 +32,14 @@ LARGEST_LOST_SHARE = 0.25
 """A canary that lost more of its pairs than this is not judged."""
 _MOST_UNITS = 14
 """With more pairs, neighbouring ones are flipped together: a subgroup, hence still exact."""
+
+_SEVERITY = (
+    OutcomeKind.IMPROVED,
+    OutcomeKind.NO_EFFECT,
+    OutcomeKind.INCONCLUSIVE,
+    OutcomeKind.WORSE,
+)
+"""Of objective and guard rails the worst wins, the objective among equals."""
 
 _FLOORS = {
     BuiltinMetric.CPU_PRESSURE: 0.01,
@@ -126,11 +135,17 @@ def pairs_of(blocks: Iterable[BlockFigure], *, guardrail: str = "") -> tuple[lis
     return complete, len(slots)
 
 
-def _silent_pairs(blocks: Iterable[BlockFigure], guardrail: str) -> list[str]:
-    """Name the pairs whose ON block ran as it should and has no figure, while the OFF block has.
+def _chance_of_silence(on: int, off: int) -> float:
+    """Return how likely it is that so many of the silent blocks are ON by chance (sign test)."""
+    return float(binomtest(on, on + off, 0.5, alternative="greater").pvalue)
+
+
+def _silent_pairs(blocks: Iterable[BlockFigure], guardrail: str, arm: Arm) -> list[str]:
+    """Name the pairs whose block of `arm` ran as it should and has no figure, while the other has.
 
     To leave them out would be to leave out the harm.
     """
+    other = Arm.OFF if arm is Arm.ON else Arm.ON
     slots: dict[tuple[str, int], dict[Arm, BlockFigure]] = defaultdict(dict)
     for block in blocks:
         slots[block.node, block.index // 2][block.arm] = block
@@ -138,9 +153,9 @@ def _silent_pairs(blocks: Iterable[BlockFigure], guardrail: str) -> list[str]:
         f"{node} pair {number}"
         for (node, number), slot in sorted(slots.items())
         if len(slot) == len(Arm)
-        and slot[Arm.ON].valid
-        and _figure(slot[Arm.ON], guardrail) is None
-        and _figure(slot[Arm.OFF], guardrail) is not None
+        and slot[arm].valid
+        and _figure(slot[arm], guardrail) is None
+        and _figure(slot[other], guardrail) is not None
     ]
 
 
@@ -186,35 +201,57 @@ def percent_change(gain: float, direction: Direction) -> float:
 def judge(blocks: tuple[BlockFigure, ...], spec: Spec, *, scheduled_pairs: int) -> Outcome:
     """Return the outcome of a canary that was scheduled with so many pairs on all its nodes."""
     objective = spec.objective
-    metric = objective.metric.name
-    pairs, _ = pairs_of(blocks)
-    lost = _too_little(blocks, len(pairs), scheduled_pairs)
+    measured = _measured(
+        blocks, scheduled_pairs, direction=objective.direction, metric=objective.metric
+    )
+    found = measured if isinstance(measured, Estimate) else None
+    outcomes = [_verdict(measured, spec) if isinstance(measured, Estimate) else measured]
+    findings: list[RailFinding] = []
+    for rail in spec.guardrails:
+        outcome, finding = _railed(rail, blocks, scheduled_pairs)
+        outcomes += [outcome] if outcome is not None else []
+        findings += [finding] if finding is not None else []
+    worst = max(outcomes, key=lambda outcome: _SEVERITY.index(outcome.kind))
+    if found is not None:
+        worst = _described(worst, found, spec)
+    return worst.replace(metric=objective.metric.name, guardrails=tuple(findings))
+
+
+def _measured(
+    blocks: tuple[BlockFigure, ...],
+    scheduled: int,
+    *,
+    direction: Direction,
+    metric: MetricSource,
+    rail: str = "",
+) -> Estimate | Outcome:
+    """Return what the blocks say of the objective or of a rail, or why they say nothing."""
+    pairs, _ = pairs_of(blocks, guardrail=rail)
+    lost = _too_little(blocks, len(pairs), scheduled, name=rail)
     if lost is not None:
-        return lost.replace(metric=metric)
-    gains = gains_of(pairs, objective.direction, metric=objective.metric)
-    if gains is None:
-        message = f"{metric} has values that are not positive, so ratios mean nothing"
-        return _inconclusive("NotPositive", message, metric=metric, pairs=len(pairs))
-    found = estimate(gains)
-    verdict = _verdict(found, spec)
-    if verdict.kind is OutcomeKind.WORSE:
-        return _described(verdict, found, spec)
-    rails = [_broken(rail, blocks, scheduled_pairs) for rail in spec.guardrails]
-    broken = [outcome for outcome in rails if outcome is not None]
-    worst = next((outcome for outcome in broken if outcome.kind is OutcomeKind.WORSE), None)
-    return _described(worst or next(iter(broken), verdict), found, spec)
+        return lost
+    gains = gains_of(pairs, direction, metric=metric)
+    if gains is not None:
+        return estimate(gains)
+    what = f"guard rail {rail}" if rail else metric.name
+    message = f"{what} has values that are not positive, so ratios mean nothing"
+    return _inconclusive("NotPositive", message, pairs=len(pairs))
 
 
 def _too_little(
     blocks: tuple[BlockFigure, ...], complete: int, scheduled: int, *, name: str = ""
 ) -> Outcome | None:
     whose = f" of guard rail {name}" if name else ""
-    silent = _silent_pairs(blocks, name)
+    silent = _silent_pairs(blocks, name, Arm.ON)
     if silent:
+        chance = _chance_of_silence(len(silent), len(_silent_pairs(blocks, name, Arm.OFF)))
         message = (
             f"{len(silent)} ON blocks{whose} have no figure although their partners have one"
             f" ({', '.join(silent[:4])}): a workload that cannot run is not measured either"
+            f" (p = {chance:.4f})"
         )
+        if chance <= ALPHA:
+            return Outcome(kind=OutcomeKind.WORSE, reason="Silenced", message=message)
         return _inconclusive("SilentBlocks", message, pairs=complete)
     needed = max(MINIMUM_PAIRS, math.ceil(scheduled * (1 - LARGEST_LOST_SHARE)))
     if complete >= needed:
@@ -227,31 +264,34 @@ def _too_little(
     return _inconclusive("NoData", message, pairs=complete)
 
 
-def _broken(
-    guardrail: Guardrail, blocks: tuple[BlockFigure, ...], scheduled: int
-) -> Outcome | None:
-    """Return the outcome that a guard rail forces, or None when it is shown to hold.
+def _railed(
+    rail: Guardrail, blocks: tuple[BlockFigure, ...], scheduled: int
+) -> tuple[Outcome | None, RailFinding | None]:
+    """Return the outcome that a guard rail forces, None when it is shown to hold, and its figures.
 
     It holds when the interval of the harm ends within the margin. Harm beyond the margin is Worse
     when it is significant; what may or may not be beyond it is Inconclusive.
     """
-    pairs, _ = pairs_of(blocks, guardrail=guardrail.name)
-    lost = _too_little(blocks, len(pairs), scheduled, name=guardrail.name)
-    if lost is not None:
-        return lost
-    gains = gains_of(pairs, guardrail.direction, metric=guardrail.metric)
-    if gains is None:
-        message = f"guard rail {guardrail.name} has values that are not positive"
-        return _inconclusive("NotPositive", message, pairs=len(pairs))
-    found = estimate(gains)
-    margin = percent_value(guardrail.margin)
-    harm, most = (-percent_change(gain, guardrail.direction) for gain in (found.effect, found.low))
+    found = _measured(
+        blocks, scheduled, direction=rail.direction, metric=rail.metric, rail=rail.name
+    )
+    if isinstance(found, Outcome):
+        return found, None
+    margin = percent_value(rail.margin)
+    harm, most = (-percent_change(gain, rail.direction) for gain in (found.effect, found.low))
+    finding = RailFinding(
+        name=rail.name,
+        harm=percent_text(harm),
+        harm_at_most=percent_text(most),
+        margin=rail.margin,
+    )
+    said = f"guard rail {rail.name} got {harm:.1f} % worse; the margin is {rail.margin}"
     if most <= margin:
-        return None
-    said = f"guard rail {guardrail.name} got {harm:.1f} % worse; the margin is {guardrail.margin}"
+        return None, finding
     if harm > margin and found.p_worse <= ALPHA:
-        return Outcome(kind=OutcomeKind.WORSE, reason="GuardrailViolated", message=said)
-    return _inconclusive("GuardrailUnclear", f"{said}, and by its noise it may be {most:.1f} %")
+        return Outcome(kind=OutcomeKind.WORSE, reason="GuardrailViolated", message=said), finding
+    unclear = f"{said}, and by its noise it may be {most:.1f} %"
+    return _inconclusive("GuardrailUnclear", unclear), finding
 
 
 def _verdict(found: Estimate, spec: Spec) -> Outcome:
@@ -294,10 +334,8 @@ def _described(outcome: Outcome, found: Estimate, spec: Spec) -> Outcome:
     )
 
 
-def _inconclusive(reason: str, message: str, *, metric: str = "", pairs: int = 0) -> Outcome:
-    return Outcome(
-        kind=OutcomeKind.INCONCLUSIVE, reason=reason, message=message, metric=metric, pairs=pairs
-    )
+def _inconclusive(reason: str, message: str, *, pairs: int = 0) -> Outcome:
+    return Outcome(kind=OutcomeKind.INCONCLUSIVE, reason=reason, message=message, pairs=pairs)
 
 
 def harm_percent(before: float, after: float, direction: Direction, metric: MetricSource) -> float:

@@ -187,8 +187,15 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
     """Return the policy's workloads with since when each one's revision is complete.
 
     A policy that was changed, or whose kept scheduler lost its proof by time or by a new kernel,
-    has its workloads' present revisions looked at again.
+    has its workloads' present revisions looked at again. A rollout whose run is under way is
+    handled, also when a crash came before the policy could say so.
     """
+    under_way = {
+        (run.spec.trigger.workload, run.spec.trigger.revision)
+        for run in view.runs
+        if run.status.stage is not RunStage.FINISHED
+        and run.spec.policy_generation == view.policy.generation
+    }
     before = {entry.workload: entry for entry in view.policy.status.workloads}
     ended = _ended(view)
     unproven = ended is not None and ended.reason in _UNPROVEN
@@ -199,12 +206,13 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
         if known is not None and known.revision != workload.revision:
             known = None
         since = known.complete_since if known is not None else None
+        begun = (workload.key, workload.revision) in under_way
         found.append(
             ObservedWorkload(
                 workload=workload.key,
                 revision=workload.revision,
                 complete_since=(since or now) if workload.complete else None,
-                handled=known.handled and not changed if known is not None else False,
+                handled=begun or (known is not None and known.handled and not changed),
             )
         )
     return tuple(found)

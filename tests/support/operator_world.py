@@ -105,8 +105,13 @@ class World:
         return f"runs: {shown}\nagents: {self.agents.problems[-3:]}\n{self.log()}"
 
     def apply(self, body: Json) -> Json:
-        """Create the policy."""
+        """Create the policy, once every agent has reported: a run takes the nodes that it finds."""
+        self.wait(self._all_reported, "every agent has reported")
         return self.api.create(POLICIES, body)
+
+    def _all_reported(self) -> bool:
+        reported = [name for name, status in self._states().items() if "heartbeatAt" in status]
+        return len(reported) == len(self.api.items(NODES))
 
     def run(self) -> Json | None:
         """The only run; more than one is a failure."""

@@ -1,8 +1,10 @@
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +15,9 @@ from schedcp_api.policies import (
     Guardrail,
     MetricSource,
     Objective,
+    SchedulerPolicySpec,
 )
-from schedcp_api.runs import BlockFigure, OutcomeKind
+from schedcp_api.runs import BlockFigure, OutcomeKind, RailFinding
 from schedcp_operator.assignments import switchback
 from schedcp_operator.judge import (
     ALPHA,
@@ -203,6 +206,41 @@ def test_a_worse_objective_is_said_before_a_rail_without_data() -> None:
     assert (outcome.kind, outcome.reason) == (OutcomeKind.WORSE, "Worse")
 
 
+def test_a_violated_rail_is_said_before_an_objective_without_data() -> None:
+    blocks = figures([(math.nan, math.nan)] * 5, guardrails={"neighbours": (0.9, 0.5)})
+    outcome = judge(blocks, policy_spec(guardrails=(RAIL,)), scheduled_pairs=5)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.WORSE, "GuardrailViolated")
+    assert (outcome.metric, outcome.effect) == ("WakeupLatencyP99", None)
+
+
+def test_the_outcome_says_how_much_harm_there_may_be() -> None:
+    blocks = list(figures(GOOD, guardrails={"neighbours": (0.5, 0.5)}))
+    blocks[0] = blocks[0].replace(guardrails={"neighbours": "0.52"})
+    outcome = judge(tuple(blocks), policy_spec(guardrails=(RAIL,)), scheduled_pairs=5)
+    assert outcome.kind is OutcomeKind.IMPROVED
+    assert outcome.guardrails == (
+        RailFinding(name="neighbours", harm="0.77%", harm_at_most="3.92%", margin="5%"),
+    )
+
+
+def test_the_examples_rail_holds_at_the_noise_of_real_nodes(repository: Path) -> None:
+    """Neighbours that lose 4 % with a spread of 8 % between pairs, as short blocks have."""
+    body = yaml.safe_load((repository / "examples" / "schedulerpolicy.yaml").read_text())
+    spec = SchedulerPolicySpec.model_validate(body["spec"])
+    pairs = spec.canary.pairs
+    draw = np.random.default_rng(3)
+    passed = 0
+    for _ in range(100):
+        blocks = []
+        for block in figures([(0.5 + 0.01 * i, 1.0) for i in range(pairs)]):
+            lost = 0.04 if block.arm is Arm.ON else 0.0
+            value = math.exp(-lost + draw.normal() * 0.08 / math.sqrt(2))
+            blocks.append(block.replace(guardrails={"neighbours": f"{value:.6f}"}))
+        outcome = judge(tuple(blocks), spec, scheduled_pairs=pairs)
+        passed += outcome.kind is OutcomeKind.IMPROVED
+    assert passed >= 90
+
+
 def test_a_silent_on_block_is_no_reason_to_look_away() -> None:
     blocks = list(figures([*GOOD, *GOOD]))
     blocks[0] = blocks[0].replace(value="")
@@ -212,6 +250,20 @@ def test_a_silent_on_block_is_no_reason_to_look_away() -> None:
     off = list(figures([*GOOD, *GOOD]))
     off[1] = off[1].replace(value="")
     assert judge(tuple(off), policy_spec(), scheduled_pairs=10).kind is OutcomeKind.IMPROVED
+
+
+def test_a_workload_that_is_silent_whenever_the_candidate_runs_is_worse_off() -> None:
+    blocks = tuple(
+        block.replace(value="") if block.arm is Arm.ON else block for block in figures(GOOD)
+    )
+    outcome = judge(blocks, policy_spec(), scheduled_pairs=5)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.WORSE, "Silenced")
+    assert "p = 0.0312" in outcome.message
+    lost = list(blocks)
+    lost[0] = figures(GOOD)[0]
+    lost[1] = lost[1].replace(value="")
+    mixed = judge(tuple(lost), policy_spec(), scheduled_pairs=5)
+    assert (mixed.kind, mixed.reason) == (OutcomeKind.INCONCLUSIVE, "SilentBlocks")
 
 
 def test_an_effect_that_is_not_excluded_is_not_called_none() -> None:

@@ -215,6 +215,10 @@ async def test_a_run_that_was_created_before_a_crash_is_gone_on_with() -> None:
     await floor.look(times=2)
     assert floor.runs() == [name]
     assert floor.status()["activeRun"] == name
+    done = ended().status
+    floor.ran(Run(name, floor.cluster.runs[name].run.spec, done), name=name)
+    await floor.look(times=2)
+    assert floor.runs() == [name], "the rollout has had its run"
 
 
 async def test_a_failed_scheduler_leaves_the_nodes_with_or_without_a_store() -> None:

@@ -156,6 +156,16 @@ def test_a_changed_policy_looks_at_its_workloads_again() -> None:
     assert found.start is not None
 
 
+def test_a_policy_that_is_changed_during_a_run_has_another_one_after_it() -> None:
+    status = settled(handled=True, active_run="checkout-1")
+    during = decide(view(status=status, runs=(run(),), generation=2), now=NOW, rules=RULES).status
+    again = decide(view(status=during, runs=(run(),), generation=2), now=NOW, rules=RULES).status
+    after = decide(view(status=again, runs=(finished(),), generation=2), now=NOW, rules=RULES)
+    cooled = after.status.replace(last_run_finished_at=None)
+    due = decide(view(status=cooled, runs=(finished(),), generation=2), now=NOW, rules=RULES)
+    assert due.start is not None
+
+
 def test_a_new_run_ends_what_was_kept() -> None:
     kept = PromotedScheduler(
         run="checkout-1", scheduler="latency_class", effect="40%", promoted_at=NOW
