@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.microvm import MicroVm, VmSpec
 from schedcp_verifier.settings import Settings
 from support.laboratory import CONTRACT, Laboratory
-from support.verifier import source_request, workload_profile
+from support.verifier import source_request
 
 BOOT_SECONDS = 600
 APPLETS = ("sh", "mount", "mkdir", "cat", "echo", "poweroff", "sleep", "usleep", "yes")
@@ -94,22 +93,3 @@ def test_a_lost_proof_is_neither_a_pass_nor_a_rejection(
     assert verdict.undecided
     assert not verdict.accepted
     assert [c.id for c in verdict.checks if c.phase is Phase.ERROR] == ["guest"]
-
-
-def test_a_replay_gives_the_same_figures_to_the_last_digit(
-    laboratory: Laboratory, kernel: KernelBundle, repository: Path
-) -> None:
-    verifier = laboratory.verifier
-    path = repository / "tests/data/schedulers/good/bounded_vtime.bpf.c"
-    request = source_request(path, kernel, CONTRACT).replace(profile=workload_profile())
-    analysed = verifier.analyse(verifier.subject(request), request, kernel)
-    assert analysed.object is not None
-    built = analysed.object
-
-    def replay() -> object:
-        return verifier.replay(request, kernel, object_=built, ops_name="bounded_vtime").replay
-
-    with ThreadPoolExecutor(2) as pool:
-        first, second = (future.result() for future in [pool.submit(replay) for _ in range(2)])
-    assert first is not None
-    assert first == second
