@@ -25,7 +25,7 @@ from schedcp_lab.views import Api, NodeView, RunView
 __all__ = ["Demo", "Watcher"]
 
 RUN_STARTS_SECONDS = 300.0
-RUN_ENDS_SECONDS = 900.0
+RUN_ENDS_SECONDS = 1200.0
 RESTORED_SECONDS = 180.0
 POLL_SECONDS = 1.0
 STALL_EXIT_KIND = 1026

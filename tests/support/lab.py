@@ -10,10 +10,17 @@ from schedcp_lab.cluster import Cluster
 from schedcp_lab.demo import Demo
 from schedcp_lab.errors import CommandFailed, Unreachable
 from schedcp_lab.product import Product
+from schedcp_lab.report import Act
 from schedcp_lab.views import Api, NodeView, RunView
 
 Look = Callable[[list[RunView], list[NodeView]], None]
 POLL_SECONDS = 0.5
+
+
+def assert_held(act: Act) -> None:
+    """Every finding of an act must hold."""
+    assert act.findings
+    assert not [f"{f.text}: {f.seen}" for f in act.findings if not f.held]
 
 
 @dataclass(frozen=True)
