@@ -153,8 +153,10 @@ def test_what_a_child_started_goes_with_it_when_time_runs_out(tmp_path: Path) ->
 
 
 RUNNING = """
-import sys
+import signal, sys
 from schedcp_lab.processes import run
+# Whoever runs the tests in the background has it ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run(["sh", "-c", 'echo $$ >"$1"; exec sleep 1000', "sh", sys.argv[1]], timeout_seconds=1000)
 """
 
@@ -165,9 +167,12 @@ def test_what_runs_to_its_end_does_not_outlive_who_waits_for_it(
 ) -> None:
     command = [sys.executable, "-c", RUNNING, str(tmp_path / "pid")]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment()) as waiting:
-        child = read_pid(tmp_path / "pid")
-        os.kill(waiting.pid, number)
-        waiting.wait(timeout=DEADLINE_SECONDS)
+        try:
+            child = read_pid(tmp_path / "pid")
+            os.kill(waiting.pid, number)
+            waiting.wait(timeout=DEADLINE_SECONDS)
+        finally:
+            waiting.kill()
     gone(child)
 
 
