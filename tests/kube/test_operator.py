@@ -224,7 +224,7 @@ def test_killed_while_rolling_back_it_still_restores(world: World, gate: StageGa
 
 
 def test_killed_in_a_block_it_goes_on_where_the_agents_are(world: World) -> None:
-    world.behaviour.block_seconds = 1.0
+    world.behaviour.block_seconds = 2.0
     world.start(NODE_LEASE_SECONDS="11")
     world.apply(policy(canary={"pairs": 7, "blockSeconds": 4, "washoutSeconds": 1}))
     world.wait(lambda: len(world.blocks()) >= 2, "two blocks are over")

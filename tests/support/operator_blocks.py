@@ -43,7 +43,7 @@ class PacedBlocks:
             self._spoiled = "LeaseExpired"
         if now >= self._started + self._length:
             self._records.append(self._record(self._started, now))
-            self._started = None
+            self._started, self._spoiled = (now if leased else None), ""
 
     def _record(self, started: datetime, now: datetime) -> BlockRecord:
         arm = self._schedule.blocks[len(self._records)]
