@@ -1,6 +1,7 @@
-"""Where both programs meet: what the real agent reports, and what the operator concludes."""
+"""Where the programs meet: what agent and signer really say, and what the operator concludes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,15 @@ from schedcp_agent.observations import LoaderPhase, LoaderView, Observed
 from schedcp_agent.report import Facts, status_of
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import SchedulerNodeStateSpec, SchedulerNodeStateStatus
+from schedcp_api.runs import RunStage
+from schedcp_api.tokens import open_signed
 from schedcp_operator.eligibility import is_clear
+from schedcp_operator.stages.signing import token_problem
+from schedcp_operator.stages.verifying import contract_of
 from schedcp_operator.views import NodeView
-from support.operator_nouns import KERNEL, NOW, OLD_KERNEL, node
+from schedcp_verifier.signer import Signer
+from support.operator_driver import Driver
+from support.operator_nouns import KERNEL, KEY, NOW, OLD_KERNEL, node, run
 
 OFF = SchedExt(supported=True, state="disabled")
 ON = SchedExt(supported=True, state="enabled", ops="schedcp_x", enable_seq=4)
@@ -57,3 +64,17 @@ def test_restored_is_what_the_agent_shows_to_be_restored(observed: Observed, cle
 
 def test_what_the_agent_said_before_the_last_change_is_no_proof() -> None:
     assert not is_clear(reported(Observed(kernel=KERNEL, sched_ext=OFF), generation=0))
+
+
+def test_the_operator_takes_what_the_signer_signs(tmp_path: Path) -> None:
+    driver = Driver(run())
+    driver.until(RunStage.SIGNING)
+    signed = Signer(KEY, tmp_path / "tokens.jsonl").token(
+        driver.verdicts[-1],
+        contract_of(driver.run),
+        driver.sign_request().claims,
+        now=driver.now,
+        backdate_seconds=60,
+    )
+    claims = open_signed(signed, (KEY.public_key(),))
+    assert token_problem(driver.run, claims, now=driver.now) == ""
