@@ -109,6 +109,17 @@ def run(
         )
     except FileNotFoundError as error:
         raise CommandFailed(f"cannot start {shown}: {error}") from error
+    said, complaint = _awaited(child, shown, stdin, timeout_seconds=timeout_seconds)
+    if check and child.returncode != 0:
+        last = (complaint.strip() or said.strip())[-TAIL_BYTES:]
+        raise CommandFailed(f"{shown}\nended with status {child.returncode}\n{last}")
+    return Completed(command, child.returncode, said, complaint)
+
+
+def _awaited(
+    child: subprocess.Popen[bytes], shown: str, stdin: str | None, *, timeout_seconds: float
+) -> tuple[str, str]:
+    """Return what a child printed, once it has ended; its group ends whenever we stop waiting."""
     with child:
         try:
             out, err = child.communicate(
@@ -123,11 +134,7 @@ def run(
         except BaseException:
             _end_group(child)
             raise
-    said, complaint = (text.decode(errors="replace") for text in (out or b"", err))
-    if check and child.returncode != 0:
-        last = (complaint.strip() or said.strip())[-TAIL_BYTES:]
-        raise CommandFailed(f"{shown}\nended with status {child.returncode}\n{last}")
-    return Completed(command, child.returncode, said, complaint)
+    return (out or b"").decode(errors="replace"), err.decode(errors="replace")
 
 
 def run_as_root(

@@ -123,9 +123,7 @@ def pairs_of(blocks: Iterable[BlockFigure], *, guardrail: str = "") -> tuple[lis
 
     A pair counts only if both of its blocks are valid and have a figure.
     """
-    slots: dict[tuple[str, int], dict[Arm, BlockFigure]] = defaultdict(dict)
-    for block in sorted(blocks, key=lambda item: (item.node, item.index)):
-        slots[block.node, block.index // 2][block.arm] = block
+    slots = _slots(blocks)
     complete: list[Pair] = []
     for slot in slots.values():
         figures = {arm: _figure(block, guardrail) for arm, block in slot.items()}
@@ -133,6 +131,14 @@ def pairs_of(blocks: Iterable[BlockFigure], *, guardrail: str = "") -> tuple[lis
         if on is not None and off is not None:
             complete.append(Pair(on=on, off=off))
     return complete, len(slots)
+
+
+def _slots(blocks: Iterable[BlockFigure]) -> dict[tuple[str, int], dict[Arm, BlockFigure]]:
+    """Return the blocks by node and number of their pair, in order."""
+    slots: dict[tuple[str, int], dict[Arm, BlockFigure]] = defaultdict(dict)
+    for block in sorted(blocks, key=lambda item: (item.node, item.index)):
+        slots[block.node, block.index // 2][block.arm] = block
+    return slots
 
 
 def _chance_of_silence(on: int, off: int) -> float:
@@ -146,12 +152,9 @@ def _silent_pairs(blocks: Iterable[BlockFigure], guardrail: str, arm: Arm) -> li
     To leave them out would be to leave out the harm.
     """
     other = Arm.OFF if arm is Arm.ON else Arm.ON
-    slots: dict[tuple[str, int], dict[Arm, BlockFigure]] = defaultdict(dict)
-    for block in blocks:
-        slots[block.node, block.index // 2][block.arm] = block
     return [
         f"{node} pair {number}"
-        for (node, number), slot in sorted(slots.items())
+        for (node, number), slot in _slots(blocks).items()
         if len(slot) == len(Arm)
         and slot[arm].valid
         and _figure(slot[arm], guardrail) is None

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,6 +53,22 @@ class Desk:
     clock: Callable[[], datetime]
 
 
+@contextmanager
+def _contained(what: str) -> Iterator[None]:
+    """Keep an object's trouble its own: it stops no other, nor the renewal of leases.
+
+    It is said, and the object is looked at again. Losing the Lease is everybody's trouble.
+    """
+    try:
+        yield
+    except NotLeader:
+        raise
+    except OperatorError as err:
+        _log.warning("%s: %s", what, err)
+    except Exception:  # noqa: BLE001
+        _log.exception("%s: a defect; it will be tried again", what)
+
+
 class RunLoops:
     """Keeps one task going for each run that is not finished."""
 
@@ -79,19 +96,12 @@ class RunLoops:
             if known is None or known.run.status.stage is RunStage.FINISHED:
                 return
             moved = False
-            try:
+            with _contained(f"run {name}"):
                 if known.run.status.stage is RunStage.PENDING:
                     async with self._entry:
                         moved = await self._step(name)
                 else:
                     moved = await self._step(name)
-            except NotLeader:
-                raise
-            except OperatorError as err:
-                _log.warning("run %s: %s", name, err)
-            except Exception:  # noqa: BLE001
-                # One run's defect must not stop the others, nor the renewal of leases.
-                _log.exception("run %s: a step failed; it will be tried again", name)
             if not moved:
                 await desk.cluster.wait(desk.poll_seconds)
 
@@ -160,18 +170,11 @@ class PolicyLoop:
         for name in sorted({*cluster.policies, *cluster.unreadable(POLICIES)}):
             policy = cluster.policies.get(name)  # it may be gone by now
             hidden = cluster.unreadable(POLICIES).get(name)
-            try:
+            with _contained(f"policy {name}"):
                 if policy is not None:
                     await self._look(policy)
                 elif hidden is not None:
                     await self._say_unreadable(hidden)
-            except NotLeader:
-                raise
-            except OperatorError as err:
-                _log.warning("policy %s: %s", name, err)
-            except Exception:  # noqa: BLE001
-                # One policy's defect must not stop the others, nor the renewal of leases.
-                _log.exception("policy %s: it could not be looked at", name)
 
     async def watch_prometheus(self) -> None:
         """Ask Prometheus now and then whether it is there."""

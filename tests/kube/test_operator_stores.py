@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from schedcp_api.base import digest_of
-from schedcp_api.runs import AttemptResult, Lesson
 from schedcp_lab.control_plane import ControlPlane
 from schedcp_lab.processes import Process, ProcessSpec, Supervisor
 from schedcp_operator.errors import StoreUnavailable
@@ -15,7 +14,7 @@ from schedcp_operator.job_verifier import job_manifest
 from schedcp_operator.settings import JobSettings
 from schedcp_operator.store_redis import RedisStore
 from support.api_server import NAMESPACES, api_client
-from support.operator_nouns import NOW, candidate, manifest
+from support.operator_nouns import lesson, manifest
 
 RESTRICTED = "schedcp-restricted"
 
@@ -41,28 +40,12 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Process]]:
         yield started
 
 
-def lesson(run: str) -> Lesson:
-    """A lesson."""
-    return Lesson(
-        run=run,
-        policy="checkout",
-        workload="Deployment/shop/checkout",
-        description=None,
-        profile_digest=None,
-        kernel_digest=None,
-        candidate=candidate(),
-        result=AttemptResult.PROMOTED,
-        outcome=None,
-        at=NOW,
-    )
-
-
 async def test_what_one_replica_keeps_another_finds(server: tuple[str, Process]) -> None:
     first, second = RedisStore(server[0]), RedisStore(server[0])
     digest = await first.put_blob(b"bytes")
     assert await second.get_blob(digest) == b"bytes"
     assert await second.get_blob(digest_of(b"other")) is None
-    both = (lesson("run-1"), lesson("run-2"))
+    both = (lesson(1), lesson(2))
     assert await first.add_lessons(both) == await second.add_lessons(both)
     assert {found.run for found in await second.lessons()} == {"run-1", "run-2"}
     source = await first.add_source(manifest("mine"), "int x;")

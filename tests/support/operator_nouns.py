@@ -30,7 +30,14 @@ from schedcp_api.policies import (
     WorkloadSelector,
 )
 from schedcp_api.profiles import Distribution, GroupProfile, WorkloadProfile
-from schedcp_api.runs import BlockFigure, OptimizationRunSpec, RunTrigger, TriggerKind
+from schedcp_api.runs import (
+    AttemptResult,
+    BlockFigure,
+    Lesson,
+    OptimizationRunSpec,
+    RunTrigger,
+    TriggerKind,
+)
 from schedcp_api.services import TokenRequest
 from schedcp_api.tokens import DeploymentToken, key_id_of, sign
 from schedcp_api.verdicts import Check, Phase, Replay, ReplayFigures, Stage, Verdict
@@ -386,3 +393,19 @@ def figures(
 def candidate(name: str = "latency_class") -> Candidate:
     """A candidate of the library without arguments."""
     return Candidate(kind=PlanKind.CONFIGURE, scheduler=name)
+
+
+def lesson(number: int) -> Lesson:
+    """One of many lessons, a minute after the one before."""
+    return Lesson(
+        run=f"run-{number}",
+        policy="checkout",
+        workload="Deployment/shop/checkout",
+        description=None,
+        profile_digest=None,
+        kernel_digest=None,
+        candidate=candidate(),
+        result=AttemptResult.PROMOTED,
+        outcome=None,
+        at=NOW + timedelta(minutes=number),
+    )

@@ -307,6 +307,7 @@ def operator_world(
     rolled_out(api, nodes=nodes)
     (port,) = free_ports(1)
     with ExitStack() as stack:
+        stack.callback(clean, api)  # the last thing: other tests use the same API server
         prometheus = stack.enter_context(fake_prometheus(behaviour))
         socket = folder / "verifier.sock"
         stack.enter_context(fake_verifier(behaviour, socket))

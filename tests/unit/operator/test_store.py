@@ -1,13 +1,11 @@
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from schedcp_api.base import digest_of
-from schedcp_api.runs import AttemptResult, Lesson
 from schedcp_operator.errors import StoreUnavailable
 from schedcp_operator.store import SqliteStore
-from support.operator_nouns import NOW, candidate, manifest
+from support.operator_nouns import lesson, manifest
 
 MIB = 1024 * 1024
 
@@ -15,22 +13,6 @@ MIB = 1024 * 1024
 def store(tmp_path: Path, *, max_bytes: int = 16 * MIB) -> SqliteStore:
     """A store in a file."""
     return SqliteStore(tmp_path / "a folder" / "store.sqlite", max_bytes=max_bytes)
-
-
-def lesson(number: int) -> Lesson:
-    """One of many lessons."""
-    return Lesson(
-        run=f"run-{number}",
-        policy="checkout",
-        workload="Deployment/shop/checkout",
-        description=None,
-        profile_digest=None,
-        kernel_digest=None,
-        candidate=candidate(),
-        result=AttemptResult.PROMOTED,
-        outcome=None,
-        at=NOW + timedelta(minutes=number),
-    )
 
 
 async def test_blobs_outlive_the_process(tmp_path: Path) -> None:
