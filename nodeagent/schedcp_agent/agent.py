@@ -24,7 +24,7 @@ from . import guard as guarding
 from .admission import Rules, foreign
 from .answering import Answering
 from .blobs import ObjectCache
-from .kernel_probe import ENABLED, SchedExt
+from .kernel_probe import DISABLING, ENABLED, SchedExt
 from .keys import TrustedKeys
 from .kube import Seen, SpecWatcher, StatusWriter
 from .loader import Loader, LoadRequest
@@ -183,6 +183,7 @@ class Agent:
         reading = guarding.Reading(
             attached=mine,
             enabled=sched_ext.state == ENABLED and sched_ext.ops == view.ops,
+            leaving=sched_ext.state == DISABLING,
             baseline_some_permille=usage.average_some_permille,
             neighbour_some_permille=usage.some_permille,
             neighbour_full_permille=usage.full_permille,

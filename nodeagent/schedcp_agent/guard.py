@@ -7,6 +7,9 @@ kernel's own averages take half a minute to come near a limit.
 Pressure that was above its limit before the scheduler came (batch work that keeps every CPU busy
 always waits) says nothing when it stays there. Then `full` is looked at instead: all threads of a
 pod waiting at once, which fair sharing does not do to a pod for ten seconds.
+
+A scheduler that the kernel is taking away is nobody's to judge any more: under load that lasts ten
+seconds, everything waits meanwhile, and the loader then brings the kernel's own account of why.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +20,8 @@ from .observations import Trip
 
 MOST_PRESSURE_PERMILLE = 950
 """Readings end at 1000, so a higher limit could never be exceeded."""
+LEAVING_SECONDS = 30
+"""For how long the kernel may be at taking a scheduler away before that is trouble of its own."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Reading:
     """Whether our loader says that its scheduler is attached."""
     enabled: bool = False
     """Whether the kernel says the same."""
+    leaving: bool = False
+    """Whether the kernel is at taking it away."""
     baseline_some_permille: int = 0
     """Neighbours' pressure over ten seconds."""
     neighbour_some_permille: int = 0
@@ -49,6 +56,8 @@ class Guard:
     pressure_since: float | None = None
     latency_since: float | None = None
     disabled_since: float | None = None
+    bypassed_since: float | None = None
+    leaving_since: float | None = None
 
 
 def watch(
@@ -57,15 +66,20 @@ def watch(
     """Return the guard after one reading, and a trip when a limit was exceeded for too long."""
     if not reading.attached or limits is None:
         return Guard(baseline_some_permille=reading.baseline_some_permille), None
-    pressure = _pressure(guard, limits, reading)
-    late = reading.target_longest_ms > limits.target_latency_ms
+    pressure = "" if reading.leaving else _pressure(guard, limits, reading)
+    late = reading.target_longest_ms > limits.target_latency_ms and not reading.leaving
+    disabled = not reading.enabled and not reading.leaving
     first = guard.baseline_bypasses is None
+    baseline = reading.bypasses if first else guard.baseline_bypasses or 0
+    bypassed = reading.bypasses > baseline and reading.enabled
     guard = replace(
         guard,
-        baseline_bypasses=reading.bypasses if first else guard.baseline_bypasses,
+        baseline_bypasses=baseline,
         pressure_since=_since(guard.pressure_since, uptime, exceeded=bool(pressure)),
         latency_since=_since(guard.latency_since, uptime, exceeded=late),
-        disabled_since=_since(guard.disabled_since, uptime, exceeded=not reading.enabled),
+        disabled_since=_since(guard.disabled_since, uptime, exceeded=disabled),
+        bypassed_since=_since(guard.bypassed_since, uptime, exceeded=bypassed),
+        leaving_since=_since(guard.leaving_since, uptime, exceeded=reading.leaving),
     )
     return guard, _trip(guard, limits, reading, pressure, uptime=uptime)
 
@@ -98,12 +112,13 @@ def _trip(
     *,
     uptime: float,
 ) -> Trip | None:
-    def sustained(since: float | None) -> bool:
-        return since is not None and uptime - since >= limits.sustained_seconds
+    def sustained(since: float | None, seconds: int = limits.sustained_seconds) -> bool:
+        return since is not None and uptime - since >= seconds
 
     if reading.nr_rejected:
         return Trip("TasksRejected", f"the scheduler rejected {reading.nr_rejected} tasks")
-    if reading.bypasses > (guard.baseline_bypasses or 0):
+    # An ejection begins with a bypass, too: what is still enabled after a while is not ejected.
+    if sustained(guard.bypassed_since):
         return Trip("Bypassed", "the kernel has set the scheduler aside while it was attached")
     if sustained(guard.latency_since):
         return Trip(
@@ -119,4 +134,9 @@ def _trip(
         )
     if sustained(guard.disabled_since):
         return Trip("NotEnabled", "the loader holds a scheduler that the kernel does not run")
+    if sustained(guard.leaving_since, LEAVING_SECONDS):
+        return Trip(
+            "NotEnabled",
+            f"the kernel has been taking the scheduler away for {LEAVING_SECONDS} s",
+        )
     return None

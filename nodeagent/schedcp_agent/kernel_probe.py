@@ -11,6 +11,7 @@ from .errors import NodeUnsuitable
 
 DISABLED = "disabled"
 ENABLED = "enabled"
+DISABLING = "disabling"
 ENABLING = "enabling"
 _GONE = (errno.ENOENT, errno.ENODEV)
 """What reading a file says that sysfs has just removed."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from schedcp_agent.guard import Guard, Reading, watch
+from schedcp_agent.guard import LEAVING_SECONDS, Guard, Reading, watch
 from schedcp_agent.observations import Trip
 from schedcp_api.nodestates import GuardrailLimits
 
@@ -70,9 +70,29 @@ def test_a_limit_that_no_reading_can_exceed_does_not_put_the_guard_off() -> None
         assert play([before, *[starved] * 4], limits=limits)[-1] == "NeighbourPressure"
 
 
-def test_a_scheduler_that_the_kernel_sets_aside_trips_at_once() -> None:
-    attached = replace(CALM, bypasses=2)
-    assert play([attached, attached, replace(CALM, bypasses=3)]) == ["", "", "Bypassed"]
+def test_a_scheduler_that_the_kernel_sets_aside_and_keeps_trips() -> None:
+    attached, bypassed = replace(CALM, bypasses=2), replace(CALM, bypasses=3)
+    assert play([attached, *[bypassed] * 4]) == ["", "", "", "", "Bypassed"]
+
+
+def test_an_ejection_is_told_by_the_loader_and_not_by_the_guard() -> None:
+    attached, bypassed = replace(CALM, bypasses=2), replace(CALM, bypasses=3)
+    leaving = Reading(
+        attached=True,
+        leaving=True,
+        bypasses=3,
+        target_longest_ms=9999,
+        neighbour_some_permille=1000,
+        neighbour_full_permille=1000,
+    )
+    gone = Reading(attached=False)
+    assert play([attached, bypassed, bypassed, *[leaving] * 20, gone]) == [""] * 24
+
+
+def test_an_ejection_that_does_not_end_trips() -> None:
+    leaving = Reading(attached=True, leaving=True)
+    trips = play([leaving] * (LEAVING_SECONDS + 1))
+    assert trips == [*[""] * LEAVING_SECONDS, "NotEnabled"]
 
 
 def test_nothing_trips_while_nothing_is_attached() -> None:
