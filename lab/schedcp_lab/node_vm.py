@@ -39,6 +39,8 @@ BOOT_TIMEOUT_SECONDS = 180.0
 DRIFT_TIMEOUT_SECONDS = 30.0
 DRIFT_POLL_SECONDS = 0.02
 DRIFT_WANTED_SECONDS = 0.1
+NODE_NICENESS = 5
+"""A node full of batch work would take the CPUs that the verifier and the API server need."""
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=1 tsc=reliable mitigations=off random.trust_cpu=on"
     " cgroup_no_v1=all psi=1"
@@ -168,7 +170,7 @@ class NodeVm:
         files.qemu_log.unlink(missing_ok=True)
         _write_private(files.config, config_disk(config_files(settings, credentials)))
         argv = qemu_command(image, files, forwards=forwards, hardware=hardware)
-        spec = ProcessSpec(f"node {settings.name}", argv, files.qemu_log)
+        spec = ProcessSpec(f"node {settings.name}", argv, files.qemu_log, niceness=NODE_NICENESS)
         return cls(supervisor, spec, files, image=image, settings=settings, forwards=forwards)
 
     def __enter__(self) -> Self:

@@ -74,6 +74,19 @@ def test_a_supervisor_stops_the_last_started_first(tmp_path: Path) -> None:
     assert trace.read_text().split() == ["second", "first"]
 
 
+def test_a_process_that_stands_back(tmp_path: Path) -> None:
+    with Supervisor() as supervisor:
+        argv = ("sh", "-c", "echo up; sleep 1000")
+        process = supervisor.start(
+            ProcessSpec("nice", argv, tmp_path / "nice.log", niceness=5),
+        )
+        process.wait_ready(partial(is_up, process.spec.log), timeout_seconds=DEADLINE_SECONDS)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 5
+        session = Path(f"/proc/{process.pid}/autogroup")
+        if session.exists():
+            assert session.read_text().endswith("nice 5\n")
+
+
 def test_the_whole_group_goes(tmp_path: Path) -> None:
     with Supervisor() as supervisor:
         process = supervisor.start(
