@@ -172,6 +172,7 @@ class Guardrail(Noun):
     metric: MetricSource
     direction: Direction = Direction.MINIMIZE
     margin: Share = "5%"
+    """Of NeighbourCpuTime, also what the replay may take from the neighbours."""
 
 
 class Trigger(Noun):

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from schedcp_api.base import ConditionStatus, with_condition
-from schedcp_api.policies import Mode
+from schedcp_api.policies import BuiltinMetric, Mode
 from schedcp_api.runs import AttemptResult, RunStage
 from schedcp_api.services import Verification, VerificationState
 from schedcp_api.tokens import TokenClaims
@@ -15,13 +15,26 @@ from .common import bounded, conclude, enter, error, inconclusive, stay, with_at
 
 
 def contract_of(run: Run) -> EvaluationContract:
-    """Return what the run's candidates are judged by, fixed by the policy as recorded."""
+    """Return what the run's candidates are judged by, fixed by the policy as recorded.
+
+    What the neighbours may lose on a node, by its guard rail, they may lose in the replay, too.
+    """
     search = run.policy.search
+    rail = next(
+        (
+            guardrail
+            for guardrail in run.policy.guardrails
+            if guardrail.metric.builtin is BuiltinMetric.NEIGHBOUR_CPU_TIME
+        ),
+        None,
+    )
+    bounds = {} if rail is None else {"maximum_neighbour_loss": rail.margin}
     return EvaluationContract(
         metric=run.policy.objective.metric.name,
         replay=search.replay,
         minimum_improvement=run.policy.objective.minimum_effect,
         waived_losses=search.waived_losses,
+        **bounds,
     )
 
 

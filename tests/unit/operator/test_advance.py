@@ -19,7 +19,10 @@ from schedcp_api.nodestates import (
 from schedcp_api.policies import (
     Approval,
     ApprovalRequired,
+    BuiltinMetric,
     CanaryStep,
+    Direction,
+    Guardrail,
     MetricSource,
     Mode,
     Objective,
@@ -55,6 +58,7 @@ from schedcp_operator.events import (
     VerifierFailed,
     Verify,
 )
+from schedcp_operator.stages.verifying import contract_of
 from schedcp_operator.views import Run, World
 from support.operator_driver import Driver
 from support.operator_nouns import (
@@ -352,6 +356,19 @@ def test_a_forgotten_verification_is_asked_for_anew() -> None:
     effects = driver.tell(Observed(driver.world())).effects
     assert isinstance(effects[0], Verify)
     assert effects[0].verification == ""
+
+
+def test_what_the_neighbours_may_lose_on_a_node_they_may_lose_in_the_replay() -> None:
+    rail = Guardrail(
+        name="neighbours",
+        metric=MetricSource(builtin=BuiltinMetric.NEIGHBOUR_CPU_TIME),
+        direction=Direction.MAXIMIZE,
+        margin="15%",
+    )
+    assert contract_of(run(guardrails=(rail,))).maximum_neighbour_loss == "15%"
+    pressure = MetricSource(builtin=BuiltinMetric.NEIGHBOUR_CPU_PRESSURE)
+    other = rail.replace(metric=pressure, direction=Direction.MINIMIZE)
+    assert contract_of(run(guardrails=(other,))) == contract_of(run())
 
 
 def done(driver: Driver, **changes: object) -> VerificationSeen:
