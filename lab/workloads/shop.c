@@ -2,8 +2,10 @@
 /*
  * shop: the two sides of the demo's workload.
  *
- *   shop service THREADS WORK_US SLEEP_MIN_US SLEEP_MAX_US
- *       each thread sleeps for a random time and then uses WORK_US of CPU, like a request handler
+ *   shop service THREADS WORK_US INTERVAL_MIN_US INTERVAL_MAX_US
+ *       each thread gets a request now and then, at random, and uses WORK_US of CPU for it;
+ * requests come when they come, however late the last one was answered, and of those that came
+ *       meanwhile one is answered and the others are lost
  *   shop batch THREADS
  *       each thread computes without end
  *
@@ -24,19 +26,28 @@ enum { THREADS_MAX = 64, NS_PER_US = 1000, NS_PER_SECOND = 1000000000, SPINS = 1
 struct work {
 	bool endless;
 	uint64_t work_ns;
-	uint64_t sleep_min_ns;
-	uint64_t sleep_span_ns;
+	uint64_t interval_min_ns;
+	uint64_t interval_span_ns;
 	unsigned int seed;
 };
 
 static volatile uint64_t sink;
 
-static uint64_t thread_cpu_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static void sleep_until(uint64_t ns)
+{
+	struct timespec due = {.tv_sec = (time_t)(ns / NS_PER_SECOND),
+			       .tv_nsec = (long)(ns % NS_PER_SECOND)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+		;
 }
 
 static void spin(void)
@@ -48,20 +59,21 @@ static void spin(void)
 static void *run(void *argument)
 {
 	struct work *work = argument;
+	uint64_t due, end, now;
 
 	while (work->endless)
 		spin();
+	due = clock_ns(CLOCK_MONOTONIC);
 	for (;;) {
-		uint64_t ns = work->sleep_min_ns +
-			      (uint64_t)rand_r(&work->seed) % (work->sleep_span_ns + 1);
-		struct timespec pause = {.tv_sec = (time_t)(ns / NS_PER_SECOND),
-					 .tv_nsec = (long)(ns % NS_PER_SECOND)};
-		uint64_t end;
-
-		while (nanosleep(&pause, &pause) && errno == EINTR)
-			;
-		end = thread_cpu_ns() + work->work_ns;
-		while (thread_cpu_ns() < end)
+		due += work->interval_min_ns +
+		       (uint64_t)rand_r(&work->seed) % (work->interval_span_ns + 1);
+		now = clock_ns(CLOCK_MONOTONIC);
+		if (due < now)
+			due = now;
+		else
+			sleep_until(due);
+		end = clock_ns(CLOCK_THREAD_CPUTIME_ID) + work->work_ns;
+		while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end)
 			spin();
 	}
 	return NULL;
@@ -88,8 +100,9 @@ int main(int argc, char **argv)
 	uint64_t count;
 
 	if (!service && !batch) {
-		fprintf(stderr, "usage: shop service THREADS WORK_US SLEEP_MIN_US SLEEP_MAX_US\n"
-				"       shop batch THREADS\n");
+		fprintf(stderr,
+			"usage: shop service THREADS WORK_US INTERVAL_MIN_US INTERVAL_MAX_US\n"
+			"       shop batch THREADS\n");
 		return 64;
 	}
 	count = number(argv[2], 1, THREADS_MAX);
@@ -101,8 +114,8 @@ int main(int argc, char **argv)
 			uint64_t least = number(argv[4], 1, 60000000);
 
 			work->work_ns = number(argv[3], 1, 1000000) * NS_PER_US;
-			work->sleep_min_ns = least * NS_PER_US;
-			work->sleep_span_ns =
+			work->interval_min_ns = least * NS_PER_US;
+			work->interval_span_ns =
 				(number(argv[5], least, 60000000) - least) * NS_PER_US;
 		}
 		if (pthread_create(threads + i, NULL, run, work)) {
