@@ -311,6 +311,7 @@ class Agent:
         self._parts.exporter.publish(
             Snapshot(
                 node=self._parts.node,
+                read_at=measuring.read_at,
                 latency=measuring.latency(),
                 usage=measuring.ledger.accounts,
                 ops=observed.sched_ext.ops,

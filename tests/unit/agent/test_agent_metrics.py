@@ -62,5 +62,21 @@ def test_use_pressure_and_scheduler() -> None:
     assert found[names.REVERTS, (("node", "n"), ("reason", "LeaseExpired"))] == 1
 
 
+def test_what_is_measured_carries_its_time() -> None:
+    exporter = Exporter()
+    exporter.publish(
+        Snapshot(
+            node="n",
+            read_at=1_700_000_000.25,
+            latency={("p", Role.TARGET): Histogram.of([1_000])},
+            usage={("p", Role.TARGET): SideUsage(2_500_000, 500_000)},
+        )
+    )
+    lines = exporter.render().decode().splitlines()
+    measured = [line for line in lines if 'role="target"' in line]
+    assert measured
+    assert all(line.endswith(" 1700000000250") for line in measured)
+
+
 def test_no_scheduler_no_info() -> None:
     assert not [key for key in samples(Snapshot(node="n")) if key[0] == names.SCHEDULER_INFO]
