@@ -125,14 +125,14 @@ def effect_text(outcome: Outcome | None) -> str:
 
 def _attempts_table(status: OptimizationRunStatus) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("tried", "replay, virtual time", "neighbours", "result", "why"):
+    for heading in ("tried", "replay, virtual time", "neighbours lose", "result", "why"):
         table.add_column(heading, overflow="fold")
     for attempt in status.attempts:
         knobs = " ".join(f"{a.name}={a.value}" for a in attempt.candidate.arguments)
         table.add_row(
             f"{attempt.plan.scheduler} {knobs}".rstrip(),
             attempt.replay_improvement or "-",
-            f"-{attempt.replay_neighbour_loss}" if attempt.replay_neighbour_loss else "-",
+            attempt.replay_neighbour_loss or "-",
             str(attempt.result),
             "; ".join(attempt.reasons) or attempt.plan.rationale,
         )

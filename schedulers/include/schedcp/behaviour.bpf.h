@@ -58,13 +58,19 @@ static __always_inline void behaviour_ran(struct behaviour *behaviour, u64 used_
 	behaviour->burst_ns += used_ns;
 }
 
-/* Call it from ops.quiescent. Only a sleep ends a burst; a migration or a new nice value does not.
+/*
+ * Call it from ops.quiescent. Only a sleep ends a burst; a migration or a new nice value does not.
+ * However long one burst was, it does not undo all the short ones before it.
  */
 static __always_inline void behaviour_sleep(struct behaviour *behaviour, u64 deq_flags)
 {
+	u64 burst = behaviour->burst_ns, most = burst_limit_ns * UNPROVEN_FACTOR;
+
 	if (!(deq_flags & SCX_DEQ_SLEEP))
 		return;
-	behaviour->average_burst_ns = average_of(behaviour->average_burst_ns, behaviour->burst_ns);
+	if (burst > most)
+		burst = most;
+	behaviour->average_burst_ns = average_of(behaviour->average_burst_ns, burst);
 	behaviour->burst_ns = 0;
 	behaviour->slept_at = bpf_ktime_get_ns();
 }
