@@ -39,13 +39,23 @@ def query_of(metric: MetricSource, *, policy: str, node: str, seconds: int) -> s
     queries = {
         BuiltinMetric.WAKEUP_LATENCY_P50: f"histogram_quantile(0.5, {latency})",
         BuiltinMetric.WAKEUP_LATENCY_P99: f"histogram_quantile(0.99, {latency})",
-        BuiltinMetric.CPU_PRESSURE: f"sum(rate({metrics.CPU_PRESSURE}{target}))",
-        BuiltinMetric.NEIGHBOUR_CPU_PRESSURE: f"sum(rate({metrics.CPU_PRESSURE}{neighbour}))",
-        BuiltinMetric.NEIGHBOUR_CPU_TIME: f"sum(rate({metrics.CPU_TIME}{neighbour}))",
+        BuiltinMetric.CPU_PRESSURE: _slope(f"{metrics.CPU_PRESSURE}{target}"),
+        BuiltinMetric.NEIGHBOUR_CPU_PRESSURE: _slope(f"{metrics.CPU_PRESSURE}{neighbour}"),
+        BuiltinMetric.NEIGHBOUR_CPU_TIME: _slope(f"{metrics.CPU_TIME}{neighbour}"),
     }
     if metric.builtin is None:
         raise ValueError("a metric is either builtin or a query")
     return queries[metric.builtin]
+
+
+def _slope(counter: str) -> str:
+    """Return the PromQL for a counter's growth per second, between the readings that there are.
+
+    `rate` takes what is missing at a window's ends for time in which nothing happened, and in a
+    window of a few seconds a single late reading would look like a loss. A counter that began anew
+    has no slope, and so no figure.
+    """
+    return f"sum(deriv({counter}) and resets({counter}) == 0)"
 
 
 class Prometheus:
