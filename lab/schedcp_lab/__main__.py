@@ -25,6 +25,7 @@ from schedcp_lab.session import add_node, hold, occupied, read_session, start_de
 from schedcp_lab.tree import picture
 from schedcp_lab.views import Api
 from schedcp_lab.watching import watcher_for
+from schedcp_lab.witness import Witness
 from schedcp_lab.workshop import STEPS, cache_of, prepare, prepare_only, repository_root
 
 __all__ = ["app", "main"]
@@ -140,7 +141,10 @@ def demo(
         stack.callback(api.close)
         screen, watcher = watcher_for(console)
         stack.enter_context(screen)
-        record = Demo(cluster, product, api, watcher).play(started_at)
+        witness = Witness(cluster)
+        witness.install()
+        demo = Demo(cluster, product, api, witness=witness, watcher=watcher)
+        record = demo.play(started_at)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text(html_report(record), encoding="utf-8")
     console.print(text_report(record))

@@ -21,6 +21,7 @@ from schedcp_lab.errors import LabError, NotReady, Unreachable
 from schedcp_lab.product import Product
 from schedcp_lab.report import Act, DemoRecord, Finding
 from schedcp_lab.views import Api, NodeView, RunView
+from schedcp_lab.witness import DEFAULT, Witness
 
 __all__ = ["Demo", "Watcher"]
 
@@ -45,8 +46,11 @@ class Watcher(Protocol):
 class Demo:
     """Three acts on a cluster with the product installed."""
 
-    def __init__(self, cluster: Cluster, product: Product, api: Api, watcher: Watcher) -> None:
+    def __init__(
+        self, cluster: Cluster, product: Product, api: Api, *, witness: Witness, watcher: Watcher
+    ) -> None:
         self._cluster = cluster
+        self._witness = witness
         self._product = product
         self._api = api
         self._watcher = watcher
@@ -90,7 +94,7 @@ class Demo:
         status = run.status
         nodes = self._api.nodes()
         ops = status.attempts[-1].ops_name if status.attempts else ""
-        seen = {name: self._product.attached_ops(name) for name in self._cluster.nodes}
+        seen = self._running()
         outcome = status.outcome
         findings = (
             Finding(
@@ -253,9 +257,9 @@ class Demo:
             nonlocal left
             reported = [node.name for node in self._api.nodes() if not node.on_default]
             left = "; ".join(f"{name} reports a scheduler" for name in reported)
-            if left:  # To ask a kernel costs its node seconds of CPU time.
+            if left:
                 return False
-            found = {name: self._product.attached_ops(name) for name in self._cluster.nodes}
+            found = self._running()
             left = "; ".join(f"{name} runs {ops}" for name, ops in found.items() if ops)
             return not left and bool(found)
 
@@ -264,6 +268,17 @@ class Demo:
         except NotReady:
             return left
         return ""
+
+    def _running(self) -> dict[str, str]:
+        """Ask each node's kernel itself which scheduler it runs; its own is empty."""
+        found = {}
+        for name in self._cluster.nodes:
+            try:
+                said = self._witness.sched_ext(name)
+            except LabError as error:
+                said = f"unknown ({str(error).splitlines()[-1]})"
+            found[name] = "" if said == DEFAULT else said
+        return found
 
     def _wait(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Wait for a condition while the picture is kept up to date."""

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from schedcp_lab.certificates import kubeconfig_with_token, write_private
 from schedcp_lab.cluster import AGENT_SERVER_NAME, Cluster
-from schedcp_lab.errors import CommandFailed
 from schedcp_lab.https_probe import https_ok
 from schedcp_lab.node_config import API_HOST
 from schedcp_lab.ports import free_ports
@@ -31,7 +30,6 @@ HELM_TIMEOUT_SECONDS = 600.0
 WAIT = ("--wait", "--timeout=9m")
 READY_SECONDS = 60.0
 TOOL_TIMEOUT_SECONDS = 60.0
-OPS_PATH = "/sys/kernel/sched_ext/root/ops"
 Report = Callable[[str], None]
 
 
@@ -82,36 +80,6 @@ class Product:
             env=environment(self._operator_settings()),
         )
         return done.stdout.strip()
-
-    def attached_ops(self, node: str) -> str:
-        """Ask a node's kernel itself which scheduler it runs; empty for its own."""
-        script = f"cat {OPS_PATH} 2>/dev/null || cat /sys/kernel/sched_ext/state"
-        try:
-            pod = self.agent_pod(node)
-            said = self._cluster.plane.kubectl(
-                *("-n", NAMESPACE, "exec", pod, "--", "sh", "-c", script)
-            ).stdout.strip()
-        except CommandFailed as error:
-            return f"unknown ({str(error).splitlines()[-1]})"
-        return "" if said == "disabled" else said
-
-    def agent_pod(self, node: str) -> str:
-        """Return the name of a node's agent pod."""
-        listed = json.loads(
-            self._cluster.plane.kubectl(
-                *("-n", NAMESPACE, "get", "pods", "-o", "json"),
-                *("-l", "app.kubernetes.io/component=agent"),
-                *("--field-selector", f"spec.nodeName={node}"),
-            ).stdout
-        )
-        names = [
-            item["metadata"]["name"]
-            for item in listed["items"]
-            if "deletionTimestamp" not in item["metadata"]
-        ]
-        if not names:
-            raise CommandFailed(f"node {node} has no agent pod")
-        return str(names[0])
 
     def revive(self) -> list[str]:
         """Start operator and verifier again if they have ended, as a Deployment would."""

@@ -24,7 +24,7 @@ def lab(
     with Cluster.start(prepare(), folder) as cluster:
         product = Product.install(cluster)
         witness = Witness(cluster)
-        witness.install(repository / "tests" / "data" / "e2e" / "witness.yaml")
+        witness.install()
         kubectl = cluster.plane.kubectl
         kubectl("apply", "-f", repository / "lab" / "workloads" / "shop.yaml")
         kubectl("-n", "shop", "rollout", "status", "deployment/checkout", "--timeout=100s")

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
+from schedcp_lab import witness as witnesses
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.demo import Demo
-from schedcp_lab.errors import CommandFailed, Unreachable
+from schedcp_lab.errors import CommandFailed, NotReady, Unreachable
 from schedcp_lab.product import Product
 from schedcp_lab.report import Act
 from schedcp_lab.views import Api, NodeView, RunView
@@ -23,35 +23,8 @@ def assert_held(act: Act) -> None:
     assert not [f"{f.text}: {f.seen}" for f in act.findings if not f.held]
 
 
-@dataclass(frozen=True)
-class Witness:
-    """A privileged pod on each node: it sees the node's processes, and its kernel's own account."""
-
-    cluster: Cluster
-
-    def install(self, manifest: Path) -> None:
-        """Start a witness on every node; return when all can be asked."""
-        kubectl = self.cluster.plane.kubectl
-        kubectl("apply", "-f", manifest)
-        kubectl(
-            *("-n", "kube-system", "rollout", "status", "daemonset/witness", "--timeout=100s"),
-        )
-
-    def run(self, node: str, *command: str) -> str:
-        """Run a command on a node, in the witness's pod; return what it printed."""
-        kubectl = self.cluster.plane.kubectl
-        pod = kubectl(
-            *("-n", "kube-system", "get", "pods", "-l", "app=witness", "-o", "name"),
-            *("--field-selector", f"spec.nodeName={node}"),
-        ).stdout.split()
-        if not pod:
-            raise CommandFailed(f"node {node} has no witness")
-        return kubectl("-n", "kube-system", "exec", pod[0], "--", *command).stdout
-
-    def sched_ext(self, node: str) -> str:
-        """What the node's kernel says of sched_ext: disabled, or the scheduler's name."""
-        ops = "cat /sys/kernel/sched_ext/root/ops 2>/dev/null || cat /sys/kernel/sched_ext/state"
-        return self.run(node, "sh", "-c", ops).strip()
+class Witness(witnesses.Witness):
+    """A witness that can also kill."""
 
     def kill(self, node: str, program: str) -> None:
         """Kill a program of the node without warning; there must be one."""
@@ -95,7 +68,9 @@ class Lab:
 
     def demo(self, look: Look = lambda _runs, _nodes: None) -> Demo:
         """The demo's acts, with somebody looking on."""
-        return Demo(self.cluster, self.product, self.api, Watcher(look))
+        return Demo(
+            self.cluster, self.product, self.api, witness=self.witness, watcher=Watcher(look)
+        )
 
     def wait(self, condition: Callable[[], bool], what: str, *, seconds: float) -> None:
         """Wait for a condition; what ended is started again, no answer is "not yet"."""
@@ -109,7 +84,7 @@ class Lab:
     def _holds(self, condition: Callable[[], bool]) -> bool:
         try:
             return condition()
-        except (CommandFailed, Unreachable):
+        except (CommandFailed, NotReady, Unreachable):
             return False
 
     def story(self) -> str:
