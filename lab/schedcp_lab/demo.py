@@ -92,9 +92,9 @@ class Demo:
             lambda: self._apply(self._root / "lab" / "workloads" / "shop.yaml"),
         )
         status = run.status
-        nodes = self._api.nodes()
         ops = status.attempts[-1].ops_name if status.attempts else ""
         seen = self._running()
+        nodes = self._api.nodes()
         outcome = status.outcome
         findings = (
             Finding(

@@ -83,6 +83,7 @@ def text_report(record: DemoRecord) -> Group:
         body: list[Text | Table] = [Text(act.story)]
         if act.run is not None:
             body.append(_attempts_table(act.run.status))
+            body += [Text(line) for line in _reasons(act.run.status)]
             body.append(Text(effect_text(act.run.status.outcome)))
             body.append(Text("stages: " + _stages_text(act.run.status), style="dim"))
         for finding in act.findings:
@@ -112,20 +113,26 @@ def effect_text(outcome: Outcome | None) -> str:
     """Return an outcome in one sentence."""
     if outcome is None:
         return "no outcome"
-    said = f"{outcome.kind} ({outcome.reason}): {outcome.message}"
+    kind, reason = str(outcome.kind), outcome.reason
+    said = f"{kind if kind == reason else f'{kind} ({reason})'}: {outcome.message}"
     if outcome.effect is None:
         return said
+    rails = "".join(
+        f"; guard rail {rail.name}: harm {rail.harm}, at most {rail.harm_at_most},"
+        f" margin {rail.margin}"
+        for rail in outcome.guardrails
+    )
     return (
         f"{said}. {outcome.metric}: improvement {outcome.effect}, 90 % interval"
         f" {outcome.interval_low} to {outcome.interval_high}, p of no improvement"
         f" {outcome.p_value}, {outcome.pairs} pairs; the smallest effect that could have been seen"
-        f" is {outcome.smallest_detectable}"
+        f" is {outcome.smallest_detectable}{rails}"
     )
 
 
 def _attempts_table(status: OptimizationRunStatus) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("tried", "replay, virtual time", "neighbours lose", "result", "why"):
+    for heading in ("tried", "replay, virtual time", "neighbours lose", "result"):
         table.add_column(heading, overflow="fold")
     for attempt in status.attempts:
         knobs = " ".join(f"{a.name}={a.value}" for a in attempt.candidate.arguments)
@@ -134,9 +141,21 @@ def _attempts_table(status: OptimizationRunStatus) -> Table:
             attempt.replay_improvement or "-",
             attempt.replay_neighbour_loss or "-",
             str(attempt.result),
-            "; ".join(attempt.reasons) or attempt.plan.rationale,
         )
     return table
+
+
+def _reasons(status: OptimizationRunStatus) -> list[str]:
+    """Return why each candidate was taken or left; the outcome says it of the last one."""
+    said = status.outcome.message if status.outcome else ""
+    lines = []
+    for attempt in status.attempts:
+        why = "; ".join(attempt.reasons) or attempt.plan.rationale
+        if not said or said not in why:
+            lines.append(
+                f"{attempt.plan.scheduler}: {why.removeprefix(f'{attempt.plan.scheduler}: ')}"
+            )
+    return lines
 
 
 def _stages_text(status: OptimizationRunStatus) -> str:
@@ -147,7 +166,7 @@ def _durations(status: OptimizationRunStatus) -> Sequence[tuple[RunStage, float]
     return [
         (time.stage, (time.ended_at - time.started_at).total_seconds())
         for time in status.stages
-        if time.ended_at is not None and time.ended_at > time.started_at
+        if time.ended_at is not None and (time.ended_at - time.started_at).total_seconds() >= 1
     ]
 
 
