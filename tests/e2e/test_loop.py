@@ -1,31 +1,13 @@
-"""The whole loop on a real cluster: it heals, it keeps what helps, it survives kills, it goes.
+"""The whole loop on a real cluster: from a rollout to a proven restoration, in two acts.
 
-The tests share one cluster and run in the order of this file; each leaves every node on the
-kernel's own scheduler, but for the last pair, which keeps a promoted one to be uninstalled.
+Both acts share one cluster, and leave every node on the kernel's own scheduler.
 """
-
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from schedcp_api.nodestates import Arm
-from schedcp_api.runs import AttemptResult, NodeRole, OutcomeKind, RunStage
-from schedcp_lab.control_plane_components import APISERVER
-from schedcp_lab.views import NodeView, RunView
 from support.lab import Lab, assert_held
 
 pytestmark = pytest.mark.timeout(2400)
-
-STARTS_SECONDS = 300.0
-ENDS_SECONDS = 1200.0
-BLOCK_SECONDS = 120.0
-
-
-def roll_out(lab: Lab, revision: str) -> None:
-    """Roll the shop out, as a release would."""
-    kubectl = lab.cluster.plane.kubectl
-    kubectl("-n", "shop", "set", "env", "deployment/checkout", f"REVISION={revision}")
 
 
 def test_a_scheduler_that_stalls_is_ejected_and_quarantined(lab: Lab) -> None:
@@ -35,105 +17,3 @@ def test_a_scheduler_that_stalls_is_ejected_and_quarantined(lab: Lab) -> None:
 def test_a_scheduler_that_hurts_is_rolled_back(lab: Lab) -> None:
     assert_held(lab.demo().rolls_back("hurts"))
     lab.delete_policy("hurts")
-
-
-def canary_of(run: RunView) -> str:
-    """The run's canary; empty before there is one."""
-    return next((n.name for n in run.status.nodes if n.role is NodeRole.CANARY), "")
-
-
-def in_an_on_block(lab: Lab, node: str, after: int) -> bool:
-    """Whether the node runs the candidate now, with more than `after` blocks behind it."""
-    view = lab.node(node)
-    done = len(view.status.switchback.blocks) if view.status.switchback else 0
-    return done > after and bool(view.ops_name)
-
-
-def blocks_done(lab: Lab, node: str) -> int:
-    """How many blocks the node has behind it."""
-    progress = lab.node(node).status.switchback
-    return len(progress.blocks) if progress else 0
-
-
-def test_kills_on_a_node_during_its_canary(lab: Lab, repository: Path) -> None:
-    """The loader, the agent, then the whole node: each time the kernel's own scheduler is back."""
-    lab.cluster.plane.kubectl("apply", "-f", repository / "tests" / "data" / "e2e" / "kills.yaml")
-    roll_out(lab, "kills")
-    lab.wait(lambda: bool(lab.api.runs("kills")), "a run starts", seconds=STARTS_SECONDS)
-    lab.wait(lambda: bool(canary_of(lab.run_of("kills"))), "a canary", seconds=ENDS_SECONDS)
-    canary = canary_of(lab.run_of("kills"))
-    other = next(name for name in lab.cluster.nodes if name != canary)
-
-    for program in ("schedcp-loader", "schedcp-agent"):
-        done = blocks_done(lab, canary)
-        lab.wait(
-            lambda done=done: in_an_on_block(lab, canary, done - 1),
-            f"{canary} runs the candidate",
-            seconds=BLOCK_SECONDS,
-        )
-        lab.witness.kill(canary, program)
-        lab.wait(
-            lambda: lab.witness.sched_ext(canary) == "disabled",
-            f"the kernel's own scheduler is back after {program} was killed",
-            seconds=BLOCK_SECONDS,
-        )
-        lab.wait(
-            lambda done=done: blocks_done(lab, canary) > done or lab.run_of("kills").finished,
-            "the agent goes on",
-            seconds=BLOCK_SECONDS,
-        )
-    progress = lab.node(canary).status.switchback
-    assert progress is not None
-    spoilt = [block for block in progress.blocks if block.arm is Arm.ON and not block.valid]
-    assert spoilt, "a block whose scheduler was lost must not count"
-
-    lab.cluster.nodes[canary].kill()
-    lab.wait(lambda: lab.run_of("kills").finished, "the run ends", seconds=ENDS_SECONDS)
-    status = lab.run_of("kills").status
-    assert status.outcome is not None
-    assert status.outcome.kind in (OutcomeKind.ERROR, OutcomeKind.INCONCLUSIVE), status.outcome
-    assert all(tried.result is not AttemptResult.PROMOTED for tried in status.attempts)
-    assert lab.witness.sched_ext(other) == "disabled"
-    lab.wait_default(seconds=ENDS_SECONDS)
-    lab.delete_policy("kills")
-
-
-class Mischief:
-    """Kills each process of the control side once, in the stage that is named with it."""
-
-    def __init__(self, deeds: list[tuple[RunStage, str, Callable[[], None]]]) -> None:
-        self._deeds = deeds
-        self.done: list[str] = []
-
-    def look(self, runs: list[RunView], _nodes: list[NodeView]) -> None:
-        """Do what is due."""
-        stage = runs[-1].status.stage if runs else None
-        for deed in [deed for deed in self._deeds if deed[0] is stage]:
-            self._deeds.remove(deed)
-            deed[2]()
-            self.done.append(deed[1])
-
-
-def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab) -> None:
-    mischief = Mischief(
-        [
-            (RunStage.PROFILING, "operator", lambda: lab.product.operator.kill()),
-            (RunStage.VERIFYING, "prometheus", lambda: lab.cluster.prometheus.kill()),
-            (RunStage.CANARY, "operator", lambda: lab.product.operator.kill()),
-            (RunStage.CANARY, APISERVER, lambda: lab.cluster.plane.kill(APISERVER)),
-        ]
-    )
-    assert_held(lab.demo(mischief.look).finds_a_better_scheduler("better"))
-    assert sorted(mischief.done) == [APISERVER, "operator", "operator", "prometheus"]
-
-
-def test_uninstalling_restores_every_node_and_proves_it(lab: Lab) -> None:
-    running = {name: lab.witness.sched_ext(name) for name in lab.cluster.nodes}
-    assert all(ops == "schedcp_latency_class" for ops in running.values()), running
-    said = lab.product.uninstall()
-    assert "uninstalled" in said
-    for name in lab.cluster.nodes:
-        assert lab.witness.sched_ext(name) == "disabled"
-        assert lab.node(name).on_default
-    left = lab.cluster.plane.kubectl("-n", "schedcp-system", "get", "daemonsets", "-o", "name")
-    assert left.stdout.strip() == ""

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -199,8 +200,7 @@ def test_the_pod_may_do_nothing_but_verify() -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
-SERVER = """#!{python}
-import sys
+SERVER = """import sys
 sys.path[:0] = {paths!r}
 import uvicorn
 from support.operator_fakes import Behaviour, verifier_application
@@ -214,9 +214,11 @@ def drive(tmp_path: Path, repository: Path, *, rejected: set[str]) -> JobReply:
     """Run the driver as the Job does, with a stand-in for `schedcp-verifier`."""
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir()
+    server = tmp_path / "server.py"
+    server.write_text(SERVER.format(paths=[str(repository / "tests")], rejected=rejected))
     script = bin_dir / "schedcp-verifier"
-    paths = [str(repository / "tests")]
-    script.write_text(SERVER.format(python=sys.executable, paths=paths, rejected=rejected))
+    # A script's first line cannot name an interpreter with a space in its path.
+    script.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, str(server)))} "$@"\n')
     script.chmod(0o755)
     given = tmp_path / "request"
     given.mkdir()
