@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +17,7 @@ from schedcp_api.nodestates import RunState
 from schedcp_api.runs import AttemptResult, OutcomeKind, TriggerKind
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.errors import LabError, NotReady, Unreachable
+from schedcp_lab.processes import wait_until
 from schedcp_lab.product import Product
 from schedcp_lab.report import Act, DemoRecord, Finding
 from schedcp_lab.views import Api, NodeView, RunView
@@ -282,13 +282,21 @@ class Demo:
 
     def _wait(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Wait for a condition while the picture is kept up to date."""
-        deadline = time.monotonic() + seconds
-        while not self._look(condition):
+
+        def holds() -> bool:
+            if self._look(condition):
+                return True
             for name in (*self._cluster.revive(), *self._product.revive()):
                 self._watcher.say(f"{name} had ended, and was started again")
-            if time.monotonic() > deadline:
-                raise NotReady(f"{what}: not so after {seconds:g} s; logs: {self._cluster.folder}")
-            time.sleep(POLL_SECONDS)
+            return False
+
+        wait_until(
+            holds,
+            what=what,
+            timeout_seconds=seconds,
+            interval_seconds=POLL_SECONDS,
+            hint=lambda: f"logs: {self._cluster.folder}",
+        )
 
     def _look(self, condition: Callable[[], bool]) -> bool:
         """Show how things stand and ask `condition`; no answer from the API server is "not yet"."""

@@ -159,14 +159,16 @@ def _reasons(status: OptimizationRunStatus) -> list[str]:
 
 
 def _stages_text(status: OptimizationRunStatus) -> str:
-    return "  ".join(f"{stage} {seconds:.0f}s" for stage, seconds in _durations(status))
+    """Return what took a second or more; the page has the rest."""
+    told = [f"{stage} {seconds:.0f}s" for stage, seconds in _durations(status) if seconds >= 1]
+    return "  ".join(told)
 
 
 def _durations(status: OptimizationRunStatus) -> Sequence[tuple[RunStage, float]]:
     return [
         (time.stage, (time.ended_at - time.started_at).total_seconds())
         for time in status.stages
-        if time.ended_at is not None and (time.ended_at - time.started_at).total_seconds() >= 1
+        if time.ended_at is not None and time.ended_at > time.started_at
     ]
 
 

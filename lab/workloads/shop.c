@@ -3,9 +3,9 @@
  * shop: the two sides of the demo's workload.
  *
  *   shop service THREADS WORK_US INTERVAL_MIN_US INTERVAL_MAX_US
- *       each thread gets a request now and then, at random, and uses WORK_US of CPU for it;
- * requests come when they come, however late the last one was answered, and of those that came
- *       meanwhile one is answered and the others are lost
+ *       each thread gets requests at random times and uses WORK_US of CPU for each. They do not
+ *       wait for the one before to be answered: of those that came meanwhile one is answered
+ *       next, and the others are lost
  *   shop batch THREADS
  *       each thread computes without end
  *

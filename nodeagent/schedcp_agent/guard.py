@@ -66,9 +66,10 @@ def watch(
     """Return the guard after one reading, and a trip when a limit was exceeded for too long."""
     if not reading.attached or limits is None:
         return Guard(baseline_some_permille=reading.baseline_some_permille), None
-    pressure = "" if reading.leaving else _pressure(guard, limits, reading)
-    late = reading.target_longest_ms > limits.target_latency_ms and not reading.leaving
-    disabled = not reading.enabled and not reading.leaving
+    if reading.leaving:
+        return _leaving(guard, uptime=uptime)
+    pressure = _pressure(guard, limits, reading)
+    late = reading.target_longest_ms > limits.target_latency_ms
     first = guard.baseline_bypasses is None
     baseline = reading.bypasses if first else guard.baseline_bypasses or 0
     bypassed = reading.bypasses > baseline and reading.enabled
@@ -77,11 +78,23 @@ def watch(
         baseline_bypasses=baseline,
         pressure_since=_since(guard.pressure_since, uptime, exceeded=bool(pressure)),
         latency_since=_since(guard.latency_since, uptime, exceeded=late),
-        disabled_since=_since(guard.disabled_since, uptime, exceeded=disabled),
+        disabled_since=_since(guard.disabled_since, uptime, exceeded=not reading.enabled),
         bypassed_since=_since(guard.bypassed_since, uptime, exceeded=bypassed),
-        leaving_since=_since(guard.leaving_since, uptime, exceeded=reading.leaving),
+        leaving_since=None,
     )
     return guard, _trip(guard, limits, reading, pressure, uptime=uptime)
+
+
+def _leaving(guard: Guard, *, uptime: float) -> tuple[Guard, Trip | None]:
+    """Return the guard while the kernel takes the scheduler away; nothing else is judged."""
+    since = uptime if guard.leaving_since is None else guard.leaving_since
+    trip = None
+    if uptime - since >= LEAVING_SECONDS:
+        trip = Trip(
+            "NotEnabled",
+            f"the kernel has been taking the scheduler away for {LEAVING_SECONDS} s",
+        )
+    return Guard(guard.baseline_some_permille, guard.baseline_bypasses, leaving_since=since), trip
 
 
 def _since(since: float | None, uptime: float, *, exceeded: bool) -> float | None:
@@ -112,8 +125,8 @@ def _trip(
     *,
     uptime: float,
 ) -> Trip | None:
-    def sustained(since: float | None, seconds: int = limits.sustained_seconds) -> bool:
-        return since is not None and uptime - since >= seconds
+    def sustained(since: float | None) -> bool:
+        return since is not None and uptime - since >= limits.sustained_seconds
 
     if reading.nr_rejected:
         return Trip("TasksRejected", f"the scheduler rejected {reading.nr_rejected} tasks")
@@ -134,9 +147,4 @@ def _trip(
         )
     if sustained(guard.disabled_since):
         return Trip("NotEnabled", "the loader holds a scheduler that the kernel does not run")
-    if sustained(guard.leaving_since, LEAVING_SECONDS):
-        return Trip(
-            "NotEnabled",
-            f"the kernel has been taking the scheduler away for {LEAVING_SECONDS} s",
-        )
     return None

@@ -7,7 +7,6 @@ import signal
 import socket as socketlib
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -15,6 +14,7 @@ import pytest
 
 from schedcp_api.services import Kernels, Verification, VerificationState
 from schedcp_api.verdicts import Verdict
+from schedcp_lab.processes import wait_until
 from schedcp_verifier.__main__ import run_command
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.settings import Settings
@@ -57,13 +57,16 @@ def test_an_analysis_of_a_good_source_finds_nothing(
 
 def await_state(http: httpx.Client, id_: str) -> Verification:
     """Return the verification once it no longer runs."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while True:
-        found = Verification.model_validate_json(http.get(f"/v1/verifications/{id_}").content)
-        if found.state is not VerificationState.RUNNING:
-            return found
-        assert time.monotonic() < deadline, "the verification still runs"
-        time.sleep(0.1)
+
+    def asked() -> Verification:
+        return Verification.model_validate_json(http.get(f"/v1/verifications/{id_}").content)
+
+    wait_until(
+        lambda: asked().state is not VerificationState.RUNNING,
+        what="the verification is over",
+        timeout_seconds=DEADLINE_SECONDS,
+    )
+    return asked()
 
 
 def listens(path: Path) -> bool:
@@ -81,11 +84,12 @@ def test_the_server_answers_on_a_socket_of_its_owner_and_leaves_nothing(
         [sys.executable, "-m", "schedcp_verifier", "serve", "--socket", str(socket)]
     )
     try:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not listens(socket):
-            assert process.poll() is None
-            assert time.monotonic() < deadline, "the server does not listen"
-            time.sleep(0.05)
+        wait_until(
+            lambda: process.poll() is not None or listens(socket),
+            what="the server listens",
+            timeout_seconds=DEADLINE_SECONDS,
+        )
+        assert process.poll() is None
         assert socket.stat().st_mode & 0o077 == 0
         transport = httpx.HTTPTransport(uds=str(socket))
         with httpx.Client(transport=transport, base_url="http://verifier", timeout=60) as http:

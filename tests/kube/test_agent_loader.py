@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from schedcp_agent.loader import LoadRequest, ProcessLoader
 from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderPhase, LoaderView
 from schedcp_api.candidates import Argument
+from schedcp_lab.processes import wait_until
 from support import agent_loader_standin
 
 DEADLINE_SECONDS = 30.0
@@ -47,14 +47,23 @@ class Bench:
 
     def wait(self, condition: Callable[[], bool], *, renewing: bool = True) -> None:
         """Poll, as the agent's ticks do, until `condition` holds."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, (self.view, self.ended)
+
+        def ticked() -> bool:
+            if condition():
+                return True
             self.view, ended = self.loader.poll(now=datetime.now(UTC))
             self.ended = ended or self.ended
             if renewing:
                 self.loader.renew()
-            time.sleep(0.02)
+            return False
+
+        wait_until(
+            ticked,
+            what="the loader does what it should",
+            timeout_seconds=DEADLINE_SECONDS,
+            interval_seconds=0.02,
+            hint=lambda: f"{self.view} {self.ended}",
+        )
 
     def until_attached(self) -> None:
         self.wait(lambda: self.view.phase is LoaderPhase.ATTACHED)

@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import yaml
 
+from schedcp_lab.processes import wait_until
+
 Json = dict[str, Any]
 
 SCHEDCP = "/apis/schedcp.io/v1alpha1"
@@ -144,14 +146,21 @@ def wait_for(
     hint: Callable[[], str] = str,
 ) -> Any:
     """Poll until `condition` is truthy; return it. Fail with `what` and `hint` at the deadline."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
+    found: Any = None
+
+    def holds() -> bool:
+        nonlocal found
         found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_seconds:g} s: {what}\n{hint()}")
-        time.sleep(_POLL_SECONDS)
+        return bool(found)
+
+    wait_until(
+        holds,
+        what=what,
+        timeout_seconds=timeout_seconds,
+        interval_seconds=_POLL_SECONDS,
+        hint=hint,
+    )
+    return found
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What the tests on a whole cluster act on, and how they hurt it."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +8,7 @@ from schedcp_lab import witness as witnesses
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.demo import Demo
 from schedcp_lab.errors import CommandFailed, NotReady, Unreachable
+from schedcp_lab.processes import wait_until
 from schedcp_lab.product import Product
 from schedcp_lab.report import Act
 from schedcp_lab.views import Api, NodeView, RunView
@@ -74,12 +74,21 @@ class Lab:
 
     def wait(self, condition: Callable[[], bool], what: str, *, seconds: float) -> None:
         """Wait for a condition; what ended is started again, no answer is "not yet"."""
-        deadline = time.monotonic() + seconds
-        while not self._holds(condition):
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}\n{self.story()}"
+
+        def holds() -> bool:
+            if self._holds(condition):
+                return True
             self.cluster.revive()
             self.product.revive()
-            time.sleep(POLL_SECONDS)
+            return False
+
+        wait_until(
+            holds,
+            what=what,
+            timeout_seconds=seconds,
+            interval_seconds=POLL_SECONDS,
+            hint=self.story,
+        )
 
     def _holds(self, condition: Callable[[], bool]) -> bool:
         try:
@@ -116,4 +125,4 @@ class Lab:
             self.wait(partial(self._is_default, name), f"{name} is restored", seconds=seconds)
 
     def _is_default(self, name: str) -> bool:
-        return self.witness.sched_ext(name) == "disabled" and self.node(name).on_default
+        return self.witness.sched_ext(name) == witnesses.DEFAULT and self.node(name).on_default

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schedcp_api.base import ConditionStatus, with_condition
+from schedcp_api.base import ConditionStatus, percent_value, with_condition
 from schedcp_api.policies import BuiltinMetric, Mode
 from schedcp_api.runs import AttemptResult, RunStage
 from schedcp_api.services import Verification, VerificationState
@@ -20,22 +20,20 @@ def contract_of(run: Run) -> EvaluationContract:
     What the neighbours may lose on a node, by its guard rail, they may lose in the replay, too.
     """
     search = run.policy.search
-    rail = next(
-        (
-            guardrail
-            for guardrail in run.policy.guardrails
-            if guardrail.metric.builtin is BuiltinMetric.NEIGHBOUR_CPU_TIME
-        ),
-        None,
-    )
-    bounds = {} if rail is None else {"maximum_neighbour_loss": rail.margin}
-    return EvaluationContract(
+    margins = [
+        guardrail.margin
+        for guardrail in run.policy.guardrails
+        if guardrail.metric.builtin is BuiltinMetric.NEIGHBOUR_CPU_TIME
+    ]
+    contract = EvaluationContract(
         metric=run.policy.objective.metric.name,
         replay=search.replay,
         minimum_improvement=run.policy.objective.minimum_effect,
         waived_losses=search.waived_losses,
-        **bounds,
     )
+    if not margins:
+        return contract
+    return contract.replace(maximum_neighbour_loss=min(margins, key=percent_value))
 
 
 def claims_of(run: Run, rules: Rules) -> TokenClaims:

@@ -13,6 +13,7 @@ from schedcp_api.nodestates import Arm
 from schedcp_api.runs import AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_lab.control_plane_components import APISERVER
 from schedcp_lab.views import NodeView, RunView
+from schedcp_lab.witness import DEFAULT
 from support.lab import Lab, assert_held
 
 pytestmark = pytest.mark.timeout(2400)
@@ -74,7 +75,7 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, repository: Path) -> None:
             seconds=BLOCK_SECONDS,
         )
         lab.wait(
-            lambda: lab.witness.sched_ext(canary) == "disabled",
+            lambda: lab.witness.sched_ext(canary) == DEFAULT,
             f"the kernel's own scheduler is back after {program} was killed",
             seconds=BLOCK_SECONDS,
         )
@@ -94,7 +95,7 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, repository: Path) -> None:
     assert status.outcome is not None
     assert status.outcome.kind in (OutcomeKind.ERROR, OutcomeKind.INCONCLUSIVE), status.outcome
     assert all(tried.result is not AttemptResult.PROMOTED for tried in status.attempts)
-    assert lab.witness.sched_ext(other) == "disabled"
+    assert lab.witness.sched_ext(other) == DEFAULT
     lab.wait_default(seconds=ENDS_SECONDS)
     lab.delete_policy("kills")
 
@@ -134,7 +135,7 @@ def test_uninstalling_restores_every_node_and_proves_it(lab: Lab) -> None:
     said = lab.product.uninstall()
     assert "uninstalled" in said
     for name in lab.cluster.nodes:
-        assert lab.witness.sched_ext(name) == "disabled"
+        assert lab.witness.sched_ext(name) == DEFAULT
         assert lab.node(name).on_default
     left = lab.cluster.plane.kubectl("-n", "schedcp-system", "get", "daemonsets", "-o", "name")
     assert left.stdout.strip() == ""

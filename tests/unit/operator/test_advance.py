@@ -366,6 +366,8 @@ def test_what_the_neighbours_may_lose_on_a_node_they_may_lose_in_the_replay() ->
         margin="15%",
     )
     assert contract_of(run(guardrails=(rail,))).maximum_neighbour_loss == "15%"
+    strict = rail.replace(name="strict", margin="9%")
+    assert contract_of(run(guardrails=(rail, strict))).maximum_neighbour_loss == "9%"
     pressure = MetricSource(builtin=BuiltinMetric.NEIGHBOUR_CPU_PRESSURE)
     other = rail.replace(metric=pressure, direction=Direction.MINIMIZE)
     assert contract_of(run(guardrails=(other,))) == contract_of(run())
