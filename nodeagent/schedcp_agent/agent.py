@@ -285,7 +285,7 @@ class Agent:
 
     def _say(self, observed: Observed, now: datetime) -> None:
         """Publish the metrics, and offer the status when it changed or a heartbeat is due."""
-        self._publish(observed)
+        self._publish(observed, now)
         if not self._introduced:
             # Without having read the object, a status would wipe out what a former agent left.
             return
@@ -305,13 +305,13 @@ class Agent:
             self._written_at = time.monotonic()
         self._status = status
 
-    def _publish(self, observed: Observed) -> None:
+    def _publish(self, observed: Observed, now: datetime) -> None:
         measuring = self._parts.measuring
         mine = observed.loader.ops == observed.sched_ext.ops
         self._parts.exporter.publish(
             Snapshot(
                 node=self._parts.node,
-                read_at=measuring.read_at,
+                tick_at=now.timestamp(),
                 latency=measuring.latency(),
                 usage=measuring.ledger.accounts,
                 ops=observed.sched_ext.ops,

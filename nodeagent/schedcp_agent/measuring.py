@@ -29,19 +29,15 @@ class Measuring:
         cgroup_root: Path,
         own_pod: str,
         clock_ns: Callable[[], int] = time.monotonic_ns,
-        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._opening = opening
         self._probes: Probes | None = None
         self._cgroup_root = cgroups.find_cgroup2(cgroup_root)
         self._own_pod = own_pod
         self._clock_ns = clock_ns
-        self._wall_clock = wall_clock
         self._read_ns = clock_ns()
         self._readings: dict[int, SideReading] = {}
         self.ledger = Ledger()
-        self.read_at: float | None = None
-        """When everything was last read, in seconds since the epoch."""
         self.problem = "the probes are being compiled"
 
     @property
@@ -56,7 +52,7 @@ class Measuring:
         allotted = sides.allot(self.ledger, workloads)
         pod_sides = sides.sides_of_pods(pods, workloads, allotted, own_pod=self._own_pod)
         usages = {pod.uid: cgroups.read_usage(pod.path) for pod in pods}
-        read_ns, self.read_at = self._clock_ns(), self._wall_clock()
+        read_ns = self._clock_ns()
         elapsed_usec = (read_ns - self._read_ns) // 1000
         self.ledger = sides.account(
             self.ledger, allotted, pod_sides, usages, elapsed_usec=elapsed_usec

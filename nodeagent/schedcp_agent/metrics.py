@@ -1,7 +1,8 @@
 """The agent's series for Prometheus. The only module that imports prometheus_client.
 
-What is measured carries the time at which it was read. A scrape comes up to a tick later, and more
-on a node that is short of CPU time; in a block of a few seconds that would be most of the noise.
+What is measured carries the time of its tick. A scrape comes up to a tick later, and more on a node
+that is short of CPU time; in a block of a few seconds that would be most of the noise. And a block
+begins and ends with a tick, so that however rare ticks are, it has a reading at each end.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,8 +41,8 @@ class Snapshot:
     """Everything that is exported, as it was at one tick."""
 
     node: str = ""
-    read_at: float | None = None
-    """When `latency` and `usage` were read, in seconds since the epoch."""
+    tick_at: float | None = None
+    """The tick in which `latency` and `usage` were read, in seconds since the epoch."""
     latency: Mapping[tuple[str, Role], Histogram] = field(default_factory=dict)
     usage: Mapping[tuple[str, Role], SideUsage] = field(default_factory=dict)
     ops: str = ""
@@ -89,7 +90,7 @@ def _latency(snapshot: Snapshot) -> Metric:
             (snapshot.node, policy, role),
             _cumulative(histogram),
             histogram.total_ns / 1e9,
-            timestamp=snapshot.read_at,
+            timestamp=snapshot.tick_at,
         )
     return family
 
@@ -115,7 +116,7 @@ def _usage(snapshot: Snapshot) -> Iterator[Metric]:
     )
     for (policy, role), usage in snapshot.usage.items():
         for family, usec in ((cpu, usage.cpu_usec), (pressure, usage.pressure_usec)):
-            family.add_metric((snapshot.node, policy, role), usec / 1e6, timestamp=snapshot.read_at)
+            family.add_metric((snapshot.node, policy, role), usec / 1e6, timestamp=snapshot.tick_at)
     yield cpu
     yield pressure
 

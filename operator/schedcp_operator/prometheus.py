@@ -94,7 +94,7 @@ class Prometheus:
         self, metric: MetricSource, *, policy: str, node: str, start: datetime, end: datetime
     ) -> float | None:
         """Return the figure of one node between two times, or None when there is no data."""
-        seconds = max(1, round((end - start).total_seconds()))
+        seconds = max(1, math.ceil((end - start).total_seconds()))  # The first reading is at start.
         query = query_of(metric, policy=policy, node=node, seconds=seconds)
         found = await self._ask(query, end)
         return found if found is not None and math.isfinite(found) else None

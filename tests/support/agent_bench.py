@@ -13,7 +13,7 @@ from schedcp_agent.blobs import ObjectCache
 from schedcp_agent.keys import TrustedKeys
 from schedcp_agent.kube import Seen, SpecWatcher, StatusWriter
 from schedcp_agent.measuring import Measuring
-from schedcp_agent.metrics import Exporter
+from schedcp_agent.metrics import Exporter, Snapshot
 from schedcp_agent.probes.port import Probes
 from schedcp_agent.records import RecordFile
 from schedcp_agent.report import Facts
@@ -60,6 +60,19 @@ class LastStatus(StatusWriter):
         self.status = status
 
 
+class KeptExports(Exporter):
+    """Keeps everything that was ever exported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.snapshots: list[Snapshot] = []
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Keep it, too."""
+        self.snapshots.append(snapshot)
+        super().publish(snapshot)
+
+
 @dataclass
 class AgentBench:
     """One agent; `tick` moves its clock by a second."""
@@ -71,6 +84,7 @@ class AgentBench:
     probes: FakeProbes = field(default_factory=FakeProbes)
     watcher: HeldWatcher = field(default_factory=HeldWatcher)
     writer: LastStatus = field(default_factory=LastStatus)
+    exporter: KeptExports = field(default_factory=KeptExports)
     loader: FakeLoader = field(init=False)
     objects: ObjectCache = field(init=False)
     agent: Agent = field(init=False)
@@ -100,7 +114,7 @@ class AgentBench:
                 writer=self.writer,
                 measuring=measuring,
                 answering=Answering(measuring, self.blobs, executor, node=NODE, cpus=2),
-                exporter=Exporter(),
+                exporter=self.exporter,
                 facts=Facts(boot_id="boot"),
                 restart_limit=3,
                 tick_seconds=1.0,

@@ -67,7 +67,7 @@ def test_what_is_measured_carries_its_time() -> None:
     exporter.publish(
         Snapshot(
             node="n",
-            read_at=1_700_000_000.25,
+            tick_at=1_700_000_000.25,
             latency={("p", Role.TARGET): Histogram.of([1_000])},
             usage={("p", Role.TARGET): SideUsage(2_500_000, 500_000)},
         )

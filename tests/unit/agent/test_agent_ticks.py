@@ -8,13 +8,28 @@ from schedcp_agent.errors import CorruptBlob, RequestFailed
 from schedcp_agent.kube import StatusWriter
 from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderView
 from schedcp_api.base import digest_of
-from schedcp_api.nodestates import RunState, SchedulerNodeStateStatus
+from schedcp_api.nodestates import Arm, RunState, SchedulerNodeStateStatus
 from schedcp_lab.processes import wait_until
-from support.agent import NOW, OBJECT, assignment, token, wish
+from support.agent import NOW, OBJECT, assignment, switchback, token, wish
 from support.agent_bench import AgentBench
 
 DIGEST = digest_of(OBJECT)
 ANOTHER = assignment(run="checkout-2", token=token(run="checkout-2"))
+
+
+def test_a_block_has_a_reading_at_each_end_however_rare_ticks_are(tmp_path: Path) -> None:
+    bench = AgentBench(tmp_path)
+    bench.see(wish(assignment(switchback=switchback(Arm.OFF, Arm.ON)), lease_seconds=600))
+    for _ in range(12):
+        bench.seconds += 8
+        bench.tick()
+    progress = bench.writer.status.switchback
+    assert progress is not None
+    assert len(progress.blocks) == 2
+    read = [snapshot.tick_at for snapshot in bench.exporter.snapshots]
+    for block in progress.blocks:
+        assert block.started_at.timestamp() in read
+        assert block.ended_at.timestamp() in read
 
 
 def running(folder: Path) -> AgentBench:
