@@ -43,8 +43,11 @@ NODE_NICENESS = 5
 """A node full of batch work would take the CPUs that the verifier and the API server need."""
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=1 tsc=reliable mitigations=off random.trust_cpu=on"
-    " cgroup_no_v1=all psi=1"
+    " cgroup_no_v1=all psi=1 transparent_hugepage=never"
 )
+"""Without huge pages: on a full emulated node, khugepaged (nice 19) is preempted inside an RCU
+read-side section for so long that the kernel reports an RCU stall, and ejects whatever sched_ext
+scheduler happens to be attached."""
 
 
 class NodeLost(ProcessLost):

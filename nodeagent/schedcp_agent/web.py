@@ -19,6 +19,9 @@ _MESSAGE_CHARS = 300
 _ANSWER_LIMIT = 4 * 1024 * 1024
 _LINE_LIMIT = 4 * 1024 * 1024
 _TOTAL_PART = 4.0
+_KEPT_SECONDS = 60.0
+"""How long an idle connection is kept: longer than from one heartbeat to the next, because a TLS
+handshake costs more than all that is sent."""
 
 
 class Web:
@@ -105,7 +108,11 @@ class Web:
             # Many clusters' own authorities lack extensions that newer Pythons insist on.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             self._client = httpx.Client(
-                base_url=self._base_url, verify=context, timeout=self._timeout, trust_env=False
+                base_url=self._base_url,
+                verify=context,
+                timeout=self._timeout,
+                limits=httpx.Limits(keepalive_expiry=_KEPT_SECONDS),
+                trust_env=False,
             )
         return self._client
 

@@ -250,8 +250,8 @@ def _too_little(
         chance = _chance_of_silence(len(silent), len(_silent_pairs(blocks, name, Arm.OFF)))
         message = (
             f"{len(silent)} ON blocks{whose} have no figure although their partners have one"
-            f" ({', '.join(silent[:4])}): a workload that cannot run is not measured either"
-            f" (p = {chance:.4f})"
+            f" ({', '.join(silent[:4])}): what keeps a workload, or the agent that measures it,"
+            f" from running leaves no figure (p = {chance:.4f})"
         )
         if chance <= ALPHA:
             return Outcome(kind=OutcomeKind.WORSE, reason="Silenced", message=message)

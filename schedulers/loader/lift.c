@@ -5,7 +5,8 @@
  * A parent that were real-time all the time would disturb the very latencies that it measures. So
  * it is ordinary as long as its renewals arrive. When they do not, all of its threads become
  * SCHED_FIFO, until they have been in time for a while. It is done here because the parent cannot:
- * a starved thread of it may hold what the others need to run.
+ * a starved thread of it may hold what the others need to run. What it starts meanwhile is lifted
+ * too (no SCHED_RESET_ON_FORK): a new connection's thread that starves would answer nobody.
  */
 #include "loader.h"
 
@@ -15,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LATE_PART = 3, CALM_MS = 5000, PATH_BYTES = 64, MESSAGE_BYTES = 160 };
+enum { LATE_PART = 3, CALM_MS = 5000, PASSES = 8, PATH_BYTES = 64, MESSAGE_BYTES = 160 };
 
-/* Returns how many threads took the new class; what ends meanwhile is passed over. */
+/* Returns how many threads changed their class; what ends meanwhile is passed over. */
 static int threads_schedule(pid_t process, int policy, int priority)
 {
 	struct sched_param parameters = {.sched_priority = priority};
@@ -33,10 +34,24 @@ static int threads_schedule(pid_t process, int policy, int priority)
 	while ((entry = readdir(tasks))) {
 		pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (thread > 0 && !sched_setscheduler(thread, policy, &parameters))
+		if (thread > 0 && sched_getscheduler(thread) != policy &&
+		    !sched_setscheduler(thread, policy, &parameters))
 			changed++;
 	}
 	closedir(tasks);
+	return changed;
+}
+
+/* Until a pass finds none: those that were not reached yet start threads of their own class. */
+static bool all_threads_schedule(pid_t process, int policy, int priority)
+{
+	bool changed = false;
+	int pass = 0;
+
+	while (pass < PASSES && threads_schedule(process, policy, priority)) {
+		changed = true;
+		pass++;
+	}
 	return changed;
 }
 
@@ -52,8 +67,8 @@ void lift_look(struct lift *lift, const struct options *options, struct json *js
 		lift->late_at_ms = now_ms;
 	if (late && !lift->lifted && !lift->tried) {
 		lift->tried = true;
-		lift->lifted = threads_schedule(options->parent, SCHED_FIFO | SCHED_RESET_ON_FORK,
-						options->rt_priority) > 0;
+		lift->lifted =
+			all_threads_schedule(options->parent, SCHED_FIFO, options->rt_priority);
 		snprintf(message, sizeof(message), "no renewal for %lld ms: the parent %s", late_ms,
 			 lift->lifted ? "is real-time now" : "could not be made real-time");
 		report_warning(json, "ParentLate", message);
@@ -67,6 +82,6 @@ void lift_look(struct lift *lift, const struct options *options, struct json *js
 void lift_end(struct lift *lift, const struct options *options)
 {
 	if (lift->lifted)
-		threads_schedule(options->parent, SCHED_OTHER, 0);
+		all_threads_schedule(options->parent, SCHED_OTHER, 0);
 	lift->lifted = false;
 }

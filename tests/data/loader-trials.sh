@@ -75,6 +75,9 @@ until_ said attached
 report lease-attached 0 "$(state)"
 until_ is_real_time
 report lease-late "$(policy 1)" "$(state)"
+sleep 1000 &
+report lease-started "$(policy $!)" "$(state)"
+kill $!
 finish lease
 report lease-after "$(policy 1)" "$(state)"
 

@@ -113,6 +113,7 @@ def test_a_parent_that_is_late_is_lifted_and_lowered_again(cases: dict[str, Case
     assert cases["lease-attached"].state == "enabled"
     assert (cases["lease-late"].status, cases["lease-late"].state) == (fifo, "enabled")
     assert cases["lease-late"].said("warning").code == "ParentLate"
+    assert cases["lease-started"].status == fifo, "what the parent starts meanwhile is lifted too"
     assert cases["lease-after"].status == ordinary
     assert (cases["renewed"].status, cases["renewed"].state) == (ordinary, "enabled")
 
