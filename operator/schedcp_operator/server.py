@@ -153,8 +153,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: FastAPI, *, host: str, port: int, cert_file: Path, key_file: Path) -> None:
-    """Serve over TLS until cancelled; a renewed certificate is taken up as it appears."""
+async def serve(
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    cert_file: Path,
+    key_file: Path,
+    reload_seconds: float = 30.0,
+) -> None:
+    """Serve over TLS until cancelled; a renewed certificate is taken up within `reload_seconds`."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -167,21 +175,28 @@ async def serve(app: FastAPI, *, host: str, port: int, cert_file: Path, key_file
     )
     config.load()
     server = _Server(config)
-    reloading = asyncio.create_task(_reload(config, cert_file, key_file))
+    reloading = asyncio.create_task(
+        _reload(config, cert_file, key_file, every_seconds=reload_seconds)
+    )
+    serving = asyncio.create_task(server.serve())
     try:
-        await server.serve()
+        await asyncio.shield(serving)
     finally:
         reloading.cancel()
+        # Cancelled outright, uvicorn would leave its sockets open.
         server.should_exit = True
+        await serving
 
 
-async def _reload(config: uvicorn.Config, cert_file: Path, key_file: Path) -> None:
+async def _reload(
+    config: uvicorn.Config, cert_file: Path, key_file: Path, *, every_seconds: float
+) -> None:
     def stamp() -> tuple[float, float]:
         return os.stat(cert_file).st_mtime, os.stat(key_file).st_mtime  # noqa: PTH116
 
     seen = stamp()
     while True:
-        await asyncio.sleep(30)
+        await asyncio.sleep(every_seconds)
         try:
             now = stamp()
             if now != seen and config.ssl is not None:
