@@ -30,6 +30,9 @@ HELM_TIMEOUT_SECONDS = 600.0
 WAIT = ("--wait", "--timeout=9m")
 READY_SECONDS = 60.0
 TOOL_TIMEOUT_SECONDS = 60.0
+SOAK_SECONDS = 15.0
+HEARTBEAT_SECONDS = 90.0
+"""An emulated node needs more than half a minute to start an agent again that was killed."""
 Report = Callable[[str], None]
 
 
@@ -198,6 +201,7 @@ class Product:
             "HTTP_PORT": self._port,
             "TLS_CERT_FILE": self._folder / "operator.crt",
             "TLS_KEY_FILE": self._folder / "operator.key",
-            "SOAK_SECONDS": 15,
+            "SOAK_SECONDS": SOAK_SECONDS,
+            "HEARTBEAT_SECONDS": HEARTBEAT_SECONDS,
         }
         return {f"SCHEDCP_OPERATOR_{name}": str(value) for name, value in settings.items()}
