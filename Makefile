@@ -11,13 +11,12 @@ LAB := $(PY) -m schedcp_lab
 PYTHON_ROOMS := crds operator nodeagent lab tests
 C_SOURCES = $(shell git ls-files '*.c' '*.h')
 PYTEST := $(PY) -m pytest
-ACTS := tests/e2e/acts
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # `check` comes before `setup`, and apt serves one at a time.
 .NOTPARALLEL:
 
-.PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-acts demo \
+.PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e demo \
 	images schedulers clean clean-cache
 
 help: ## List the targets
@@ -55,7 +54,7 @@ images: setup ## Build the container images
 	@$(LAB) setup --only images
 
 test: check setup ## Every check and every tier, none skipped
-	@$(PYTEST) --require kube,kernel,e2e --ignore=$(ACTS) tests/unit tests/kube tests/kernel tests/e2e
+	@$(PYTEST) --require kube,kernel,e2e --durations=25 tests/unit tests/kube tests/kernel tests/e2e
 
 test-unit: init ## Tests without network, clock or processes of their own
 	@$(PYTEST) tests/unit
@@ -67,10 +66,7 @@ test-kernel: setup ## Tests on a real sched_ext kernel in QEMU
 	@$(PYTEST) --require kernel tests/kernel
 
 test-e2e: setup ## The whole loop on a cluster of micro-VMs
-	@$(PYTEST) --require e2e --ignore=$(ACTS) tests/e2e
-
-test-acts: setup ## A better scheduler found, kills and uninstallation on a cluster; a quarter of an hour
-	@$(PYTEST) --require e2e $(ACTS)
+	@$(PYTEST) --require e2e tests/e2e
 
 demo: setup ## The main job, end to end, on a cluster of micro-VMs
 	@$(LAB) demo

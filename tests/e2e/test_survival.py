@@ -89,6 +89,7 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, repository: Path) -> None:
     spoilt = [block for block in progress.blocks if block.arm is Arm.ON and not block.valid]
     assert spoilt, "a block whose scheduler was lost must not count"
 
+    assert not lab.run_of("kills").finished, lab.story()
     lab.cluster.nodes[canary].kill()
     lab.wait(lambda: lab.run_of("kills").finished, "the run ends", seconds=ENDS_SECONDS)
     status = lab.run_of("kills").status
