@@ -6,9 +6,9 @@
  * `expected_runtime`, less the CPU time the task has attained; where nothing is listed, or more was
  * attained than expected, the attained time itself (what has run long is likely to run long yet).
  * Both count in proportion to weight. The task with the most work left runs next, and a waking job
- * preempts nobody. Tasks that run briefly and sleep much, and kernel threads, are no jobs: they go
- * first, in order of arrival; those of one CPU even take it from whoever runs. Whoever has waited
- * for `ageing_ns` goes first too. A sleep of `job_gap_ns` ends a job.
+ * preempts nobody. Tasks that run briefly and sleep much are no jobs: they go before them, in order
+ * of arrival. Whoever has waited for `ageing_ns` goes before all of these; only kernel threads of
+ * one CPU are ahead of that, and take it from whoever runs. A sleep of `job_gap_ns` ends a job.
  *
  * Good for: batches that end when their last job ends, with one or a few long jobs among many.
  * Bad for: latency (slices are long, nobody is preempted), fairness between jobs within a batch,
@@ -29,6 +29,8 @@ const volatile u64 job_gap_ns = 1 * NSEC_PER_SEC;
 #define ORDER_BASE (1ULL << 62)
 /* More work than this sorts alike: twelve days. */
 #define WORK_MAX_NS (1ULL << 50)
+/* Before every job, however much work it has left and whatever its weight (at most 100-fold). */
+#define ORDER_BRIEF (ORDER_BASE - (1ULL << 58))
 
 struct task_ctx {
 	struct behaviour behaviour;
@@ -93,13 +95,9 @@ void SCHEDCP_OPS(long_tail_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	job = is_job(p, tctx);
-	if (is_pinned(p) && job) {
-		pinned_insert(p, wait, scx_bpf_task_cpu(p), slice_ns, job_order(p, tctx),
-			      enq_flags);
-		return;
-	}
 	if (is_pinned(p)) {
-		first_insert(p, scx_bpf_task_cpu(p), slice_ns, enq_flags);
+		pinned_insert(p, wait, scx_bpf_task_cpu(p), slice_ns,
+			      job ? job_order(p, tctx) : ORDER_BRIEF, enq_flags);
 		return;
 	}
 	if (job) {

@@ -14,7 +14,15 @@ from schedcp_api.runs import Outcome, RunStage
 from .events import Event, Observed, Transition
 from .stages.approval import awaiting_approval
 from .stages.canary import canary
-from .stages.common import StageFunction, conclude, error, inconclusive, stay
+from .stages.common import (
+    StageFunction,
+    conclude,
+    error,
+    inconclusive,
+    node_failure,
+    roll_back,
+    stay,
+)
 from .stages.judging import judging
 from .stages.learning import finished, learning
 from .stages.pending import pending
@@ -44,6 +52,9 @@ _STAGES: Mapping[RunStage, StageFunction] = {
 
 _ENDING = frozenset({RunStage.ROLLING_BACK, RunStage.LEARNING})
 
+_HOLDING = frozenset({RunStage.CANARY, RunStage.JUDGING, RunStage.PROMOTING})
+"""Where nodes hold a candidate that can still fail on them."""
+
 _NEEDED = {
     RunStage.SIGNING: Mode.CANARY,
     RunStage.AWAITING_APPROVAL: Mode.CANARY,
@@ -65,7 +76,7 @@ def advance(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transitio
         run = Run(run.name, run.spec, run.status.replace(stage_started_at=now))
     if isinstance(event, Observed) and stage not in _ENDING:
         if event.world.policy_problem:
-            return stay(run, f"waiting for the policy: {event.world.policy_problem}")
+            return _without_policy(run, event.world, now=now, rules=rules)
         stop = _interruption(run, event.world)
         if stop is not None:
             return conclude(run, stop, now=now)
@@ -74,6 +85,25 @@ def advance(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transitio
     if stuck and isinstance(event, Observed) and rules.expired(run, now):
         return _timed_out(run, now=now)
     return transition
+
+
+def _without_policy(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
+    """Wait until the policy can be read again, but not where the candidate does harm meanwhile.
+
+    What a run does was settled when it began; the policy as it is now can only stop it. So the
+    run goes no further, while a failed node and the stage's deadline end it as ever.
+    """
+    if run.status.stage in _HOLDING:
+        failed = node_failure(run, world, now=now, rules=rules)
+        if failed is not None:
+            return roll_back(run, failed, now=now)
+        if rules.expired(run, now):
+            message = (
+                f"the time for stage {run.status.stage} is over, and policy {run.spec.policy}"
+                f" cannot be read: {world.policy_problem}"
+            )
+            return conclude(run, inconclusive("PolicyUnreadable", message), now=now)
+    return stay(run, f"waiting for the policy: {world.policy_problem}")
 
 
 def _interruption(run: Run, world: World) -> Outcome | None:

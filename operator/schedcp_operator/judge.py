@@ -141,9 +141,9 @@ def _slots(blocks: Iterable[BlockFigure]) -> dict[tuple[str, int], dict[Arm, Blo
     return slots
 
 
-def _chance_of_silence(on: int, off: int) -> float:
-    """Return how likely it is that so many of the silent blocks are ON by chance (sign test)."""
-    return float(binomtest(on, on + off, 0.5, alternative="greater").pvalue)
+def _chance_of_worse(worse: int, better: int) -> float:
+    """Return how likely it is that so many pairs are worse by chance (sign test)."""
+    return float(binomtest(worse, worse + better, 0.5, alternative="greater").pvalue)
 
 
 def _silent_pairs(blocks: Iterable[BlockFigure], guardrail: str, arm: Arm) -> list[str]:
@@ -230,7 +230,8 @@ def _measured(
 ) -> Estimate | Outcome:
     """Return what the blocks say of the objective or of a rail, or why they say nothing."""
     pairs, _ = pairs_of(blocks, guardrail=rail)
-    lost = _too_little(blocks, len(pairs), scheduled, name=rail)
+    lost = _silenced(blocks, pairs, direction, name=rail)
+    lost = lost or _too_little(blocks, len(pairs), scheduled, name=rail)
     if lost is not None:
         return lost
     gains = gains_of(pairs, direction, metric=metric)
@@ -241,21 +242,37 @@ def _measured(
     return _inconclusive("NotPositive", message, pairs=len(pairs))
 
 
+def _silenced(
+    blocks: tuple[BlockFigure, ...], complete: list[Pair], direction: Direction, *, name: str
+) -> Outcome | None:
+    """Return what ON blocks without a figure mean, None when there are none.
+
+    No figure counts as the worst there is (a worst-rank score), in either arm. With a silent ON
+    block nothing is ever better, and it is worse if that many pairs are by a sign test.
+    """
+    silent = _silent_pairs(blocks, name, Arm.ON)
+    if not silent:
+        return None
+    gains = [_gain(pair.on, pair.off, direction) for pair in complete if min(pair.on, pair.off) > 0]
+    worse = len(silent) + sum(gain < 0 for gain in gains)
+    better = len(_silent_pairs(blocks, name, Arm.OFF)) + sum(gain > 0 for gain in gains)
+    chance = _chance_of_worse(worse, better)
+    whose = f" of guard rail {name}" if name else ""
+    message = (
+        f"{len(silent)} ON blocks{whose} have no figure although their partners have one"
+        f" ({', '.join(silent[:4])}): what keeps a workload, or the agent that measures it,"
+        f" from running leaves no figure; as the worst there is, {worse} pairs are worse and"
+        f" {better} better (p = {chance:.4f})"
+    )
+    if chance <= ALPHA:
+        return Outcome(kind=OutcomeKind.WORSE, reason="Silenced", message=message)
+    return _inconclusive("SilentBlocks", message, pairs=len(complete))
+
+
 def _too_little(
-    blocks: tuple[BlockFigure, ...], complete: int, scheduled: int, *, name: str = ""
+    blocks: tuple[BlockFigure, ...], complete: int, scheduled: int, *, name: str
 ) -> Outcome | None:
     whose = f" of guard rail {name}" if name else ""
-    silent = _silent_pairs(blocks, name, Arm.ON)
-    if silent:
-        chance = _chance_of_silence(len(silent), len(_silent_pairs(blocks, name, Arm.OFF)))
-        message = (
-            f"{len(silent)} ON blocks{whose} have no figure although their partners have one"
-            f" ({', '.join(silent[:4])}): what keeps a workload, or the agent that measures it,"
-            f" from running leaves no figure (p = {chance:.4f})"
-        )
-        if chance <= ALPHA:
-            return Outcome(kind=OutcomeKind.WORSE, reason="Silenced", message=message)
-        return _inconclusive("SilentBlocks", message, pairs=complete)
     needed = max(MINIMUM_PAIRS, math.ceil(scheduled * (1 - LARGEST_LOST_SHARE)))
     if complete >= needed:
         return None

@@ -16,6 +16,7 @@ from .errors import (
     NotFound,
     PrometheusUnavailable,
     Refused,
+    SettingsError,
     StoreUnavailable,
     VerifierUnavailable,
 )
@@ -150,7 +151,10 @@ class Performer:
         try:
             if await self.store.get_blob(effect.object_digest) is None:
                 await self.store.put_blob(await self.verifier.fetch(effect.object_digest))
-            await self.trust.refresh()
+            try:
+                await self.trust.refresh()
+            except SettingsError as err:
+                return SigningRefused("TrustedKeysUnusable", str(err), final=True)
             return TokenReceived(await self.verifier.sign(effect.request))
         except (NotFound, Refused) as err:
             return SigningRefused("SigningRefused", str(err), final=True)

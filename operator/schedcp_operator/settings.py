@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     store_max_bytes: int = Field(default=1_073_741_824, ge=16_777_216)
     """Blobs beyond this are dropped, the longest unused first."""
     trusted_keys_file: Path | None = None
-    """PEM public keys of the signers; None: those that the verifier names."""
+    """PEM public keys of the signers, an empty file for none; None: those the verifier names."""
 
     verifier: VerifierKind = VerifierKind.SOCKET
     verifier_socket: Path = Path("/run/schedcp/verifier.sock")

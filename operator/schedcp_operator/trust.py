@@ -13,7 +13,7 @@ _END = "-----END PUBLIC KEY-----"
 
 
 class TrustedKeys:
-    """The trusted keys as last read; none before the first reading."""
+    """The trusted keys as last read; none before the first reading, and of an empty file."""
 
     def __init__(self, path: Path | None, verifier: Verifier) -> None:
         """Read `path` now, when there is one; raise SettingsError when it cannot be used."""
@@ -29,7 +29,11 @@ class TrustedKeys:
         return self._keys
 
     async def refresh(self) -> None:
-        """Read the keys again; raise VerifierUnavailable when the verifier does not answer."""
+        """Read the keys again.
+
+        Raise SettingsError when they cannot be used, VerifierUnavailable when the verifier does
+        not answer; what was read before is kept then.
+        """
         if self._path is not None:
             self._keys = _read(self._path)
         else:
@@ -37,10 +41,15 @@ class TrustedKeys:
 
 
 def _read(path: Path) -> tuple[Ed25519PublicKey, ...]:
+    """Return the file's keys. An empty file trusts nobody; one with anything else must be keys."""
     try:
         text = path.read_text()
     except OSError as err:
         raise SettingsError(f"trusted keys: {err}") from err
+    except UnicodeDecodeError as err:
+        raise SettingsError(f"trusted keys: {path} is not text: {err}") from err
+    if not text.strip():
+        return ()
     keys = public_keys(tuple(part + _END for part in text.split(_END) if part.strip()))
     if not keys:
         raise SettingsError(f"{path} has no PEM public key")

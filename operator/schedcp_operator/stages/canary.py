@@ -12,10 +12,8 @@ from ..events import Event, Observed, SyncNodes, Transition
 from ..views import NodeView, Rules, Run, World, at_once
 from .common import (
     enter,
-    error,
-    failure_on,
     inconclusive,
-    is_lost,
+    node_failure,
     roll_back,
     stay,
 )
@@ -28,15 +26,11 @@ def canary(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition
     world = event.world
     if not run.status.nodes or all(n.role is NodeRole.REVERTED for n in run.status.nodes):
         return _begun(run, world, now=now, rules=rules)
-    names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
-    views = {node.name: node for node in world.nodes}
-    failed = failure_on(run, names, views, now=now, rules=rules)
+    failed = node_failure(run, world, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
-    lost = [name for name in names if is_lost(views.get(name), now=now, rules=rules)]
-    if lost:
-        message = f"the agent on {', '.join(lost)} fell silent during the canary"
-        return roll_back(run, error("NodeLost", message), now=now)
+    names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
+    views = {node.name: node for node in world.nodes}
     unassigned = tuple(name for name in names if not _is_assigned(run, views[name]))
     if unassigned:
         return Transition(run.status, (SyncNodes(unassigned),))

@@ -16,14 +16,16 @@ from schedcp_api.runs import (
     StageTime,
 )
 
-from ..assignments import touches
+from ..assignments import entries, touches
 from ..events import Event, SyncNodes, Transition
-from ..views import NodeView, Rules, Run
+from ..views import NodeView, Rules, Run, World
 
 _MOST_STAGES = 256
 _OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
 PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature")
 """Why an agent may refuse for a moment: clocks differ, somebody leaves, keys are on their way."""
+_SILENCE_ENDS = {RunStage.CANARY: "canary", RunStage.PROMOTING: "promotion"}
+"""Stages that need word from every node: in Judging the blocks are done."""
 _FINAL_STATES = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
 
 
@@ -168,7 +170,23 @@ def assignment_status(run: Run, node: NodeView) -> AssignmentStatus | None:
     )
 
 
-def failure_on(
+def node_failure(run: Run, world: World, *, now: datetime, rules: Rules) -> Outcome | None:
+    """Return the outcome that a node with the candidate forces on Canary, Judging or Promoting."""
+    stage = run.status.stage
+    role = NodeRole.PROMOTED if stage is RunStage.PROMOTING else NodeRole.CANARY
+    names = tuple(entry.name for entry in entries(run, role))
+    views = {node.name: node for node in world.nodes}
+    failed = _failure_on(run, names, views, now=now, rules=rules)
+    if failed is not None or stage not in _SILENCE_ENDS:
+        return failed
+    lost = [name for name in names if _is_lost(views.get(name), now=now, rules=rules)]
+    if not lost:
+        return None
+    during = _SILENCE_ENDS[stage]
+    return error("NodeLost", f"the agent on {', '.join(lost)} fell silent during the {during}")
+
+
+def _failure_on(
     run: Run, nodes: tuple[str, ...], views: dict[str, NodeView], *, now: datetime, rules: Rules
 ) -> Outcome | None:
     """Return the outcome that an agent's final word on the candidate forces, if there is one.
@@ -194,7 +212,7 @@ def failure_on(
     return None
 
 
-def is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:
+def _is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:
     """Return whether the node is gone or its agent has been silent for twice the allowed time."""
     if node is None or node.status.heartbeat_at is None:
         return True

@@ -26,7 +26,7 @@ from .common import (
     enter,
     enter_promoting,
     error,
-    failure_on,
+    node_failure,
     roll_back,
     stay,
     with_attempt,
@@ -56,11 +56,11 @@ def judging(
 
 
 def _reading(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
-    views = {node.name: node for node in world.nodes}
-    names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
-    failed = failure_on(run, names, views, now=now, rules=rules)
+    failed = node_failure(run, world, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
+    views = {node.name: node for node in world.nodes}
+    names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
     asked = []
     for name in names:
         schedule = switchback(run, name)

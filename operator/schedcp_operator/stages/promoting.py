@@ -29,8 +29,7 @@ from .common import (
     conclude,
     enter,
     error,
-    failure_on,
-    is_lost,
+    node_failure,
     roll_back,
     stay,
     with_attempt,
@@ -57,15 +56,11 @@ def promoting(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transit
 
 
 def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
-    views = {node.name: node for node in world.nodes}
-    names = tuple(entry.name for entry in entries(run, NodeRole.PROMOTED))
-    failed = failure_on(run, names, views, now=now, rules=rules)
+    failed = node_failure(run, world, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
-    lost = [name for name in names if is_lost(views.get(name), now=now, rules=rules)]
-    if lost:
-        message = f"the agent on {', '.join(lost)} fell silent during the promotion"
-        return roll_back(run, error("NodeLost", message), now=now)
+    views = {node.name: node for node in world.nodes}
+    names = tuple(entry.name for entry in entries(run, NodeRole.PROMOTED))
     unassigned = tuple(name for name in names if not _is_assigned(run, views[name]))
     if unassigned:
         return Transition(run.status, (SyncNodes(unassigned),))

@@ -13,6 +13,11 @@ from ..views import Rules, Run
 from .common import conclude, enter, error, stay
 from .verifying import claims_of
 
+_NO_KEYS = (
+    "no key is trusted, so no token can be: set the chart's value trustedKeys to the signer's"
+    " public key (without the chart, SCHEDCP_OPERATOR_TRUSTED_KEYS_FILE names the file)"
+)
+
 
 def signing(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
     """Ask for a token for every eligible node, and go on only with one that verifies."""
@@ -39,6 +44,8 @@ def _request(run: Run, rules: Rules) -> SignToken:
 
 
 def _received(run: Run, text: str, *, now: datetime, rules: Rules) -> Transition:
+    if not rules.keys:
+        return conclude(run, error("NoTrustedKeys", _NO_KEYS), now=now)
     try:
         token = open_signed(text, rules.keys)
     except TokenError as err:

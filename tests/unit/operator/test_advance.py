@@ -456,6 +456,21 @@ def test_a_token_signed_by_another_key_is_refused() -> None:
     assert ended.pending_outcome.reason == "BadSignature"
 
 
+def test_without_a_trusted_key_every_token_is_refused_and_it_says_what_sets_one() -> None:
+    driver = at(RunStage.SIGNING)
+    good = TokenReceived(token(driver.sign_request(), driver.verdicts[-1], now=driver.now))
+    nobody = replace(RULES, keys=())
+    ended = advance(driver.run, good, now=driver.now, rules=nobody).status
+    assert (ended.stage, ended.token) == (RunStage.LEARNING, "")
+    assert ended.pending_outcome is not None
+    assert (ended.pending_outcome.kind, ended.pending_outcome.reason) == (
+        OutcomeKind.ERROR,
+        "NoTrustedKeys",
+    )
+    assert "no key is trusted" in ended.message
+    assert "chart's value trustedKeys" in ended.message
+
+
 def test_signing_waits_for_the_signer_and_ends_on_a_refusal() -> None:
     driver = at(RunStage.SIGNING)
     assert driver.tell(SigningRefused("Gone", "socket", final=False)).status.stage is (

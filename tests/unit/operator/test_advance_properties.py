@@ -1,6 +1,7 @@
 """Whatever happens, in whatever order: nothing runs anywhere without its proof."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,6 +83,9 @@ MAKERS: dict[str, Maker] = {
     "observed": observed,
     "observed again": observed,
     "policy deleted": lambda _: Observed(World()),
+    "policy unreadable": lambda d: Observed(
+        replace(d.world(), policy=None, policy_problem="spec.mode: what?")
+    ),
     "suspended": lambda d: Observed(world(*d.nodes.values(), spec=policy_spec(suspend=True))),
     "plans": lambda d: d.plans(),
     "planning failed": lambda _: PlanningFailed("Why", "not"),

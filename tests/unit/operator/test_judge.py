@@ -266,6 +266,28 @@ def test_a_workload_that_is_silent_whenever_the_candidate_runs_is_worse_off() ->
     assert (mixed.kind, mixed.reason) == (OutcomeKind.INCONCLUSIVE, "SilentBlocks")
 
 
+def test_silent_on_blocks_count_as_the_worst_beside_those_that_were_measured() -> None:
+    """Two silent ON blocks and three that are worse are five pairs of five, in either order."""
+    for silent in ((0, 2), (1, 4)):
+        blocks = tuple(
+            block.replace(value="") if block.arm is Arm.ON and block.index // 2 in silent else block
+            for block in figures(BAD)
+        )
+        outcome = judge(blocks, policy_spec(), scheduled_pairs=5)
+        assert (outcome.kind, outcome.reason) == (OutcomeKind.WORSE, "Silenced")
+        assert "5 pairs are worse and 0 better (p = 0.0312)" in outcome.message
+
+
+def test_silent_on_blocks_beside_better_ones_are_undecided() -> None:
+    blocks = tuple(
+        block.replace(value="") if block.arm is Arm.ON and block.index // 2 < 3 else block
+        for block in figures(GOOD)
+    )
+    outcome = judge(blocks, policy_spec(), scheduled_pairs=5)
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.INCONCLUSIVE, "SilentBlocks")
+    assert "3 pairs are worse and 2 better" in outcome.message
+
+
 def test_an_effect_that_is_not_excluded_is_not_called_none() -> None:
     gains = [0.12, -0.01, 0.09, 0.02, 0.0]
     pairs = [(math.exp(-gain), 1.0) for gain in gains]

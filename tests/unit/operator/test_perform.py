@@ -16,7 +16,6 @@ from schedcp_operator.errors import (
     OperatorError,
     PrometheusUnavailable,
     Refused,
-    SettingsError,
     StoreUnavailable,
     VerifierUnavailable,
 )
@@ -66,12 +65,12 @@ from support.operator_nouns import (
 class Bench:
     """A performer with doubles on every side."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keys: Path | None = None) -> None:
         self.store = MemoryStore()
         self.verifier = MemoryVerifier()
         self.figures = MemoryFigures()
         self.synced: list[tuple[str, ...]] = []
-        self.trust = TrustedKeys(None, self.verifier)
+        self.trust = TrustedKeys(keys, self.verifier)
         self.performer = Performer(
             store=self.store,
             verifier=self.verifier,
@@ -219,6 +218,18 @@ async def test_signing_in_trouble() -> None:
     assert refused.final
 
 
+async def test_trusted_keys_that_turn_bad_refuse_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "keys.pem"
+    path.write_text(pem())
+    bench = Bench(keys=path)
+    found, effect = await signing(bench)
+    path.write_text("garbage")
+    came = await bench.performer.perform(found, effect)
+    assert isinstance(came, SigningRefused)
+    assert (came.reason, came.final) == ("TrustedKeysUnusable", True)
+    assert "not a PEM public key" in came.message
+
+
 RECORDS = block_records(switchback(run(), "node-1").blocks, "x", NOW)
 RAIL = Guardrail(name="neighbours", metric=MetricSource(builtin=BuiltinMetric.NEIGHBOUR_CPU_TIME))
 
@@ -307,15 +318,3 @@ async def test_lessons_are_stored_once_however_often() -> None:
     assert isinstance(first, LessonsStored)
     assert first == again
     assert len(await bench.store.lessons()) == 1
-
-
-def test_trusted_keys_come_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "keys.pem"
-    path.write_text(2 * pem())
-    assert len(TrustedKeys(path, MemoryVerifier()).keys) == 2
-    for text, words in (("", "no PEM public key"), ("garbage", "not a PEM public key")):
-        path.write_text(text)
-        with pytest.raises(SettingsError, match=words):
-            TrustedKeys(path, MemoryVerifier())
-    with pytest.raises(SettingsError, match="No such file"):
-        TrustedKeys(tmp_path / "missing", MemoryVerifier())
