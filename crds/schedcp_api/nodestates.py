@@ -25,6 +25,9 @@ from .kernels import KernelProfile
 from .policies import OnDisconnect
 from .tokens import MAX_TOKEN_CHARS
 
+EXPECTED_RUNTIME_SECONDS_MAX = 2_000_000
+"""About 23 days; a scheduler sorts everything beyond twelve alike."""
+
 BlockSeed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -40,6 +43,10 @@ class TrackedPod(Noun):
     namespace: ObjectName
     name: ObjectName
     uid: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$", max_length=36)]
+    expected_runtime_seconds: Annotated[
+        int | None, Field(ge=1, le=EXPECTED_RUNTIME_SECONDS_MAX)
+    ] = None
+    """CPU time that the pod's job is expected to take; absent when it is not known."""
 
 
 class TrackedWorkload(Noun):

@@ -24,6 +24,7 @@ from . import guard as guarding
 from .admission import Rules, foreign
 from .answering import Answering
 from .blobs import ObjectCache
+from .inputs import Inputs, inputs_of
 from .kernel_probe import DISABLING, ENABLED, SchedExt
 from .keys import TrustedKeys
 from .kube import Seen, SpecWatcher, StatusWriter
@@ -138,6 +139,7 @@ class Agent:
         observed = self._observed(view, ended, sched_ext, trip, uptime=uptime)
         self._decide(observed, now)
         self._answer_profile(spec, now)
+        self._feed(view)
         self._parts.loader.renew()
         self._say(observed, now)
         self._last_tick = time.monotonic()
@@ -271,8 +273,21 @@ class Agent:
             arguments=assignment.arguments,
             timeout_ms=action.timeout_ms,
             token_digest=action.token_digest,
+            inputs=self._inputs(assignment.policy),
         )
         self._parts.loader.start(request, now=now)
+
+    def _feed(self, view: LoaderView) -> None:
+        """Have what runs know of its policy's pods, which come and go."""
+        desired = self._memory.desired
+        for assignment in desired.spec.assignments if desired else ():
+            if assignment.run == view.run:
+                self._parts.loader.feed(self._inputs(assignment.policy))
+
+    def _inputs(self, policy: str) -> Inputs:
+        desired = self._memory.desired
+        workloads = desired.spec.workloads if desired else ()
+        return inputs_of(policy, workloads, self._parts.measuring.pods)
 
     def _answer_profile(self, spec: SchedulerNodeStateSpec | None, now: datetime) -> None:
         kernel = self._parts.kernel

@@ -2,7 +2,7 @@
 
 The loader (`schedulers/loader`, C) holds the only link to the kernel. It lets go when its lease
 runs out, so a hung or killed agent leaves the kernel's own scheduler behind. It talks in JSON
-lines; its `--help` lists its exit codes.
+lines; its `--help` lists its exit codes, which count when it could not say a word.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,12 +23,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schedcp_api.candidates import Argument
 
 from . import realtime
-from .observations import LoaderExit, LoaderOutcome, LoaderPhase, LoaderView
+from .inputs import InputFiles, Inputs
+from .observations import (
+    LOADER_EXIT_CODES,
+    LoaderExit,
+    LoaderOutcome,
+    LoaderPhase,
+    LoaderView,
+)
 
 _LOG = logging.getLogger(__name__)
 _LINE_BYTES_MAX = 256 * 1024
 _READ_BYTES = 65_536
 _CODE_CHARS = 64
+_KIND_UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class LoadRequest:
     arguments: tuple[Argument, ...]
     timeout_ms: int
     token_digest: str = ""
+    inputs: Inputs = field(default_factory=Inputs)
 
 
 class Loader(Protocol):
@@ -55,6 +64,9 @@ class Loader(Protocol):
 
     def renew(self) -> None:
         """Renew its lease."""
+
+    def feed(self, inputs: Inputs) -> None:
+        """Have what it holds know of `inputs`; nothing happens unless they changed."""
 
     def poll(self, *, now: datetime) -> tuple[LoaderView, LoaderExit | None]:
         """Return what it is doing and, exactly once, how it ended."""
@@ -112,6 +124,7 @@ class ProcessLoader:
         self,
         program: Path,
         *,
+        inputs: InputFiles,
         lease_ms: int,
         realtime_priority: int,
         attach_timeout_seconds: float,
@@ -119,6 +132,7 @@ class ProcessLoader:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._program = program
+        self._inputs = inputs
         self._lease_ms = lease_ms
         self._realtime_priority = realtime_priority
         self._attach_timeout = attach_timeout_seconds
@@ -132,6 +146,7 @@ class ProcessLoader:
         if self._child is not None:
             raise RuntimeError("a loader is running already; stop it and wait for its end first")
         try:
+            self._inputs.write(request.inputs)
             process = subprocess.Popen(
                 self._arguments(request),
                 stdin=subprocess.PIPE,
@@ -170,6 +185,14 @@ class ProcessLoader:
             with contextlib.suppress(BlockingIOError, BrokenPipeError):
                 os.write(self._child.stdin.fileno(), b"\n")
 
+    def feed(self, inputs: Inputs) -> None:
+        """Rewrite the files and send SIGHUP, once it holds: before, that could still kill it."""
+        child = self._child
+        if child is None or child.phase is not LoaderPhase.ATTACHED:
+            return
+        if self._inputs.changed(inputs):
+            _signal(child, signal.SIGHUP)
+
     def poll(self, *, now: datetime) -> tuple[LoaderView, LoaderExit | None]:
         """Read what there is to read, and see to the deadlines."""
         failed, self._failed = self._failed, None
@@ -186,7 +209,13 @@ class ProcessLoader:
         child.stdout.close()
         if realtime.come_down():
             _LOG.warning("the loader ended and left the agent real-time; it is ordinary again")
-        return LoaderView(), _end_of(child, status, now=now)
+        ending = Ending(
+            status,
+            child.events,
+            asked=child.stop_asked_at is not None,
+            timed_out=child.timed_out,
+        )
+        return LoaderView(), exit_of(child.request, ending, now=now)
 
     def _see_to_deadlines(self, child: _Child) -> None:
         now = self._clock()
@@ -200,17 +229,24 @@ class ProcessLoader:
             _signal(child, signal.SIGKILL)
 
     def _arguments(self, request: LoadRequest) -> list[str]:
-        command = [
+        return [
             str(self._program),
-            f"--object={request.object_path}",
-            f"--digest={request.object_digest}",
-            f"--timeout-ms={request.timeout_ms}",
             f"--lease-ms={self._lease_ms}",
+            *([f"--rt-priority={self._realtime_priority}"] if self._realtime_priority else []),
+            *load_options(request, self._inputs),
         ]
-        if self._realtime_priority:
-            command.append(f"--rt-priority={self._realtime_priority}")
-        command += [f"--knob={knob.name}={knob.value}" for knob in request.arguments]
-        return command
+
+
+def load_options(request: LoadRequest, files: InputFiles) -> list[str]:
+    """Return the loader's options for what it is to load. Pure."""
+    return [
+        f"--object={request.object_path}",
+        f"--digest={request.object_digest}",
+        f"--timeout-ms={request.timeout_ms}",
+        f"--target-cgroups-file={files.target_cgroups}",
+        f"--expected-file={files.expected_runtime}",
+        *(f"--knob={knob.name}={knob.value}" for knob in request.arguments),
+    ]
 
 
 def _signal(child: _Child, number: signal.Signals) -> None:
@@ -262,38 +298,67 @@ def _view(child: _Child) -> LoaderView:
     )
 
 
-def _end_of(child: _Child, status: int, *, now: datetime) -> LoaderExit:
-    """Put together how a loader ended from what it said and from its exit status."""
-    error, left = child.events.get("error"), child.events.get("exit")
-    detached = child.events.get("detached")
-    word = str(error.code) if error else detached.reason if detached else ""
-    outcome = _outcome(word, child)
-    message = error.message if error else ""
-    if outcome is LoaderOutcome.KILLED:
-        message = f"the loader ended with status {status} and without being told to"
-    if outcome is LoaderOutcome.ATTACH_TIMEOUT:
-        message = "the scheduler was not attached in time, and the loader was stopped"
-    if left is not None:
-        message = left.message or left.log
+@dataclass(frozen=True)
+class Ending:
+    """What is known of a loader that has ended."""
+
+    status: int
+    """Its exit code; a signal's number below zero."""
+    events: Mapping[str, LoaderEvent] = field(default_factory=dict)
+    """The last of each kind that it sent."""
+    asked: bool = False
+    """It was told to stop."""
+    timed_out: bool = False
+    """It was told so because it had not attached in time."""
+
+    @property
+    def word(self) -> LoaderOutcome | None:
+        """Return the loader's own word for how it ended; None when it said none that is known."""
+        error, detached = self.events.get("error"), self.events.get("detached")
+        word = str(error.code) if error else detached.reason if detached else ""
+        return LoaderOutcome(word) if word in set(LoaderOutcome) else None
+
+    @property
+    def outcome(self) -> LoaderOutcome:
+        """Return how it ended: by its own word, or else by its exit code."""
+        if self.timed_out:
+            return LoaderOutcome.ATTACH_TIMEOUT
+        outcome = self.word or LOADER_EXIT_CODES.get(self.status)
+        if outcome is None:
+            return LoaderOutcome.DETACHED if self.asked else LoaderOutcome.KILLED
+        # Somebody else's SIGTERM is not our wish to detach.
+        other = outcome is LoaderOutcome.DETACHED and not self.asked
+        return LoaderOutcome.KILLED if other else outcome
+
+    @property
+    def message(self) -> str:
+        """Return what a person must know of it."""
+        outcome = self.outcome
+        error, left = self.events.get("error"), self.events.get("exit")
+        if left is not None:
+            return left.message or left.log
+        if outcome is LoaderOutcome.ATTACH_TIMEOUT:
+            return "the scheduler was not attached in time, and the loader was stopped"
+        if outcome is LoaderOutcome.KILLED:
+            return f"the loader ended with status {self.status} and without being told to"
+        if self.word is None:
+            return f"the loader ended with status {self.status} ({outcome}) and said nothing of it"
+        return error.message if error else ""
+
+
+def exit_of(request: LoadRequest, ending: Ending, *, now: datetime) -> LoaderExit:
+    """Return how a loader ended. Pure.
+
+    An ejection of which the kernel's account is missing is of an unknown kind: that quarantines.
+    """
     return _exit(
-        child.request,
-        outcome,
-        message,
+        request,
+        ending.outcome,
+        ending.message,
         now=now,
-        kernel=left,
-        was_attached=child.attached is not None,
+        kernel=ending.events.get("exit"),
+        was_attached="attached" in ending.events,
     )
-
-
-def _outcome(word: str, child: _Child) -> LoaderOutcome:
-    if child.timed_out:
-        return LoaderOutcome.ATTACH_TIMEOUT
-    asked = child.stop_asked_at is not None
-    if word not in set(LoaderOutcome):
-        return LoaderOutcome.DETACHED if asked else LoaderOutcome.KILLED
-    outcome = LoaderOutcome(word)
-    # Somebody else's SIGTERM is not our wish to detach.
-    return LoaderOutcome.KILLED if outcome is LoaderOutcome.DETACHED and not asked else outcome
 
 
 def _exit(
@@ -305,13 +370,14 @@ def _exit(
     kernel: LoaderEvent | None = None,
     was_attached: bool = False,
 ) -> LoaderExit:
+    unknown = _KIND_UNKNOWN if outcome is LoaderOutcome.EJECTED else 0
     return LoaderExit(
         outcome=outcome,
         message=message,
         at=now,
         object_digest=request.object_digest,
         run=request.run,
-        kind=kernel.kind if kernel else 0,
+        kind=(kernel.kind if kernel else 0) or unknown,
         code=int(kernel.code) if kernel and isinstance(kernel.code, int) else 0,
         reason=kernel.reason if kernel else "",
         dump=kernel.dump if kernel else "",

@@ -37,6 +37,8 @@ class Measuring:
         self._clock_ns = clock_ns
         self._read_ns = clock_ns()
         self._readings: dict[int, SideReading] = {}
+        self.pods: tuple[cgroups.PodCgroup, ...] = ()
+        """The pods that `refresh` found."""
         self.ledger = Ledger()
         self.problem = "the probes are being compiled"
 
@@ -48,7 +50,7 @@ class Measuring:
     def refresh(self, workloads: tuple[TrackedWorkload, ...]) -> None:
         """Look at the pods again, point the probes at them, and read everything once."""
         self._settle()
-        pods = cgroups.find_pods(self._cgroup_root)
+        self.pods = pods = cgroups.find_pods(self._cgroup_root)
         allotted = sides.allot(self.ledger, workloads)
         pod_sides = sides.sides_of_pods(pods, workloads, allotted, own_pod=self._own_pod)
         usages = {pod.uid: cgroups.read_usage(pod.path) for pod in pods}

@@ -38,7 +38,7 @@ class LoaderView:
 
 
 class LoaderOutcome(StrEnum):
-    """How a loader ended: the loader's own words, and four of the agent's."""
+    """How a loader ended: the loader's own words, and three of the agent's."""
 
     DETACHED = "Detached"
     INTERNAL = "Internal"
@@ -61,6 +61,28 @@ class LoaderOutcome(StrEnum):
     """It vanished without a word: a signal, or the node's memory killer."""
     ATTACH_TIMEOUT = "AttachTimeout"
     START_FAILED = "StartFailed"
+
+
+LOADER_EXIT_CODES: Mapping[int, LoaderOutcome] = {
+    0: LoaderOutcome.DETACHED,
+    1: LoaderOutcome.INTERNAL,
+    10: LoaderOutcome.DIGEST_MISMATCH,
+    11: LoaderOutcome.OBJECT_INVALID,
+    12: LoaderOutcome.PROGRAM_REFUSED,
+    13: LoaderOutcome.MAP_REFUSED,
+    14: LoaderOutcome.STRUCT_OPS_REFUSED,
+    15: LoaderOutcome.KNOB_REFUSED,
+    16: LoaderOutcome.FOREIGN_SCHEDULER,
+    17: LoaderOutcome.LOAD_FAILED,
+    18: LoaderOutcome.ATTACH_FAILED,
+    19: LoaderOutcome.UNSUPPORTED,
+    20: LoaderOutcome.EJECTED,
+    21: LoaderOutcome.RESTART_REQUESTED,
+    22: LoaderOutcome.LEASE_EXPIRED,
+    23: LoaderOutcome.PARENT_GONE,
+    64: LoaderOutcome.USAGE,
+}
+"""The loader's contract (`schedcp-loader --help`): what its exit code means."""
 
 
 @dataclass(frozen=True)

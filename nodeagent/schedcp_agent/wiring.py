@@ -10,6 +10,7 @@ from .agent import Agent, Parts
 from .answering import Answering
 from .blobs import ObjectCache, OperatorBlobs
 from .errors import NodeUnsuitable
+from .inputs import InputFiles
 from .kernel_probe import read_boot_id, read_kernel_profile, read_sched_ext
 from .keys import TrustedKeys
 from .kube import KubeNodeStates, SpecWatcher, StatusWriter
@@ -58,6 +59,7 @@ def make_loader(settings: AgentSettings) -> ProcessLoader:
     """Return the supervisor of the loader program."""
     return ProcessLoader(
         settings.loader_path,
+        inputs=InputFiles(settings.state_dir),
         lease_ms=settings.loader_lease_ms,
         realtime_priority=settings.realtime_priority,
         attach_timeout_seconds=settings.attach_timeout_seconds,

@@ -16,7 +16,7 @@ from .handlers import watch
 from .job_verifier import JobVerifier
 from .keeper import KeeperSettings, NodeKeeper
 from .kube import STATES, Kube
-from .leader import Leader, LeaseSettings
+from .leader import Leader, LeaseSettings, highest_epoch
 from .library import load_manifests
 from .loop import Desk, PolicyLoop, RunLoops
 from .observability import metrics_registry
@@ -133,16 +133,15 @@ async def _parts(settings: Settings, stack: AsyncExitStack) -> _Parts:
         seconds=settings.leader_lease_seconds,
     )
 
-    async def highest_epoch() -> int:
-        states = (await kube.list(STATES)).items
-        return max((int((s.get("spec") or {}).get("leaseEpoch") or 0) for s in states), default=0)
+    async def epoch_floor() -> int:
+        return highest_epoch((await kube.list(STATES)).items)
 
     verifier = _verifier(settings, kube, store, stack)
     return _Parts(
         settings=settings,
         kube=kube,
         cluster=Cluster(),
-        leader=Leader(kube, lease, epoch_floor=highest_epoch),
+        leader=Leader(kube, lease, epoch_floor=epoch_floor),
         store=store,
         verifier=verifier,
         trust=TrustedKeys(settings.trusted_keys_file, verifier),

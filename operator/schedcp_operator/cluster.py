@@ -62,6 +62,11 @@ _PARSERS: Mapping[str, Callable[[Json], Any]] = {
     STATEFUL_SETS.kind: lambda raw: workload_object(raw, "StatefulSet"),
     DAEMON_SETS.kind: lambda raw: workload_object(raw, "DaemonSet"),
 }
+_PROBLEMS: Mapping[type, Mapping[str, int]] = {
+    StateObject: {"spec_problem": logging.ERROR, "status_problem": logging.ERROR},
+    PodObject: {"annotation_problem": logging.WARNING},
+}
+"""What an object says is wrong with it, and how loudly to say so: once for each problem."""
 _WORKLOADS = (DEPLOYMENTS.kind, STATEFUL_SETS.kind, DAEMON_SETS.kind)
 
 
@@ -286,12 +291,10 @@ def _age(policy: PolicyObject) -> tuple[str, str]:
 
 
 def _told(parsed: Any, before: Any) -> None:
-    if not isinstance(parsed, StateObject):
-        return
-    for field in ("spec_problem", "status_problem"):
+    for field, level in _PROBLEMS.get(type(parsed), {}).items():
         problem = getattr(parsed, field)
         if problem and problem != getattr(before, field, ""):
-            _log.error("left out: %s", problem)
+            _log.log(level, "left out: %s", problem)
 
 
 def _key(raw: Json) -> str:

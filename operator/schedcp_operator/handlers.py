@@ -10,6 +10,8 @@ from typing import Any
 
 import kopf
 
+from schedcp_api.base import GROUP
+
 from .cluster import Cluster
 from .kube import WATCHED, Kube, Resource
 
@@ -44,6 +46,8 @@ def settings_of() -> kopf.OperatorSettings:
     """Return kopf's settings: it watches, and does nothing else."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    # kopf takes its own finalizer off whatever carries it; its usual one may be another operator's.
+    settings.persistence.finalizer = f"{GROUP}/never-set"
     settings.scanning.disabled = False
     settings.queueing.exit_timeout = 0.5
     settings.watching.connect_timeout = 10

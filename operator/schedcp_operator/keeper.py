@@ -200,9 +200,10 @@ class NodeKeeper:
     async def _write(self, node: NodeObject, workloads: tuple[TrackedWorkload, ...]) -> None:
         epoch = self._leader.epoch
         state = self._cluster.states.get(node.name)
-        if state is not None and state.spec.lease_epoch > epoch:
+        shown = max(state.spec.lease_epoch, state.status.observed_epoch) if state else 0
+        if shown > epoch:
             self._leader.stand_down()
-            raise NotLeader(f"{node.name} was written by epoch {state.spec.lease_epoch}")
+            raise NotLeader(f"{node.name} was shown epoch {shown}")
         wanted = desired_spec(
             self._cluster,
             node.name,

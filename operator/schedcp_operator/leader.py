@@ -8,7 +8,7 @@ noticing can do no harm. A holder that cannot renew stops before its Lease can b
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,6 +30,21 @@ class LeaseSettings:
     namespace: str
     identity: str
     seconds: float
+
+
+def highest_epoch(states: Iterable[Json]) -> int:
+    """Return the highest epoch that any agent has been shown: it may have been another cluster's.
+
+    What an agent has observed outlives the object that showed it.
+    """
+    shown = ((s.get("spec") or {}, s.get("status") or {}) for s in states)
+    return max(
+        (
+            max(int(spec.get("leaseEpoch") or 0), int(status.get("observedEpoch") or 0))
+            for spec, status in shown
+        ),
+        default=0,
+    )
 
 
 class Leader:

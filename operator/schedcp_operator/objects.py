@@ -1,6 +1,7 @@
 """Watched objects as frozen records, parsed once, here. Pure."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import (
+    EXPECTED_RUNTIME_SECONDS_MAX,
     SchedulerNodeStateSpec,
     SchedulerNodeStateStatus,
     TrackedPod,
@@ -23,6 +25,8 @@ MOST_KEY_CHARS = 256
 ZONE_LABEL = "topology.kubernetes.io/zone"
 APPROVED = "schedcp.io/approved"
 """Annotation of a run: the digest of the candidate that a person approved."""
+EXPECTED_RUNTIME = "schedcp.io/expected-runtime-seconds"
+"""Annotation of a pod: the CPU time that its job is expected to take."""
 
 
 class Unreadable(PermanentError):
@@ -101,10 +105,18 @@ class PodObject:
     uid: str
     labels: dict[str, str]
     node: str
+    expected_runtime_seconds: int | None = None
+    annotation_problem: str = ""
+    """Why its expected run time is not known although it is annotated."""
 
     def tracked(self) -> TrackedPod:
         """Return the pod as the agents are told of it."""
-        return TrackedPod(namespace=self.namespace, name=self.name, uid=self.uid)
+        return TrackedPod(
+            namespace=self.namespace,
+            name=self.name,
+            uid=self.uid,
+            expected_runtime_seconds=self.expected_runtime_seconds,
+        )
 
 
 @dataclass(frozen=True)
@@ -200,9 +212,25 @@ def pod_object(raw: Json) -> PodObject | None:
     running = (raw.get("status") or {}).get("phase") == "Running"
     if not node or not running or metadata.get("deletionTimestamp"):
         return None
-    return PodObject(
-        metadata["namespace"], metadata["name"], metadata["uid"], metadata.get("labels") or {}, node
-    )
+    namespace, name = metadata["namespace"], metadata["name"]
+    text = (metadata.get("annotations") or {}).get(EXPECTED_RUNTIME)
+    expected = expected_runtime(text) if text is not None else None
+    problem = ""
+    if text is not None and expected is None:
+        problem = (
+            f"Pod {namespace}/{name}: annotation {EXPECTED_RUNTIME}: {text[:64]!r} is not a whole "
+            f"number from 1 to {EXPECTED_RUNTIME_SECONDS_MAX}: correct it"
+        )
+    labels = metadata.get("labels") or {}
+    return PodObject(namespace, name, metadata["uid"], labels, node, expected, problem)
+
+
+def expected_runtime(text: str) -> int | None:
+    """Return the seconds that an annotation's value says; None when it says none."""
+    if not re.fullmatch(r"[1-9][0-9]{0,6}", text):
+        return None
+    seconds = int(text)
+    return seconds if seconds <= EXPECTED_RUNTIME_SECONDS_MAX else None
 
 
 def workload_object(raw: Json, kind: str) -> WorkloadObject:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Fill the maps that user space may feed: what is known about cgroups. The whole file is parsed
- * before the map is touched, so that a bad file changes nothing.
+ * before the map is touched, so that a bad file changes nothing. Whoever starts the loader need not
+ * know which maps a scheduler has: a file without its map is left unread.
  */
 #include "loader.h"
 
@@ -76,40 +77,39 @@ static void sweep(int fd, const struct entry *entries, size_t count)
 	}
 }
 
-static bool map_fill(struct bpf_object *object, const char *name, const struct entry *entries,
-		     size_t count, struct failure *failure)
+static bool map_fill(const struct bpf_map *map, const struct entry *entries, size_t count,
+		     struct failure *failure)
 {
-	struct bpf_map *map = bpf_object__find_map_by_name(object, name);
-
-	if (!map || bpf_map__key_size(map) != sizeof(uint64_t) ||
+	if (bpf_map__key_size(map) != sizeof(uint64_t) ||
 	    bpf_map__value_size(map) != sizeof(uint64_t))
 		return fail(failure, OUTCOME_MAP_REFUSED,
-			    "the scheduler has no map '%s' from u64 to u64 to fill: leave its file "
-			    "out",
-			    name);
+			    "map '%s' is filled from a file, but is not from u64 to u64: declare "
+			    "it so, or name it otherwise",
+			    bpf_map__name(map));
 	sweep(bpf_map__fd(map), entries, count);
 	for (size_t i = 0; i < count; i++)
 		if (bpf_map_update_elem(bpf_map__fd(map), &entries[i].cgroup_id, &entries[i].value,
 					BPF_ANY))
-			return fail(failure, OUTCOME_INTERNAL, "map '%s' takes no more: %s", name,
-				    strerror(errno));
+			return fail(failure, OUTCOME_INTERNAL, "map '%s' takes no more: %s",
+				    bpf_map__name(map), strerror(errno));
 	return true;
 }
 
-static bool input_apply(struct bpf_object *object, const char *path, const char *map,
+static bool input_apply(struct bpf_object *object, const char *path, const char *name,
 			bool has_value, struct failure *failure)
 {
+	const struct bpf_map *map = bpf_object__find_map_by_name(object, name);
 	struct entry *entries;
 	size_t count = 0;
 	bool done;
 
-	if (!path)
+	if (!path || !map)
 		return true;
 	entries = calloc(ENTRIES_MAX, sizeof(*entries));
 	if (!entries)
 		return fail(failure, OUTCOME_INTERNAL, "out of memory while reading %s", path);
 	done = file_parse(path, has_value, entries, &count, failure) &&
-	       map_fill(object, map, entries, count, failure);
+	       map_fill(map, entries, count, failure);
 	free(entries);
 	return done;
 }

@@ -45,13 +45,14 @@ static char *log_copy(void)
 bool kernel_log_mark(char mark[LOG_LINE_MAX])
 {
 	char *log = log_copy(), *rest = log, *line;
+	bool readable = log != NULL;
 
 	mark[0] = '\0';
 	while (rest && (line = strsep(&rest, "\n")))
 		if (strstr(line, LOG_PREFIX))
 			snprintf(mark, LOG_LINE_MAX, "%s", line);
 	free(log);
-	return log;
+	return readable;
 }
 
 void kernel_log_read(const char *mark, char *text, size_t size)

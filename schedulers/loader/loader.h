@@ -83,7 +83,7 @@ bool ops_set_integer(const struct bpf_object *object, struct bpf_map *ops, const
 		     uint64_t value);
 void ops_name(const struct bpf_object *object, const struct bpf_map *ops, char name[OPS_NAME_MAX]);
 
-/* inputs.c: make a loaded hash map's content equal to the file's lines. */
+/* inputs.c: make a loaded hash map's content equal to the file's lines; no map, no reading. */
 bool inputs_apply(struct bpf_object *object, const struct options *options,
 		  struct failure *failure);
 

@@ -73,6 +73,7 @@ static const char help_text[] =
 	"                              parent while a third of its lease passes unrenewed\n"
 	"  --expected-file FILE        lines `CGROUP_ID NANOSECONDS` for the map expected_runtime\n"
 	"  --target-cgroups-file FILE  lines `CGROUP_ID` for the map target_cgroups\n"
+	"                              (a file whose map the scheduler lacks is not read)\n"
 	"\n"
 	"SIGTERM and SIGINT detach. SIGHUP reads the two files again.\n"
 	"\n"

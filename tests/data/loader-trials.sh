@@ -136,6 +136,29 @@ kill -TERM $loader
 finish stopped-early
 echo "stopped-early-enabled $(($(cat $SX/enable_seq) - sequence)) -" >>/run/results
 
+# A file for a map that the scheduler has is read, and read again at SIGHUP.
+echo '1 5000000000' >/run/expected
+echo 1 >/run/targets
+start /objects/long_tail.o --lease-ms 60000 --expected-file /run/expected \
+	--target-cgroups-file /run/targets
+until_ said attached
+echo '2 soon' >/run/expected
+kill -HUP $loader
+until_ grep -q InputRefused /run/out
+kill -TERM $loader
+finish expected
+
+sequence=$(cat $SX/enable_seq)
+start /objects/long_tail.o --lease-ms 60000 --expected-file /run/expected
+finish malformed
+echo "malformed-enabled $(($(cat $SX/enable_seq) - sequence)) -" >>/run/results
+
+# The same file says nothing to a scheduler without the map.
+start /objects/simple_fifo.o --lease-ms 60000 --expected-file /run/expected
+until_ said attached
+kill -TERM $loader
+finish unneeded
+
 start /objects/late_stall.o --lease-ms 60000 --knob healthy_seconds=1
 finish stalled
 

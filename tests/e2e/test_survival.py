@@ -121,9 +121,9 @@ def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab) -> No
     mischief = Mischief(
         [
             (RunStage.PROFILING, "operator", lambda: lab.product.operator.kill()),
-            (RunStage.VERIFYING, "prometheus", lambda: lab.cluster.prometheus.kill()),
             (RunStage.CANARY, "operator", lambda: lab.product.operator.kill()),
             (RunStage.CANARY, APISERVER, lambda: lab.cluster.plane.kill(APISERVER)),
+            (RunStage.PROMOTING, "prometheus", lambda: lab.cluster.prometheus.kill()),
         ]
     )
     assert_held(lab.demo(mischief.look).finds_a_better_scheduler("better"))

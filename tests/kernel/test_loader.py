@@ -20,6 +20,7 @@ APPLETS = (
 )
 OBJECTS = (
     "simple_fifo",
+    "long_tail",
     *(f"faults/{name}" for name in ("extra_kprobe", "bad_map", "late_stall", "untold_stall")),
 )
 SECONDS = 600.0
@@ -93,6 +94,7 @@ def parsed(lines: list[str]) -> dict[str, Case]:
         ("parent-gone", 23, "ParentGone"),
         ("terminated", 0, "Detached"),
         ("first", 0, "Detached"),
+        ("unneeded", 0, "Detached"),
     ],
 )
 def test_what_ends_the_holding_gives_the_kernel_back(
@@ -125,6 +127,7 @@ def test_a_parent_that_is_late_is_lifted_and_lowered_again(cases: dict[str, Case
         ("bad_map", 13, "MapRefused"),
         ("knob", 15, "KnobRefused"),
         ("flipped", 10, "DigestMismatch"),
+        ("malformed", 64, "Usage"),
     ],
 )
 def test_what_it_refuses_never_reaches_the_kernel(
@@ -132,6 +135,20 @@ def test_what_it_refuses_never_reaches_the_kernel(
 ) -> None:
     assert (cases[name].status, cases[name].state) == (status, "disabled")
     assert cases[name].said("error").code == code
+
+
+def test_what_a_job_will_take_is_read_and_read_again(cases: dict[str, Case]) -> None:
+    case = cases["expected"]
+    assert (case.status, case.state) == (0, "disabled")
+    assert case.said("attached").ops == "schedcp_long_tail"
+    refused = [event.message for event in case.events if event.code == "InputRefused"]
+    assert refused == [
+        "/run/expected: entry 1 is not 'CGROUP_ID NANOSECONDS', or there are more than 4096"
+    ]
+
+
+def test_a_malformed_file_keeps_the_scheduler_from_being_enabled(cases: dict[str, Case]) -> None:
+    assert cases["malformed-enabled"].status == 0
 
 
 def test_a_second_loader_leaves_the_first_alone(cases: dict[str, Case]) -> None:

@@ -1,4 +1,4 @@
-"""The chart: what it refuses to render, and what its rules keep the operator from."""
+"""The chart's rules on a real API server: what they permit the operator, and what they refuse."""
 
 import json
 from collections.abc import Iterator
@@ -10,16 +10,17 @@ import pytest
 from schedcp_agent.errors import RequestFailed
 from schedcp_agent.web import Web
 from schedcp_lab.control_plane import API_ONLY, ControlPlane
-from schedcp_lab.errors import CommandFailed
 from schedcp_lab.kube_binaries import KubeBinaries
 from schedcp_lab.processes import wait_until
 from schedcp_operator.job_verifier import job_manifest
+from schedcp_operator.kube import WATCHED
 from schedcp_operator.settings import JobSettings
 from support.agent_installation import (
     NAMESPACE,
     Manifest,
     account_token,
     apply,
+    find,
     install,
     render,
     web,
@@ -29,60 +30,9 @@ from support.control_planes import control_plane
 OPERATOR = "schedcp-operator"
 CORE = f"/api/v1/namespaces/{NAMESPACE}"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 NAME = "schedcp-verify-0123456789"
-
-
-def find(rendered: list[Manifest], kind: str, name: str) -> Manifest:
-    return next(f for f in rendered if (f["kind"], f["metadata"]["name"]) == (kind, name))
-
-
-class TestRendering:
-    """What helm makes of values."""
-
-    @pytest.mark.parametrize("part", ["operator", "verifier", "agent"])
-    def test_an_image_that_is_not_named_is_asked_for(self, repository: Path, part: str) -> None:
-        with pytest.raises(CommandFailed, match=f"{part}.image.repository is needed"):
-            render(repository, f"--set={part}.image.repository=")
-
-    def test_an_operator_elsewhere_needs_the_agents_image_alone(self, repository: Path) -> None:
-        options = ["operator.enabled=false", "operator.externalURL=https://10.0.0.1:8443"]
-        options += ["operator.image.repository=", "verifier.image.repository="]
-        rendered = render(repository, *(f"--set={option}" for option in options))
-        assert not any(found["kind"] == "Deployment" for found in rendered)
-
-    @pytest.mark.parametrize(
-        ("option", "volume"),
-        [
-            (
-                "persistentVolumeClaim.claimName=kernels",
-                {"persistentVolumeClaim": {"claimName": "kernels"}},
-            ),
-            ("hostPath.path=/srv/kernels", {"hostPath": {"path": "/srv/kernels"}}),
-            ("image.reference=r/k:1", {"image": {"reference": "r/k:1"}}),
-        ],
-    )
-    def test_the_kernels_volume_reaches_the_operator(
-        self, repository: Path, option: str, volume: Manifest
-    ) -> None:
-        rendered = render(repository, f"--set=verifier.kernels.volume.{option}")
-        pod = find(rendered, "Deployment", OPERATOR)["spec"]["template"]["spec"]
-        environment = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
-        assert json.loads(environment["SCHEDCP_OPERATOR_JOB__KERNELS_VOLUME"]) == volume
-        assert environment["SCHEDCP_OPERATOR_JOB__SERVICE_ACCOUNT"] == "schedcp-verifier"
-
-    def test_two_kinds_of_kernels_volume_are_refused(self, repository: Path) -> None:
-        options = ("hostPath.path=/a", "image.reference=b")
-        with pytest.raises(CommandFailed, match=r"maxProperties|at most 1"):
-            render(repository, *(f"--set=verifier.kernels.volume.{o}" for o in options))
-
-    def test_the_agent_can_read_the_kernels_log_and_no_device(self, repository: Path) -> None:
-        pod = find(render(repository), "DaemonSet", "schedcp-agent")["spec"]["template"]["spec"]
-        context = pod["containers"][0]["securityContext"]
-        assert context["capabilities"]["add"] == [
-            *("BPF", "PERFMON", "SYS_NICE", "IPC_LOCK", "SYS_RESOURCE", "SYSLOG")
-        ]
-        assert "privileged" not in context
-        assert not any("/dev" in str(volume) for volume in pod["volumes"])
+PRODUCT = "/apis/schedcp.io/v1alpha1"
 
 
 @pytest.fixture(scope="module")
@@ -191,11 +141,63 @@ def test_a_job_that_does_more_is_refused(operator: Web, changes: dict[str, Any],
         ("POST", f"{CORE}/secrets"),
         ("DELETE", f"{CORE}/configmaps/schedcp-operator-ca"),
         ("PUT", f"{CORE}/configmaps/schedcp-operator-ca"),
-        ("PATCH", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/another"),
+        ("PUT", f"{LEASES}/another"),
+        ("DELETE", f"{LEASES}/{OPERATOR}"),
+        ("PATCH", f"{PRODUCT}/schedulernodestates/x"),
+        ("DELETE", f"{PRODUCT}/schedulernodestates/x"),
+        ("PUT", f"{PRODUCT}/optimizationruns/x"),
+        ("DELETE", f"{PRODUCT}/optimizationruns/x"),
     ],
 )
-def test_the_trust_is_out_of_the_operators_reach(operator: Web, method: str, path: str) -> None:
+def test_what_is_out_of_the_operators_reach(operator: Web, method: str, path: str) -> None:
     kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
     with pytest.raises(RequestFailed) as refused:
         operator.send(method, path, body=b"{}", content_type=kind)
     assert refused.value.status == 403
+
+
+def forbidden(connection: Web, method: str, path: str) -> str:
+    """Return with which words a call is forbidden; empty when it only lacks sense."""
+    try:
+        connection.send(method, path, body=b"{}", content_type="application/json")
+    except RequestFailed as err:
+        return str(err) if err.status == 403 else ""
+    return ""
+
+
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.mark.parametrize("path", [*(resource.path() for resource in WATCHED), CRDS])
+@pytest.mark.parametrize("query", ["?limit=1", "?watch=true&timeoutSeconds=1"])
+def test_what_the_operator_watches_is_permitted(operator: Web, path: str, query: str) -> None:
+    assert operator.get(f"{path}{query}", limit=10_000_000) is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"{PRODUCT}/schedulerpolicies/x"),
+        ("PUT", f"{PRODUCT}/schedulerpolicies/x/status"),
+        ("GET", f"{PRODUCT}/optimizationruns/x"),
+        ("POST", f"{PRODUCT}/optimizationruns"),
+        ("PUT", f"{PRODUCT}/optimizationruns/x/status"),
+        ("GET", f"{PRODUCT}/schedulernodestates/x"),
+        ("POST", f"{PRODUCT}/schedulernodestates"),
+        ("PUT", f"{PRODUCT}/schedulernodestates/x"),
+        ("GET", f"{LEASES}/{OPERATOR}"),
+        ("POST", LEASES),
+        ("PUT", f"{LEASES}/{OPERATOR}"),
+        ("GET", f"{JOBS}/{NAME}"),
+        ("POST", JOBS),
+        ("DELETE", f"{JOBS}/{NAME}"),
+        ("GET", f"{CORE}/configmaps/{NAME}"),
+        ("POST", f"{CORE}/configmaps"),
+        ("DELETE", f"{CORE}/configmaps/{NAME}"),
+        ("GET", f"{CORE}/pods?labelSelector=a=b"),
+        ("GET", f"{CORE}/pods/x/log"),
+        ("POST", "/apis/authentication.k8s.io/v1/tokenreviews"),
+    ],
+)
+def test_what_the_operator_calls_is_permitted(operator: Web, method: str, path: str) -> None:
+    assert forbidden(operator, method, path) == ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from schedcp_agent.inputs import InputFiles, Inputs
 from schedcp_agent.loader import LoadRequest, ProcessLoader
 from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderPhase, LoaderView
 from schedcp_api.candidates import Argument
@@ -30,6 +31,7 @@ class Bench:
         self._folder = folder
         self.loader = ProcessLoader(
             program,
+            inputs=InputFiles(folder),
             lease_ms=int(deadlines.get("lease_ms", 20_000)),
             realtime_priority=0,
             attach_timeout_seconds=deadlines.get("attach", 30.0),
@@ -38,11 +40,13 @@ class Bench:
         self.view = LoaderView()
         self.ended: LoaderExit | None = None
 
-    def start(self, behaviour: str) -> None:
+    def start(self, behaviour: str, *, inputs: Inputs | None = None) -> None:
         path = self._folder / "object"
         path.write_text(behaviour)
         knobs = (Argument(name="slice_us", value="3000"),)
-        request = LoadRequest(path, DIGEST, "run-1", "schedcp_x", knobs, 10_000)
+        request = LoadRequest(
+            path, DIGEST, "run-1", "schedcp_x", knobs, 10_000, inputs=inputs or Inputs()
+        )
         self.loader.start(request, now=datetime.now(UTC))
 
     def wait(self, condition: Callable[[], bool], *, renewing: bool = True) -> None:
@@ -67,6 +71,10 @@ class Bench:
 
     def until_attached(self) -> None:
         self.wait(lambda: self.view.phase is LoaderPhase.ATTACHED)
+
+    def read(self) -> list[str]:
+        """Return what the stand-in read in its two files, the latest last."""
+        return [code for code, _ in self.view.warnings]
 
     def until_ended(self, *, renewing: bool = True) -> LoaderExit:
         self.wait(lambda: self.ended is not None, renewing=renewing)
@@ -103,6 +111,33 @@ def test_an_ejection_is_told_in_the_kernels_words(bench: Bench) -> None:
     ended = bench.until_ended()
     assert (ended.outcome, ended.kind) == (LoaderOutcome.EJECTED, 1026)
     assert (ended.reason, ended.message, ended.dump) == ("stall", "runnable task", "d")
+
+
+def test_an_ejection_without_a_word_is_of_an_unknown_kind(bench: Bench) -> None:
+    bench.start("wordless")
+    ended = bench.until_ended()
+    assert (ended.outcome, ended.kind) == (LoaderOutcome.EJECTED, -1)
+    assert "status 20" in ended.message
+
+
+def test_it_reads_again_what_changed_and_nothing_else(bench: Bench) -> None:
+    first, second = Inputs((7,)), Inputs((7, 8), ((8, 5_000_000_000),))
+    bench.start("attach", inputs=first)
+    bench.loader.feed(second)
+    bench.until_attached()
+    bench.wait(lambda: bench.read() == ["Read 7\n|"])
+    bench.loader.feed(first)
+    bench.loader.feed(second)
+    bench.wait(lambda: len(bench.read()) > 1)
+    assert bench.read() == ["Read 7\n|", "Read 7\n8\n|8 5000000000\n"]
+
+
+def test_what_it_cannot_be_told_keeps_it_from_starting(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "target-cgroups").mkdir()
+    bench.start("attach")
+    ended = bench.until_ended()
+    assert ended.outcome is LoaderOutcome.START_FAILED
+    assert "target-cgroups" in ended.message
 
 
 def test_what_it_refuses(bench: Bench) -> None:
@@ -160,6 +195,7 @@ def test_one_that_does_not_hear(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     loader = ProcessLoader(
         tmp_path / "gone",
+        inputs=InputFiles(tmp_path),
         lease_ms=1000,
         realtime_priority=0,
         attach_timeout_seconds=1,

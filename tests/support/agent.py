@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from schedcp_agent.admission import Rules
 from schedcp_agent.errors import RequestFailed
 from schedcp_agent.histograms import Histogram
+from schedcp_agent.inputs import Inputs
 from schedcp_agent.kernel_probe import SchedExt
 from schedcp_agent.kube import Seen
 from schedcp_agent.loader import LoadRequest
@@ -140,12 +141,15 @@ class FakeLoader:
     kernel: FakeKernel
     starts: list[LoadRequest] = field(default_factory=list)
     renewals: int = 0
+    told: list[Inputs] = field(default_factory=list)
+    """What its schedulers were told, each change once."""
     view: LoaderView = field(default_factory=LoaderView)
     next_exit: LoaderExit | None = None
 
     def start(self, request: LoadRequest, *, now: datetime) -> None:
         """Begin to start."""
         self.starts.append(request)
+        self.told.append(request.inputs)
         self.view = LoaderView(
             LoaderPhase.STARTING,
             request.object_digest,
@@ -162,6 +166,11 @@ class FakeLoader:
     def renew(self) -> None:
         """Count."""
         self.renewals += 1
+
+    def feed(self, inputs: Inputs) -> None:
+        """Take in what changed."""
+        if self.view.phase is LoaderPhase.ATTACHED and inputs != self.told[-1]:
+            self.told.append(inputs)
 
     def eject(self, kind: int, message: str, *, now: datetime) -> None:
         """Have the kernel end the scheduler."""

@@ -78,6 +78,11 @@ def render(repository: Path, *options: str) -> list[Manifest]:
     return [found for found in yaml.safe_load_all(rendered) if found]
 
 
+def find(rendered: list[Manifest], kind: str, name: str) -> Manifest:
+    """Return one of the rendered objects."""
+    return next(f for f in rendered if (f["kind"], f["metadata"]["name"]) == (kind, name))
+
+
 def install(kube: ControlPlane, repository: Path) -> None:
     """Apply the chart's CRDs, accounts and rules, and wait until the agents' rule is in force."""
     wanted = [found for found in render(repository) if found["kind"] in _APPLIED]

@@ -42,6 +42,16 @@ https://{{ include "schedcp.operatorHost" . }}:8443
 {{- end -}}
 {{- end }}
 
+{{/* "true" where the operator's store is Redis: the embedded one has one writer, and a volume. */}}
+{{- define "schedcp.redis" -}}
+{{- if and .Values.operator.redisURL .Values.operator.redisURLSecret.name -}}
+{{- fail "operator.redisURL and operator.redisURLSecret are given, and only one of them can count: leave the other empty" -}}
+{{- end -}}
+{{- if or .Values.operator.redisURL .Values.operator.redisURLSecret.name -}}
+true
+{{- end -}}
+{{- end }}
+
 {{/* What a process without any need for privileges gets. */}}
 {{- define "schedcp.restricted" -}}
 allowPrivilegeEscalation: false

@@ -22,7 +22,13 @@ from schedcp_operator.kube import (
     Json,
 )
 from schedcp_operator.leader import Leader, LeaseSettings
-from schedcp_operator.objects import Unreadable, is_complete, policy_object
+from schedcp_operator.objects import (
+    EXPECTED_RUNTIME,
+    Unreadable,
+    expected_runtime,
+    is_complete,
+    policy_object,
+)
 from schedcp_operator.views import Run
 from support.operator_doubles import MemoryKube
 from support.operator_driver import Driver
@@ -68,6 +74,20 @@ def raw_pod(name: str, node: str, *, app: str = "checkout", phase: str = "Runnin
         },
         "spec": {"nodeName": node},
         "status": {"phase": phase},
+    }
+
+
+def annotated(expected: str | None, *, version: int) -> Json:
+    """The target pod at a version, with what its job is expected to take."""
+    raw = raw_pod("pod-1", "node-1")
+    annotations = {} if expected is None else {EXPECTED_RUNTIME: expected}
+    return {
+        **raw,
+        "metadata": {
+            **raw["metadata"],
+            "annotations": annotations,
+            "resourceVersion": str(version),
+        },
     }
 
 
@@ -279,6 +299,54 @@ async def test_a_node_is_told_what_to_measure() -> None:
     assert (tracked.policy, [pod.name for pod in tracked.pods]) == ("checkout", ["pod-1"])
     assert wanted(cluster, "node-2").workloads == ()
     assert wanted(cluster, "node-1").lease_renewed_at is None
+
+
+async def test_a_node_is_told_what_a_pods_job_is_expected_to_take() -> None:
+    cluster = await primed(filled(MemoryKube()))
+    cluster.put(PODS, annotated("3600", version=98))
+    (tracked,) = wanted(cluster, "node-1").workloads
+    assert [pod.expected_runtime_seconds for pod in tracked.pods] == [3600]
+    cluster.put(PODS, annotated(None, version=99))
+    (tracked,) = wanted(cluster, "node-1").workloads
+    assert "expectedRuntimeSeconds" not in tracked.pods[0].to_json()
+
+
+async def test_a_bad_annotation_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = await primed(filled(MemoryKube()))
+    for version in (97, 98):
+        cluster.put(PODS, annotated("1h", version=version))
+    assert wanted(cluster, "node-1").workloads[0].pods[0].expected_runtime_seconds is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "Pod shop/pod-1: annotation schedcp.io/expected-runtime-seconds: '1h'" in caplog.text
+    cluster.put(PODS, annotated("0", version=99))
+    assert len(caplog.records) == 2, "another problem is another word"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1", 1),
+        ("2000000", 2_000_000),
+        *(
+            (text, None)
+            for text in (
+                "",
+                "0",
+                "-1",
+                "2000001",
+                "99999999",
+                "1.5",
+                "1e3",
+                " 1",
+                "1\n",
+                "1_0",
+                "١",
+            )
+        ),
+    ],
+)
+def test_an_expected_run_time_is_a_plain_positive_integer(text: str, seconds: int | None) -> None:
+    assert expected_runtime(text) == seconds
 
 
 async def test_a_canary_node_is_assigned_and_leased() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from schedcp_operator.errors import NotLeader
-from schedcp_operator.kube import LEASES
-from schedcp_operator.leader import Leader, LeaseSettings
+from schedcp_operator.kube import LEASES, Json
+from schedcp_operator.leader import Leader, LeaseSettings, highest_epoch
 from support.operator_doubles import MemoryKube
 
 
@@ -140,3 +140,19 @@ async def test_a_restarted_replica_of_the_same_name_gets_a_new_epoch() -> None:
     clock.seconds += 11
     await again.contend()
     assert again.epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("states", "highest"),
+    [
+        ((), 0),
+        (({"metadata": {"name": "new"}},), 0),
+        (({"spec": {"leaseEpoch": 3}}, {"spec": {"leaseEpoch": 2}}), 3),
+        # An agent keeps what it was shown, though its object, or its cluster, was made anew.
+        (({"spec": {"leaseEpoch": 3}, "status": {"observedEpoch": 7}},), 7),
+    ],
+)
+def test_the_highest_epoch_is_also_what_agents_remember(
+    states: tuple[Json, ...], highest: int
+) -> None:
+    assert highest_epoch(states) == highest

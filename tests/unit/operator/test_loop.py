@@ -10,7 +10,7 @@ from schedcp_api.nodestates import AssignmentStatus, RunState
 from schedcp_api.policies import Trigger
 from schedcp_api.runs import RunStage
 from schedcp_operator.cluster import Cluster
-from schedcp_operator.errors import StoreUnavailable
+from schedcp_operator.errors import NotLeader, StoreUnavailable
 from schedcp_operator.keeper import KeeperSettings, NodeKeeper
 from schedcp_operator.kube import (
     DAEMON_SETS,
@@ -281,6 +281,20 @@ async def test_a_policy_that_cannot_be_read_says_so_and_keeps_what_it_has() -> N
     await desk.keeper.sync()
     state = floor.kube.objects["SchedulerNodeState", "", "node-1"]
     assert state["spec"]["assignments"][0]["run"] == found.name
+
+
+async def test_a_leader_stands_down_for_an_epoch_that_only_an_agent_remembers() -> None:
+    floor = Floor()
+    found = ended()
+    floor.ran(found)
+    floor.policy(status=kept(found))
+    await (await floor.desk()).keeper.sync()
+    state = floor.kube.objects["SchedulerNodeState", "", "node-1"]
+    floor.kube.put(STATES, {**state, "status": {"observedEpoch": 99}})
+    desk = await floor.desk()
+    with pytest.raises(NotLeader, match="node-1 was shown epoch 99"):
+        await desk.keeper.sync()
+    assert not desk.leader.is_leader
 
 
 class Slow(MemoryKube):

@@ -1,0 +1,277 @@
+"""What helm makes of the chart's values, and whom the result allows what."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from schedcp_agent.settings import AgentSettings
+from schedcp_lab.errors import CommandFailed
+from schedcp_operator.job_verifier import job_manifest
+from schedcp_operator.settings import JobSettings
+from schedcp_operator.settings import Settings as OperatorSettings
+from support.agent_installation import NAMESPACE, Manifest, find, render
+
+OPERATOR = "schedcp-operator"
+AGENT = "schedcp-agent"
+DIRECTORY = "DirectoryOrCreate"
+AUTHORITY = "-----BEGIN CERTIFICATE-----"
+ACCOUNTS = ("operator", "verifier", "agent", "uninstall")
+RIGHTS: dict[tuple[str, str], dict[str, str]] = {
+    ("ClusterRole", "schedcp-operator"): {
+        "schedcp.io/schedulerpolicies": "get list watch",
+        "schedcp.io/schedulerpolicies/status": "update",
+        "schedcp.io/optimizationruns": "create get list watch",
+        "schedcp.io/optimizationruns/status": "update",
+        "schedcp.io/schedulernodestates": "create get list update watch",
+        "/nodes": "list watch",
+        "/pods": "list watch",
+        "/namespaces": "list watch",
+        "apps/deployments": "list watch",
+        "apps/statefulsets": "list watch",
+        "apps/daemonsets": "list watch",
+        "authentication.k8s.io/tokenreviews": "create",
+        "apiextensions.k8s.io/customresourcedefinitions": "list watch",
+    },
+    ("Role", "schedcp-operator"): {
+        "coordination.k8s.io/leases": "create",
+        "coordination.k8s.io/leases schedcp-operator": "get update",
+        "batch/jobs": "create delete get",
+        "/configmaps": "create delete get",
+        "/pods/log": "get",
+    },
+    ("ClusterRole", "schedcp-agent"): {
+        "schedcp.io/schedulernodestates": "list watch",
+        "schedcp.io/schedulernodestates/status": "patch",
+    },
+    ("ClusterRole", "schedcp-uninstall"): {
+        "schedcp.io/schedulernodestates": "create list patch",
+        "/nodes": "list",
+    },
+    ("Role", "schedcp-uninstall"): {
+        "apps/deployments/scale schedcp-operator": "patch",
+        "/pods": "list",
+    },
+}
+"""Whom the chart allows what: verbs by group/resource, with the one name that it is bound to.
+
+A right is here because the code uses it; the verifier's account has none.
+"""
+JOB_POD: Manifest = job_manifest("x", JobSettings(image="x"))["spec"]["template"]["spec"]
+
+
+def pod_of(rendered: list[Manifest], kind: str, name: str) -> Manifest:
+    found: Manifest = find(rendered, kind, name)["spec"]["template"]["spec"]
+    return found
+
+
+def variables(pod: Manifest) -> dict[str, Manifest]:
+    return {entry["name"]: entry for entry in pod["containers"][0]["env"]}
+
+
+def mounts(pod: Manifest) -> dict[str, Manifest]:
+    """Return a pod's volume sources by where its container has them."""
+    sources = {v["name"]: {k: v[k] for k in v if k != "name"} for v in pod["volumes"]}
+    return {m["mountPath"]: sources[m["name"]] for m in pod["containers"][0]["volumeMounts"]}
+
+
+def rights(role: Manifest) -> dict[str, str]:
+    """Return a role's verbs by what they are for, in the words of `RIGHTS`."""
+    found: dict[str, set[str]] = {}
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                for name in rule.get("resourceNames", [""]):
+                    place = f"{group}/{resource} {name}".rstrip()
+                    found.setdefault(place, set()).update(rule["verbs"])
+    return {place: " ".join(sorted(verbs)) for place, verbs in found.items()}
+
+
+class TestRights:
+    """Wider rights are a decision, and not a slip."""
+
+    def test_every_role_allows_just_this(self, repository: Path) -> None:
+        roles = [r for r in render(repository) if r["kind"] in ("Role", "ClusterRole")]
+        assert {(r["kind"], r["metadata"]["name"]): rights(r) for r in roles} == RIGHTS
+
+    def test_every_role_is_for_the_account_of_its_name(self, repository: Path) -> None:
+        kinds = {"RoleBinding": "Role", "ClusterRoleBinding": "ClusterRole"}
+        bound = []
+        for binding in render(repository):
+            if binding["kind"] not in kinds:
+                continue
+            role = binding["roleRef"]
+            assert role["kind"] == kinds[binding["kind"]]
+            bound.append((role["kind"], role["name"]))
+            account = {"kind": "ServiceAccount", "namespace": NAMESPACE, "name": role["name"]}
+            assert binding["subjects"] == [account]
+        assert sorted(bound) == sorted(RIGHTS)
+
+
+class TestRendering:
+    """What helm makes of values."""
+
+    @pytest.mark.parametrize("part", ["operator", "verifier", "agent"])
+    def test_an_image_that_is_not_named_is_asked_for(self, repository: Path, part: str) -> None:
+        with pytest.raises(CommandFailed, match=f"{part}.image.repository is needed"):
+            render(repository, f"--set={part}.image.repository=")
+
+    def test_an_operator_elsewhere_needs_the_agents_image_alone(self, repository: Path) -> None:
+        options = ["operator.enabled=false", "operator.externalURL=https://10.0.0.1:8443"]
+        options += ["operator.image.repository=", "verifier.image.repository="]
+        rendered = render(repository, *(f"--set={option}" for option in options))
+        assert not any(found["kind"] == "Deployment" for found in rendered)
+
+    @pytest.mark.parametrize(
+        ("option", "volume"),
+        [
+            (
+                "persistentVolumeClaim.claimName=kernels",
+                {"persistentVolumeClaim": {"claimName": "kernels"}},
+            ),
+            ("hostPath.path=/srv/kernels", {"hostPath": {"path": "/srv/kernels"}}),
+            ("image.reference=r/k:1", {"image": {"reference": "r/k:1"}}),
+        ],
+    )
+    def test_the_kernels_volume_reaches_the_operator(
+        self, repository: Path, option: str, volume: Manifest
+    ) -> None:
+        rendered = render(repository, f"--set=verifier.kernels.volume.{option}")
+        pod = find(rendered, "Deployment", OPERATOR)["spec"]["template"]["spec"]
+        environment = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
+        assert json.loads(environment["SCHEDCP_OPERATOR_JOB__KERNELS_VOLUME"]) == volume
+        assert environment["SCHEDCP_OPERATOR_JOB__SERVICE_ACCOUNT"] == "schedcp-verifier"
+
+    def test_two_kinds_of_kernels_volume_are_refused(self, repository: Path) -> None:
+        options = ("hostPath.path=/a", "image.reference=b")
+        with pytest.raises(CommandFailed, match=r"maxProperties|at most 1"):
+            render(repository, *(f"--set=verifier.kernels.volume.{o}" for o in options))
+
+    def test_the_agent_can_read_the_kernels_log_and_no_device(self, repository: Path) -> None:
+        pod = find(render(repository), "DaemonSet", "schedcp-agent")["spec"]["template"]["spec"]
+        context = pod["containers"][0]["securityContext"]
+        assert context["capabilities"]["add"] == [
+            *("BPF", "PERFMON", "SYS_NICE", "IPC_LOCK", "SYS_RESOURCE", "SYSLOG")
+        ]
+        assert "privileged" not in context
+        assert not any("/dev" in str(volume) for volume in pod["volumes"])
+
+    def test_pull_secrets_reach_every_pod_by_its_account(self, repository: Path) -> None:
+        rendered = render(repository, "--set=imagePullSecrets[0].name=registry")
+        for account in ACCOUNTS:
+            found = find(rendered, "ServiceAccount", f"schedcp-{account}")
+            assert found["imagePullSecrets"] == [{"name": "registry"}], account
+        accounts = [f for f in rendered if f["kind"] == "ServiceAccount"]
+        assert len(accounts) == len(ACCOUNTS)
+        pods = [f["spec"]["template"]["spec"] for f in rendered if "template" in f.get("spec", {})]
+        used = {pod["serviceAccountName"] for pod in [*pods, JOB_POD]}
+        assert used == {f["metadata"]["name"] for f in accounts}
+        # A pod that names its own gets none of its account's.
+        assert not any("imagePullSecrets" in pod for pod in [*pods, JOB_POD])
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ((), "system-node-critical"),
+            (("agent.priorityClassName=ours",), "ours"),
+            (("agent.priorityClassName=",), None),
+        ],
+    )
+    def test_the_agents_priority_class(
+        self, repository: Path, options: tuple[str, ...], expected: str | None
+    ) -> None:
+        rendered = render(repository, *(f"--set={option}" for option in options))
+        assert pod_of(rendered, "DaemonSet", AGENT).get("priorityClassName") == expected
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ((), {"/usr/src": {"path": "/usr/src", "type": "Directory"}}),
+            (
+                ("agent.headers.path=/opt/src", "agent.headers.type=DirectoryOrCreate"),
+                {"/opt/src": {"path": "/opt/src", "type": "DirectoryOrCreate"}},
+            ),
+            (("agent.headers.path=",), {}),
+        ],
+    )
+    def test_the_headers_are_where_the_node_has_them(
+        self, repository: Path, options: tuple[str, ...], expected: dict[str, Manifest]
+    ) -> None:
+        rendered = render(repository, *(f"--set={option}" for option in options))
+        found = mounts(pod_of(rendered, "DaemonSet", AGENT))
+        hosts = {path: v["hostPath"] for path, v in found.items() if "hostPath" in v}
+        others = ("/run/schedcp", "/host/sys/fs/cgroup", "/lib/modules")
+        assert {path: v for path, v in hosts.items() if path not in others} == expected
+
+    def test_the_agents_record_outlives_its_pod_and_the_objects_do_not(
+        self, repository: Path
+    ) -> None:
+        found = mounts(pod_of(render(repository), "DaemonSet", AGENT))
+        state = str(AgentSettings().state_dir)
+        assert found[state] == {"hostPath": {"path": "/var/lib/schedcp", "type": DIRECTORY}}
+        assert set(found[f"{state}/objects"]) == {"emptyDir"}
+
+    @pytest.mark.parametrize(
+        ("options", "variable", "strategy"),
+        [
+            ((), {"value": ""}, "Recreate"),
+            (("redisURL=rediss://r:1",), {"value": "rediss://r:1"}, "RollingUpdate"),
+            (
+                ("redisURLSecret.name=store", "replicas=2"),
+                {"valueFrom": {"secretKeyRef": {"name": "store", "key": "url"}}},
+                "RollingUpdate",
+            ),
+            (
+                ("redisURLSecret.name=store", "redisURLSecret.key=redis"),
+                {"valueFrom": {"secretKeyRef": {"name": "store", "key": "redis"}}},
+                "RollingUpdate",
+            ),
+        ],
+    )
+    def test_the_stores_address(
+        self, repository: Path, options: tuple[str, ...], variable: Manifest, strategy: str
+    ) -> None:
+        rendered = render(repository, *(f"--set=operator.{option}" for option in options))
+        pod = pod_of(rendered, "Deployment", OPERATOR)
+        name = "SCHEDCP_OPERATOR_REDIS_URL"
+        assert variables(pod)[name] == {"name": name, **variable}
+        embedded = strategy == "Recreate"
+        assert ("persistentVolumeClaim" in mounts(pod)["/var/lib/schedcp"]) is embedded
+        assert any(f["kind"] == "PersistentVolumeClaim" for f in rendered) is embedded
+        assert find(rendered, "Deployment", OPERATOR)["spec"]["strategy"]["type"] == strategy
+
+    def test_prometheus_authority_reaches_the_operator(self, repository: Path) -> None:
+        options = ("operator.prometheusURL=https://p:9090", f"operator.prometheusCA={AUTHORITY}")
+        rendered = render(repository, *(f"--set={option}" for option in options))
+        pod = pod_of(rendered, "Deployment", OPERATOR)
+        file = Path(variables(pod)["SCHEDCP_OPERATOR_PROMETHEUS_CA_FILE"]["value"])
+        source = mounts(pod)[str(file.parent)]
+        config_map = find(rendered, "ConfigMap", source["configMap"]["name"])
+        assert config_map["data"] == {file.name: AUTHORITY}
+
+    def test_every_variable_is_a_setting(self, repository: Path) -> None:
+        options = ("operator.prometheusURL=https://p:9090", f"operator.prometheusCA={AUTHORITY}")
+        rendered = render(repository, *(f"--set={option}" for option in options))
+        for kind, name, prefix, settings in (
+            ("Deployment", OPERATOR, "SCHEDCP_OPERATOR_", OperatorSettings),
+            ("DaemonSet", AGENT, "SCHEDCP_AGENT_", AgentSettings),
+        ):
+            for variable in variables(pod_of(rendered, kind, name)):
+                field = variable.removeprefix(prefix).partition("__")[0].lower()
+                assert field in settings.model_fields, variable
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (("replicas=2",), "replicas above 1 needs"),
+            (("redisURL=redis://r", "redisURLSecret.name=s"), "leave the other empty"),
+            (("redisURLSecret.name=s", "redisURLSecret.key="), "redisURLSecret/key"),
+            ((f"prometheusCA={AUTHORITY}",), "begins with https://"),
+            (("prometheusURL=https://p", "prometheusCA=p"), "prometheusCA"),
+        ],
+    )
+    def test_operator_values_that_do_not_fit_are_refused(
+        self, repository: Path, options: tuple[str, ...], said: str
+    ) -> None:
+        with pytest.raises(CommandFailed, match=said):
+            render(repository, *(f"--set=operator.{option}" for option in options))
