@@ -11,12 +11,13 @@ LAB := $(PY) -m schedcp_lab
 PYTHON_ROOMS := crds operator nodeagent lab tests
 C_SOURCES = $(shell git ls-files '*.c' '*.h')
 PYTEST := $(PY) -m pytest
+SURVIVAL := tests/e2e/test_survival.py
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # `check` comes before `setup`, and apt serves one at a time.
 .NOTPARALLEL:
 
-.PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e demo \
+.PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival demo \
 	images schedulers clean clean-cache
 
 help: ## List the targets
@@ -54,7 +55,8 @@ images: setup ## Build the container images
 	@$(LAB) setup --only images
 
 test: check setup ## Every check and every tier, none skipped
-	@$(PYTEST) --require kube,kernel,e2e --durations=25 tests/unit tests/kube tests/kernel tests/e2e
+	@$(PYTEST) --require kube,kernel,e2e --durations=25 --ignore=$(SURVIVAL) \
+		tests/unit tests/kube tests/kernel tests/e2e
 
 test-unit: init ## Tests without network, clock or processes of their own
 	@$(PYTEST) tests/unit
@@ -66,7 +68,10 @@ test-kernel: setup ## Tests on a real sched_ext kernel in QEMU
 	@$(PYTEST) --require kernel tests/kernel
 
 test-e2e: setup ## The whole loop on a cluster of micro-VMs
-	@$(PYTEST) --require e2e tests/e2e
+	@$(PYTEST) --require e2e --ignore=$(SURVIVAL) tests/e2e
+
+test-survival: setup ## Kills, a better scheduler and uninstallation on a cluster; 20 minutes
+	@$(PYTEST) --require e2e $(SURVIVAL)
 
 demo: setup ## The main job, end to end, on a cluster of micro-VMs
 	@$(LAB) demo
