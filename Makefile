@@ -54,7 +54,7 @@ schedulers: setup ## Build the schedulers, the loader and the guest programs
 images: setup ## Build the container images
 	@$(LAB) setup --only images
 
-test: check setup ## Every check and every tier, none skipped
+test: check setup ## Every check and every tier, but for test-survival
 	@$(PYTEST) --require kube,kernel,e2e --durations=25 --ignore=$(SURVIVAL) \
 		tests/unit tests/kube tests/kernel tests/e2e
 

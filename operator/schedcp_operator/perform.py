@@ -151,11 +151,10 @@ class Performer:
         try:
             if await self.store.get_blob(effect.object_digest) is None:
                 await self.store.put_blob(await self.verifier.fetch(effect.object_digest))
-            try:
-                await self.trust.refresh()
-            except SettingsError as err:
-                return SigningRefused("TrustedKeysUnusable", str(err), final=True)
+            await self.trust.refresh()
             return TokenReceived(await self.verifier.sign(effect.request))
+        except SettingsError as err:
+            return SigningRefused("TrustedKeysUnusable", str(err), final=True)
         except (NotFound, Refused) as err:
             return SigningRefused("SigningRefused", str(err), final=True)
         except (VerifierUnavailable, StoreUnavailable) as err:

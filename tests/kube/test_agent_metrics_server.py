@@ -1,6 +1,5 @@
 """The metrics over TLS, with a certificate that is replaced while the server runs."""
 
-import datetime
 import http.client
 import ssl
 from collections.abc import Iterator
@@ -11,17 +10,10 @@ import pytest
 from schedcp_agent.metrics import Exporter, Snapshot
 from schedcp_agent.metrics_server import MetricsServer
 from schedcp_lab.certificates import Authority
+from support.certificates import issue
 
 NAME = "schedcp-agent"
 TIMEOUT_SECONDS = 30.0
-
-
-def authority(folder: Path) -> Authority:
-    """Make an authority and write a server certificate of it into `folder`."""
-    now = datetime.datetime.now(datetime.UTC)
-    made = Authority.create("test", now=now)
-    made.issue_server(NAME, (NAME, "127.0.0.1"), now=now).write(folder, "tls")
-    return made
 
 
 def connect(server: MetricsServer, trusted: Authority) -> http.client.HTTPSConnection:
@@ -40,7 +32,7 @@ def get(connection: http.client.HTTPSConnection, path: str) -> tuple[int, str]:
 @pytest.fixture
 def first(tmp_path: Path) -> Authority:
     """The authority of the first certificate."""
-    return authority(tmp_path)
+    return issue(tmp_path, NAME)
 
 
 @pytest.fixture
@@ -91,7 +83,7 @@ def test_health(server: MetricsServer, first: Authority, health: list[bool]) -> 
 def test_a_new_certificate_is_taken_up(
     server: MetricsServer, first: Authority, tmp_path: Path
 ) -> None:
-    second = authority(tmp_path)
+    second = issue(tmp_path, NAME)
     connection = connect(server, second)
     assert get(connection, "/healthz")[0] == 200
     connection.close()

@@ -1,7 +1,6 @@
 """The operator's blobs over TLS, with a certificate that is replaced while the server runs."""
 
 import asyncio
-import datetime
 import ssl
 from pathlib import Path
 
@@ -12,19 +11,12 @@ from schedcp_lab.certificates import Authority
 from schedcp_lab.ports import free_ports
 from schedcp_operator.server import serve
 from support.api_server import wait_for
+from support.certificates import issue
 
 NAME = "schedcp-operator"
 RELOAD_SECONDS = 0.05
 DEADLINE_SECONDS = 30.0
 NOT_FOUND = 404
-
-
-def authority(folder: Path) -> Authority:
-    """Make an authority and write a server certificate of it into `folder`."""
-    now = datetime.datetime.now(datetime.UTC)
-    made = Authority.create("test", now=now)
-    made.issue_server(NAME, (NAME, "127.0.0.1"), now=now).write(folder, "tls")
-    return made
 
 
 def status(port: int, trusted: Authority) -> int:
@@ -41,7 +33,7 @@ def rotate(folder: Path, port: int, first: Authority) -> None:
     """Renew the certificate in two writes, and look at each step what the server shows."""
     wait_for(lambda: status(port, first), what="the server answers")
     kept = (folder / "tls.key").read_bytes()
-    second = authority(folder)
+    second = issue(folder, NAME)
     renewed = (folder / "tls.key").read_bytes()
     # Half of a rotation: the pair does not fit, and the old one goes on.
     (folder / "tls.key").write_bytes(kept)
@@ -52,7 +44,7 @@ def rotate(folder: Path, port: int, first: Authority) -> None:
 
 
 async def test_a_renewed_certificate_is_taken_up(tmp_path: Path) -> None:
-    first = authority(tmp_path)
+    first = issue(tmp_path, NAME)
     (port,) = free_ports(1)
     serving = asyncio.create_task(
         serve(
