@@ -156,9 +156,13 @@ class Cluster:
         """Wait until every node is Ready; return the seconds that took."""
 
         def all_ready() -> bool:
-            for node in self.nodes.values():
-                node.require_alive()
-            return self._ready_nodes() >= set(self.nodes)
+            ready = self._ready_nodes()
+            for name, node in self.nodes.items():
+                if name in ready:
+                    node.require_alive()
+                else:
+                    node.keep_booting()
+            return ready >= set(self.nodes)
 
         return wait_until(
             all_ready,

@@ -254,6 +254,11 @@ class Process:
         """Say whether the process runs."""
         return self._popen.poll() is None
 
+    @property
+    def aborted(self) -> bool:
+        """Say whether the process ended itself by SIGABRT, as a failed assertion does."""
+        return self._popen.poll() == -signal.SIGABRT
+
     def require_alive(self) -> None:
         """Raise ProcessLost, with the end of the log, when the process has ended."""
         status = self._popen.poll()

@@ -126,6 +126,18 @@ def test_a_restart_is_a_new_process_of_the_same_specification(tmp_path: Path) ->
     assert not exists(second.pid)
 
 
+@pytest.mark.parametrize(("sent", "aborted"), [("ABRT", True), ("KILL", False)])
+def test_a_program_that_aborts_is_told_from_one_that_was_killed(
+    tmp_path: Path, sent: str, aborted: bool
+) -> None:
+    with Supervisor() as supervisor:
+        process = supervisor.start(spec(tmp_path, "ends", "sh", "-c", f"kill -{sent} $$"))
+        wait_until(lambda: not process.alive, what="its end", timeout_seconds=DEADLINE_SECONDS)
+        assert process.aborted is aborted
+        restarted = supervisor.restart(process)
+        assert restarted.pid != process.pid
+
+
 LAB = """
 import sys, time
 from pathlib import Path
