@@ -112,7 +112,11 @@ class QueriesRefused:
 
 @dataclass(frozen=True)
 class PromotionFigure:
-    """One figure on a promoted node: since the change, and for as long before it."""
+    """One figure on a promoted node, with the candidate and without it.
+
+    `before` is what the canary's OFF blocks showed; on a node that was no canary, the figure of
+    the soak time before the promotion.
+    """
 
     node: str
     name: str

@@ -1,13 +1,14 @@
 """Effects, performed: one `match`. Whatever comes of one is an event, also when it fails."""
 
 import asyncio
+import statistics
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from schedcp_api.nodestates import BlockRecord
+from schedcp_api.nodestates import Arm, BlockRecord
 from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.runs import BlockFigure
 from schedcp_api.verdicts import VerificationRequest
@@ -237,9 +238,11 @@ class Performer:
         try:
             await self.figures.ping()
             for node in nodes:
-                start = _before_canary(run, node) or since[node]
+                start = since[node]
                 for name in names:
-                    before = await self._value(run, name, node, (start - soak, start))
+                    before = _off_the_candidate(run, name, node)
+                    if before is None:
+                        before = await self._value(run, name, node, (start - soak, start))
                     after = await self._value(run, name, node, (now - soak, now))
                     figures.append(PromotionFigure(node, name, before, after))
         except PrometheusUnavailable as err:
@@ -249,11 +252,19 @@ class Performer:
         return PromotionRead(step, tuple(figures))
 
 
-def _before_canary(run: Run, node: str) -> datetime | None:
-    """Return when the node's canary began; None for a node that was none."""
-    started = [block.started_at for block in run.status.blocks if block.node == node]
-    washout = timedelta(seconds=run.policy.canary.washout_seconds)
-    return min(started) - washout if started else None
+def _off_the_candidate(run: Run, name: str, node: str) -> float | None:
+    """Return the median of a canary node's valid OFF blocks; None where there were none.
+
+    They lie nearest to the promotion, and they are in the run's status whatever has become of
+    Prometheus since. A node that was no canary has no blocks.
+    """
+    values = [
+        block.value if name == OBJECTIVE else block.guardrails.get(name, "")
+        for block in run.status.blocks
+        if block.node == node and block.arm is Arm.OFF and block.valid
+    ]
+    known = [float(value) for value in values if value]
+    return statistics.median(known) if known else None
 
 
 def _text(value: float | None) -> str:

@@ -56,6 +56,11 @@ def promoting(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transit
 
 
 def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
+    """Go on to the next nodes, unless one fails or does not take the candidate in time.
+
+    Whoever renewed a lease a moment ago has changed what the agent is asked, and knows nothing
+    until it answers; an agent that never answers is a lost node.
+    """
     failed = node_failure(run, world, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
@@ -70,7 +75,11 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
         if not is_settled(run, views[entry.name], now=now, rules=rules)
     ]
     allowed = rules.soak + rules.attach
-    stuck = [e.name for e in moving if now - _moving_since(e, views[e.name]) > allowed]
+    stuck = [
+        entry.name
+        for entry in moving
+        if views[entry.name].caught_up and now - _moving_since(entry, views[entry.name]) > allowed
+    ]
     if stuck:
         message = f"{', '.join(stuck)} did not hold the scheduler within the time allowed"
         return roll_back(run, error("PromotionTimedOut", message), now=now)

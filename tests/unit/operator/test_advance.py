@@ -595,6 +595,24 @@ def test_a_promoted_node_that_loses_its_scheduler_begins_anew() -> None:
     assert driver.observe().status.stage is RunStage.ROLLING_BACK
 
 
+def test_a_lease_that_was_just_renewed_is_no_promotion_that_failed() -> None:
+    driver = Driver(run(), nodes=3)
+    driver.until(RunStage.PROMOTING)
+    driver.step()
+    name = driver.run.status.nodes[0].name
+    driver.now += RULES.soak + RULES.attach + timedelta(minutes=5)
+    driver.refresh()
+    view = driver.nodes[name]
+    driver.nodes[name] = replace(view, generation=view.status.observed_generation + 1)
+    assert driver.observe().status.stage is RunStage.PROMOTING
+    answered = view.status.replace(assignments=(), observed_generation=view.generation + 1)
+    driver.nodes[name] = replace(view, generation=view.generation + 1, status=answered)
+    moved = driver.observe().status
+    assert moved.stage is RunStage.ROLLING_BACK
+    assert moved.pending_outcome is not None
+    assert moved.pending_outcome.reason == "PromotionTimedOut"
+
+
 def test_a_node_whose_kernel_cannot_be_read_is_not_proven_restored() -> None:
     driver = at(RunStage.ROLLING_BACK, pairs=[BAD])
     name = driver.run.status.nodes[0].name

@@ -9,8 +9,9 @@ import pytest
 
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Candidate, PlanKind
+from schedcp_api.nodestates import Arm
 from schedcp_api.policies import BuiltinMetric, Guardrail, MetricSource, PrometheusQuery
-from schedcp_api.runs import RunStage
+from schedcp_api.runs import NodeRole, RunNode, RunStage
 from schedcp_operator.assignments import switchback
 from schedcp_operator.errors import (
     OperatorError,
@@ -28,6 +29,8 @@ from schedcp_operator.events import (
     NodeBlocks,
     PlanningFailed,
     PlansMade,
+    PromotionFigure,
+    PromotionRead,
     QueriesRefused,
     QueriesTried,
     ReadFigures,
@@ -246,6 +249,45 @@ async def test_every_valid_block_is_read_in_its_own_window() -> None:
     assert {(start, end) for _, _, start, end in bench.figures.asked} == {
         (block.started_at, block.ended_at) for block in blocks[1:]
     }
+
+
+async def test_a_canary_is_compared_with_its_own_off_blocks() -> None:
+    bench = Bench()
+    bench.figures.answer = 7.0
+    found = at(RunStage.PROMOTING, guardrails=(RAIL,))
+    canary = found.status.blocks[0].node
+    blocks = tuple(
+        block.replace(value="5", guardrails={"neighbours": "0.5"})
+        if block.arm is Arm.OFF
+        else block
+        for block in found.status.blocks
+    )
+    other = RunNode(name="node-9", role=NodeRole.PROMOTED, since=NOW)
+    nodes = (*found.status.nodes, other)
+    found = Run(found.name, found.spec, found.status.replace(blocks=blocks, nodes=nodes))
+    came = await bench.performer.perform(found, ReadPromotion(0, (canary, "node-9")))
+    assert isinstance(came, PromotionRead)
+    assert [(f.node, f.name, f.before, f.after) for f in came.figures] == [
+        (canary, "Objective", 5.0, 7.0),
+        (canary, "neighbours", 0.5, 7.0),
+        ("node-9", "Objective", 7.0, 7.0),
+        ("node-9", "neighbours", 7.0, 7.0),
+    ]
+    assert [node for _, node, *_ in bench.figures.asked] == [canary] * 2 + ["node-9"] * 4
+
+
+async def test_off_blocks_without_a_figure_are_no_figure() -> None:
+    bench = Bench()
+    found = at(RunStage.PROMOTING)
+    canary = found.status.blocks[0].node
+    blocks = tuple(
+        block.replace(value="") if block.index % 4 == 1 else block.replace(valid=False)
+        for block in found.status.blocks
+    )
+    bench.figures.answer = None
+    found = Run(found.name, found.spec, found.status.replace(blocks=blocks))
+    came = await bench.performer.perform(found, ReadPromotion(0, (canary,)))
+    assert came == PromotionRead(0, (PromotionFigure(canary, "Objective", None, None),))
 
 
 async def test_a_block_without_data_is_empty_and_not_zero() -> None:
