@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 from schedcp_api.base import percent_value
-from schedcp_api.nodestates import RunState
 from schedcp_api.runs import AttemptResult, OutcomeKind, TriggerKind
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.errors import LabError, NotReady, Unreachable
@@ -118,7 +117,7 @@ class Demo:
                 "every node runs it, with a lease that holds",
                 bool(ops)
                 and all(found == ops for found in seen.values())
-                and all(_holds(node, ops) for node in nodes),
+                and all(node.holds(ops) for node in nodes),
                 ", ".join(f"{name}: {found or 'default'}" for name, found in seen.items()),
             ),
             Finding("the lesson was kept", status.lesson_digest is not None),
@@ -310,12 +309,6 @@ class Demo:
 def _broken_off(title: str, error: LabError) -> Act:
     finding = Finding("the act came to its end", held=False, seen=str(error))
     return Act(title, "It was broken off.", None, (finding,))
-
-
-def _holds(node: NodeView, ops: str) -> bool:
-    """Say whether a node runs what it is assigned, under a lease that is running."""
-    active = any(entry.state is RunState.ACTIVE for entry in node.status.assignments)
-    return active and node.lease_holds and node.ops_name == node.assigned == ops
 
 
 def _replay_gain(run: RunView) -> float:

@@ -14,7 +14,7 @@ from kubernetes import client, config
 from urllib3.exceptions import HTTPError
 
 from schedcp_api.base import GROUP, VERSION
-from schedcp_api.nodestates import SchedulerNodeStateSpec, SchedulerNodeStateStatus
+from schedcp_api.nodestates import RunState, SchedulerNodeStateSpec, SchedulerNodeStateStatus
 from schedcp_api.policies import SchedulerPolicyStatus
 from schedcp_api.runs import OptimizationRunSpec, OptimizationRunStatus
 from schedcp_lab.errors import Unreachable
@@ -63,6 +63,11 @@ class NodeView:
     def on_default(self) -> bool:
         """Say whether the agent reports the kernel's own scheduler, with sched_ext disabled."""
         return not self.status.attached and self.status.sched_ext_state == "disabled"
+
+    def holds(self, ops_name: str) -> bool:
+        """Say whether the node runs `ops_name` as assigned, under a lease that is running."""
+        active = any(entry.state is RunState.ACTIVE for entry in self.status.assignments)
+        return active and self.lease_holds and self.ops_name == self.assigned == ops_name
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """The whole loop on a real cluster: it survives kills, it keeps what helps, it goes.
 
 The tests share one cluster and run in the order of this file; each leaves every node on the
-kernel's own scheduler, but for the last pair, which keeps a promoted one to be uninstalled.
+kernel's own scheduler, but for the last four: what the first of them promotes is killed, left
+without an operator, and uninstalled by the others.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,8 @@ pytestmark = pytest.mark.timeout(2400)
 STARTS_SECONDS = 300.0
 ENDS_SECONDS = 1200.0
 BLOCK_SECONDS = 120.0
+LEASES_END_SECONDS = 300.0
+PROMOTED = "schedcp_latency_class"
 
 
 def roll_out(lab: Lab, revision: str) -> None:
@@ -130,9 +134,56 @@ def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab) -> No
     assert sorted(mischief.done) == [APISERVER, "operator", "operator", "prometheus"]
 
 
+def attached_since(lab: Lab, node: str) -> datetime:
+    """Since when the node has run its scheduler; the first of all times when it runs none."""
+    attached = lab.node(node).status.attached
+    return attached[0].since if attached else datetime.min.replace(tzinfo=UTC)
+
+
+def test_what_was_promoted_comes_back_whatever_carried_it_is_killed(lab: Lab) -> None:
+    """The loader, the agent, then the whole node: the scheduler is attached anew, with a lease."""
+    victim, other = sorted(lab.cluster.nodes)
+    deeds: dict[str, Callable[[], object]] = {
+        "loader": lambda: killed(lab, victim, "schedcp-loader"),
+        "agent": lambda: killed(lab, victim, "schedcp-agent"),
+        "node": lambda: lab.cluster.nodes[victim].kill(),
+    }
+    for name, deed in deeds.items():
+        before = attached_since(lab, victim)
+        deed()
+        lab.wait(
+            lambda before=before: (
+                attached_since(lab, victim) > before and lab.node(victim).holds(PROMOTED)
+            ),
+            f"{victim} runs {PROMOTED} again after its {name} was killed",
+            seconds=ENDS_SECONDS,
+        )
+        assert lab.witness.sched_ext(victim) == PROMOTED
+        assert lab.node(other).holds(PROMOTED), lab.story()
+
+
+def test_nobody_renews_the_leases(lab: Lab) -> None:
+    """Without an operator the nodes leave what was promoted; it comes back with the operator."""
+    lab.product.operator.kill()
+    for name in lab.cluster.nodes:
+        lab.wait(
+            lambda name=name: lab.witness.sched_ext(name) == DEFAULT,
+            f"{name} leaves {PROMOTED} when its lease has run out",
+            seconds=LEASES_END_SECONDS,
+            revive=False,
+        )
+        assert not lab.node(name).lease_holds, lab.story()
+    for name in lab.cluster.nodes:
+        lab.wait(
+            lambda name=name: lab.node(name).holds(PROMOTED),
+            f"{name} runs {PROMOTED} again",
+            seconds=ENDS_SECONDS,
+        )
+
+
 def test_uninstalling_restores_every_node_and_proves_it(lab: Lab) -> None:
     running = {name: lab.witness.sched_ext(name) for name in lab.cluster.nodes}
-    assert all(ops == "schedcp_latency_class" for ops in running.values()), running
+    assert all(ops == PROMOTED for ops in running.values()), running
     said = lab.product.uninstall()
     assert "uninstalled" in said
     for name in lab.cluster.nodes:

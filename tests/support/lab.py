@@ -72,14 +72,17 @@ class Lab:
             self.cluster, self.product, self.api, witness=self.witness, watcher=Watcher(look)
         )
 
-    def wait(self, condition: Callable[[], bool], what: str, *, seconds: float) -> None:
+    def wait(
+        self, condition: Callable[[], bool], what: str, *, seconds: float, revive: bool = True
+    ) -> None:
         """Wait for a condition; what ended is started again, no answer is "not yet"."""
 
         def holds() -> bool:
             if self._holds(condition):
                 return True
-            self.cluster.revive()
-            self.product.revive()
+            if revive:
+                self.cluster.revive()
+                self.product.revive()
             return False
 
         wait_until(
