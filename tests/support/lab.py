@@ -13,7 +13,6 @@ from schedcp_lab.product import Product
 from schedcp_lab.report import Act
 from schedcp_lab.views import Api, NodeView, RunView
 
-Look = Callable[[list[RunView], list[NodeView]], None]
 POLL_SECONDS = 0.5
 
 
@@ -42,19 +41,15 @@ class Witness(witnesses.Witness):
         self.run(node, "python3", "-c", script, program)
 
 
-@dataclass
 class Watcher:
-    """What the demo shows goes to `look`, which may do mischief; news go to the test's output."""
-
-    look: Look
+    """Prints the demo's news, which pytest shows when a test fails."""
 
     def say(self, text: str) -> None:
-        """Print the news, which pytest shows when the test fails."""
+        """Print the news."""
         print(text)
 
     def show(self, runs: list[RunView], nodes: list[NodeView]) -> None:
-        """Look at the present picture."""
-        self.look(runs, nodes)
+        """Do nothing: a test looks for itself."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +61,9 @@ class Lab:
     api: Api
     witness: Witness
 
-    def demo(self, look: Look = lambda _runs, _nodes: None) -> Demo:
-        """The demo's acts, with somebody looking on."""
-        return Demo(
-            self.cluster, self.product, self.api, witness=self.witness, watcher=Watcher(look)
-        )
+    def demo(self) -> Demo:
+        """The demo's acts."""
+        return Demo(self.cluster, self.product, self.api, witness=self.witness, watcher=Watcher())
 
     def wait(
         self, condition: Callable[[], bool], what: str, *, seconds: float, revive: bool = True
