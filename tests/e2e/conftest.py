@@ -30,3 +30,9 @@ def lab(
         kubectl("-n", "shop", "rollout", "status", "deployment/checkout", "--timeout=100s")
         with closing(Api(cluster.plane.kubeconfig)) as api:
             yield Lab(cluster, product, api, witness)
+
+
+@pytest.fixture(scope="session")
+def data(repository: Path) -> Path:
+    """The folder of this tier's policies."""
+    return repository / "tests" / "data" / "e2e"

@@ -1,8 +1,10 @@
 """What the tests on a whole cluster act on, and how they hurt it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from schedcp_lab import witness as witnesses
 from schedcp_lab.cluster import Cluster
@@ -103,8 +105,19 @@ class Lab:
         return "\n".join((*runs, *nodes))
 
     def delete_policy(self, name: str) -> None:
-        """Delete a policy; return when it is gone."""
-        self.cluster.plane.kubectl("delete", "schedulerpolicy", name, "--wait=true")
+        """Delete a policy if it is there; return when it is gone."""
+        self.cluster.plane.kubectl(
+            "delete", "schedulerpolicy", name, "--ignore-not-found", "--wait=true"
+        )
+
+    @contextmanager
+    def policy(self, manifest: Path) -> Iterator[str]:
+        """Apply a policy, named as its file; delete it at the end, however that comes about."""
+        self.cluster.plane.kubectl("apply", "-f", manifest)
+        try:
+            yield manifest.stem
+        finally:
+            self.delete_policy(manifest.stem)
 
     def run_of(self, policy: str) -> RunView:
         """The policy's run; there must be one."""
