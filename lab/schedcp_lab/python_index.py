@@ -13,12 +13,14 @@ from pathlib import Path
 from schedcp_lab.errors import ToolMissing
 from schedcp_lab.processes import environment, run
 
-__all__ = ["index_for_uv", "pip_command", "uv_environment", "uv_program"]
+__all__ = ["pip_command", "settings_for_uv", "uv_environment", "uv_program"]
 
 FETCHED = Path(__file__).resolve().parents[2] / ".cache" / "uv" / "bin"
 """Where `make init` puts uv, and a Python with pip."""
 
 PROBE_TIMEOUT_SECONDS = 60.0
+SYSTEM_CERTIFICATES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+"""Makes uv trust what apt and pip trust here, rather than its own list; by its new and old name."""
 UV_INDEX_SETTINGS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
 
 
@@ -41,7 +43,7 @@ def pip_command(fetched: Path = FETCHED) -> list[str]:
 
 
 def uv_environment() -> dict[str, str]:
-    """Return the environment for uv, the machine's index included."""
+    """Return the environment for uv, the machine's certificates and index included."""
     env = environment()
     # It has a way to say that nothing is set: a failure.
     configured = run(
@@ -49,15 +51,16 @@ def uv_environment() -> dict[str, str]:
         timeout_seconds=PROBE_TIMEOUT_SECONDS,
         check=False,
     )
-    return env | index_for_uv(env, configured.stdout.strip())
+    return env | settings_for_uv(env, configured.stdout.strip())
 
 
-def index_for_uv(env: Mapping[str, str], configured: str) -> dict[str, str]:
-    """Return the variable that tells uv the index; none when it knows, or there is none to tell.
+def settings_for_uv(env: Mapping[str, str], configured: str) -> dict[str, str]:
+    """Return the variables that tell uv which certificates to trust, and the index.
 
-    `configured` is what pip's files say; pip's own variable comes before it.
+    The index is left out when uv knows it, or there is none to tell. `configured` is what pip's
+    files say; pip's own variable comes before it.
     """
     index = env.get("PIP_INDEX_URL") or configured
     if not index or any(env.get(name) for name in UV_INDEX_SETTINGS):
-        return {}
-    return {"UV_DEFAULT_INDEX": index}
+        return SYSTEM_CERTIFICATES
+    return SYSTEM_CERTIFICATES | {"UV_DEFAULT_INDEX": index}

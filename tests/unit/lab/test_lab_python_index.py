@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from schedcp_lab.python_index import index_for_uv, uv_program
+from schedcp_lab.python_index import settings_for_uv, uv_program
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,8 @@ from schedcp_lab.python_index import index_for_uv, uv_program
 def test_what_pip_is_told_holds_for_uv(
     env: dict[str, str], configured: str, told: dict[str, str]
 ) -> None:
-    assert index_for_uv(env, configured) == told
+    certificates = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
+    assert settings_for_uv(env, configured) == certificates | told
 
 
 def test_the_uv_of_the_checkout_comes_before_path(tmp_path: Path) -> None:
