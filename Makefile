@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.cache/uv/bin:$(PATH)
+# So that progress is seen at once, and in order, also in a log.
+export PYTHONUNBUFFERED := 1
 
 PY := .venv/bin/python
 LAB := $(PY) -m schedcp_lab

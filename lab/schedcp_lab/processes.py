@@ -383,10 +383,22 @@ def _spawn(spec: ProcessSpec) -> subprocess.Popen[bytes]:
 
 
 def _stand_back(pid: int, niceness: int) -> None:
-    """Have a whole session stand back, where the kernel shares CPUs between sessions first."""
+    """Have a whole session stand back, where the kernel shares CPUs between sessions first.
+
+    From whoever is not root the kernel takes one such wish in a tenth of a second (EAGAIN).
+    """
     autogroup = Path(f"/proc/{pid}/autogroup")
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        autogroup.write_text(str(niceness))
+
+    def taken() -> bool:
+        try:
+            autogroup.write_text(str(niceness))
+        except BlockingIOError:
+            return False
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        return True
+
+    wait_until(taken, what=f"process {pid} stands back", timeout_seconds=TERMINATE_SECONDS)
 
 
 def _name_of(pid: int) -> str:
