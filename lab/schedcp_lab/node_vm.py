@@ -266,9 +266,12 @@ class NodeVm:
         devices in memory, QEMU's own bookkeeping can fail an assertion (`iotlb_to_section`); it
         says nothing of the guest, and the next boot nearly always passes.
         """
+        if self.alive:
+            return
         if self._process.aborted and self._boots < BOOTS_AT_MOST:
             self._boot_anew()
-        self.require_alive()
+        else:
+            self.require_alive()
 
     def _boot_anew(self) -> None:
         self._process.stop()
