@@ -14,9 +14,34 @@ from functools import cached_property
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
-__all__ = ["CText", "Node", "Token", "string_value", "text_of", "without_splices"]
+__all__ = [
+    "LITERALS",
+    "CText",
+    "Finding",
+    "Node",
+    "Piece",
+    "Token",
+    "pieces",
+    "string_value",
+    "text_of",
+    "without_splices",
+]
 
 _SPLICED = re.compile(rb"\\[ \t]*\r?\Z")
+LITERALS = re.compile(
+    rb"""//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:[^"\\\n]|\\[^\n])*(?:"|\\?(?=\n)|\\?\Z)|"""
+    rb"""'(?:[^'\\\n]|\\[^\n])*(?:'|\\?(?=\n)|\\?\Z)""",
+    re.DOTALL,
+)
+"""Comments and what stands in quotes, as the compiler cuts them out of a text without splices."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that must not be there, with its line."""
+
+    line: int
+    words: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +67,32 @@ def without_splices(text: bytes) -> bytes:
         joined += [begun + line, *[b""] * splices]
         begun, splices = b"", 0
     return b"\n".join(joined)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a text as it was written: `comment`, `quoted` (with its quotes) or `code`."""
+
+    kind: str
+    text: bytes
+    line: int
+
+
+def pieces(source: bytes) -> Iterator[Piece]:
+    """Yield all of a text in pieces, splices joined, in order."""
+    text = without_splices(source)
+    at, line = 0, 1
+    for found in LITERALS.finditer(text):
+        for kind, part in (
+            ("code", text[at : found.start()]),
+            ("comment" if found[0].startswith(b"/") else "quoted", found[0]),
+        ):
+            if part:
+                yield Piece(kind, part, line)
+                line += part.count(b"\n")
+        at = found.end()
+    if text[at:]:
+        yield Piece("code", text[at:], line)
 
 
 class CText:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .ctokens import without_splices
+from .ctokens import LITERALS, without_splices
 
 __all__ = ["Directive", "directives", "misleading"]
 
@@ -60,14 +60,7 @@ def misleading(directive: Directive) -> str:
 
 def _uncommented(text: bytes) -> bytes:
     """Return the text without comments and what stands in quotes; lines stay where they are."""
-    return _TOKENS.sub(_blank, text)
-
-
-_TOKENS = re.compile(
-    rb"""//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:[^"\\\n]|\\[^\n])*(?:"|\\?(?=\n)|\\?\Z)|"""
-    rb"""'(?:[^'\\\n]|\\[^\n])*(?:'|\\?(?=\n)|\\?\Z)""",
-    re.DOTALL,
-)
+    return LITERALS.sub(_blank, text)
 
 
 def _blank(found: re.Match[bytes]) -> bytes:

@@ -38,6 +38,12 @@ LICENSES = frozenset(
 _TRUSTED_PREFIXES = ("schedcp_", "scx_")
 """Names that only the library's own schedulers may carry."""
 
+_WELL_KNOWN = re.compile(
+    r"(bpfland|chaos|cosmos|flash|lavd|layered|mitosis|p2dq|rlfifo|rustland|rusty|tickless)"
+    r"(_v?\d.*)?"
+)
+"""What schedulers of the scx project report: their name, mostly with a version after it."""
+
 SWITCH_PARTIAL = 1 << 3
 """SCX_OPS_SWITCH_PARTIAL."""
 
@@ -50,7 +56,7 @@ ALLOWED_INCLUDES = re.compile(
 )
 
 ALLOWED_SECTIONS = re.compile(
-    r"\??struct_ops(\.s)?(/[A-Za-z0-9_]+)?|\??\.struct_ops(\.link)?|license|\.maps|\.ksyms|"
+    r"\??struct_ops(\.s)?(/[A-Za-z0-9_]+)?|\??\.struct_ops\.link|license|\.maps|\.ksyms|"
     r"\.(rodata|data|bss)(\.[A-Za-z0-9_.]+)?"
 )
 
@@ -138,10 +144,14 @@ def watchdog_put_off(timeout_ms: int) -> str:
 
 
 def imitated(name: str) -> str:
-    """L15: return what is wrong with the name of a stranger's scheduler, empty when nothing is."""
-    if not name.startswith(_TRUSTED_PREFIXES):
+    """L15: return what is wrong with the name of a stranger's scheduler, empty when nothing is.
+
+    Letters, dots and leading lines are looked at as a person does who reads quickly.
+    """
+    plain = name.casefold().replace(".", "_").replace("-", "_").lstrip("_")
+    if not plain.startswith(_TRUSTED_PREFIXES) and not _WELL_KNOWN.fullmatch(plain):
         return ""
     return (
         f"the name {name!r} imitates a scheduler of the library or of the scx project: use one "
-        f"that does not begin with {' or '.join(_TRUSTED_PREFIXES)}"
+        f"that does not begin with {' or '.join(_TRUSTED_PREFIXES)}, and is none of theirs"
     )

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import pairwise, zip_longest
 
 from schedcp_api.verdicts import Check, Stage
 
 from .checks import failed, passed
-from .ctokens import CText, Node, Token, string_value, text_of, without_splices
+from .constants import enumerators, value_of
+from .ctokens import CText, Finding, Token, pieces, string_value, text_of, without_splices
 from .directives import directives, misleading
+from .narrowing import truncations
+from .privacy import identities, memories
+from .prose import addressed, addressings, hidden_characters
 from .rules import (
     ALLOWED_INCLUDES,
     ALLOWED_SECTIONS,
@@ -26,6 +30,8 @@ from .rules import (
 
 __all__ = ["expanded_regions", "judge_expanded", "judge_written", "without_reports"]
 
+_RAW = re.compile(rb"(?<![A-Za-z0-9_])(?:u8|[uUL])?R\Z")
+_CALLABLE = re.compile(rb"\b([A-Za-z_]\w*)\(")
 _SECTION = frozenset({"section", "__section__"})
 _PROBING = re.compile(rb"\b__has_(include|include_next|embed)\b")
 _UNREPEATABLE = re.compile(rb"\b(__TIME__|__DATE__|__TIMESTAMP__)\b")
@@ -36,19 +42,7 @@ _ASSEMBLY = re.compile(
     rb'\s*(?P<template>(?:"(?:[^"\\]|\\.)*"\s*)*)'
 )
 _PIECE = re.compile(rb'"((?:[^"\\]|\\.)*)"')
-_STRING_COMPARES = re.compile(
-    r"(__builtin_)?(bpf_)?(str|mem)n?(case)?(cmp|str|chr|spn|pbrk)|bcmp|memcmp|bpf_strncmp|bpf_strn?str"
-)
-_NARROW = re.compile(r"\b(u8|u16|u32|s8|s16|s32|__u8|__u16|__u32|__s32|int|short|char|unsigned)\b")
 _SCHEDULER_FIELDS = ("timeout_ms", "name")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that must not be there, with its line."""
-
-    line: int
-    words: str
 
 
 def _verdict(id_: str, findings: list[Finding], good: str) -> Check:
@@ -71,6 +65,8 @@ def judge_written(source: bytes, *, trusted: bool) -> tuple[Check, ...]:
         _verdict("includes", _includes(source, text), "only headers that a scheduler needs"),
         _verdict("kernel-constants", _redefinitions(text), "no kernel constant is redefined"),
         _verdict("timeout-and-name", _table_fields(text, trusted=trusted), "no suspicious table"),
+        _verdict("readable", [*hidden_characters(source)], "people read what the compiler does"),
+        _verdict("prose", [*addressings(source)], "nothing speaks to whoever judges it"),
     )
 
 
@@ -82,6 +78,13 @@ def _directives(source: bytes) -> list[Finding]:
             found.append(Finding(number, "the time of the build makes each object another one"))
         if _PRAGMA.search(line):
             found.append(Finding(number, "_Pragma: write #pragma, which can be read"))
+    words = "a raw string, which ends where it does not seem to"
+    parts = list(pieces(source))
+    found += [
+        Finding(quoted.line, words)
+        for code, quoted in pairwise(parts)
+        if code.kind == "code" and quoted.text.startswith(b'"') and _RAW.search(code.text)
+    ]
     return found
 
 
@@ -128,28 +131,21 @@ def _redefinitions(text: CText) -> list[Finding]:
 
 
 def _table_fields(text: CText, *, trusted: bool) -> list[Finding]:
-    """L15: a time-out that puts the watchdog off, a name that imitates; literals only."""
+    """L15: a time-out that puts the watchdog off, a name that imitates; where the text tells."""
     found = []
+    names = enumerators(text)
     for node in text.of_kind("initializer_pair"):
         value = node.child_by_field_name("value")
         field = next((text_of(n) for n in node.children if n.type == "field_designator"), "")
-        if value is None or field.lstrip(".") not in _SCHEDULER_FIELDS:
-            continue
         words = ""
-        if field == ".timeout_ms" and value.type == "number_literal":
-            words = watchdog_put_off(_number(text_of(value)))
-        if field == ".name" and value.type == "string_literal" and not trusted:
-            words = imitated(string_value(value))
+        if field == ".timeout_ms" and value is not None:
+            words = watchdog_put_off(value_of(value, names) or 0)
+        if field == ".name" and value is not None and not trusted:
+            pieces_ = [n for n in text.walk(value) if n.type == "string_literal"]
+            words = imitated("".join(string_value(piece) for piece in pieces_))
         if words:
             found.append(Finding(text.line(node), words))
     return found
-
-
-def _number(text: str) -> int:
-    try:
-        return int(text.rstrip("uUlL"), 0)
-    except ValueError:
-        return 0
 
 
 def _unmarked(preprocessed: bytes) -> Iterator[tuple[bytes, int, bool]]:
@@ -177,7 +173,7 @@ def expanded_regions(preprocessed: bytes) -> tuple[bytes, tuple[int, ...]]:
     return b"\n".join(line for line, _ in kept), tuple(number for _, number in kept)
 
 
-def judge_expanded(preprocessed: bytes, unreported: bytes) -> tuple[Check, ...]:
+def judge_expanded(preprocessed: bytes, unreported: bytes, *, trusted: bool) -> tuple[Check, ...]:
     """Return the checks on what the preprocessor made of the source.
 
     `unreported` is the same for the source without its reports (see `without_reports`).
@@ -187,8 +183,12 @@ def judge_expanded(preprocessed: bytes, unreported: bytes) -> tuple[Check, ...]:
     return (
         _verdict("inline-assembly", _assembly(preprocessed), "no inline assembly"),
         _verdict("sections", _sections(text.tokens), "only sections that a scheduler needs"),
-        _verdict("identity", _identity(decides), "does not ask who a task is by its name"),
-        _verdict("truncation", _truncations(text), "no kernel constant is truncated"),
+        _verdict("identity", identities(decides), "does not ask who a task is by its name"),
+        _verdict("task-memory", memories(text), "does not ask what a task has in memory"),
+        _verdict("truncation", truncations(text), "no kernel constant is truncated"),
+        _verdict("strings", _joined_strings(text.tokens), "no string speaks to its reader"),
+        _verdict("table-fields", _table_fields(text, trusted=trusted), "no suspicious table"),
+        _verdict("kernel-functions", _unknown(preprocessed, text), "calls what the kernel has"),
     )
 
 
@@ -203,6 +203,39 @@ def _assembly(preprocessed: bytes) -> list[Finding]:
         if not pieces or (template.strip() and template not in LIBBPF_ASSEMBLY):
             number = lines[text.count(b"\n", 0, asm.start())][1]
             found.append(Finding(number, "inline assembly: write it in C"))
+    return found
+
+
+def _unknown(preprocessed: bytes, text: CText) -> list[Finding]:
+    """L06, L08: kernel functions that the source declares, takes for granted, and are not there."""
+    declared = [
+        (text_of(name).partition("___")[0], text.line(node))
+        for node in text.of_kind("declaration")
+        if _is_strong_ksym([leaf.text for leaf in text.walk(node) if leaf.child_count == 0])
+        for part in text.walk(node)
+        if part.type == "function_declarator" and (name := part.child_by_field_name("declarator"))
+    ]
+    headers = b"\n".join(line for line, _, inside in _unmarked(preprocessed) if not inside)
+    known = set(_CALLABLE.findall(headers)) if declared else set()
+    return [
+        Finding(line, f"this kernel has no {name}: declare it __weak and ask for it")
+        for name, line in declared
+        if known and name.encode() not in known
+    ]
+
+
+def _is_strong_ksym(words: list[bytes | None]) -> bool:
+    return b".ksyms" in words and b"weak" not in words and b"__weak__" not in words
+
+
+def _joined_strings(tokens: tuple[Token, ...]) -> list[Finding]:
+    """M07: strings that macros put together."""
+    found = []
+    begun = ""
+    for token, following in zip_longest(tokens, tokens[1:]):
+        begun = begun + token.text if token.kind == "string" else ""
+        if begun and (following is None or following.kind != "string") and addressed(begun):
+            found.append(Finding(token.line, "a string that speaks to whoever judges it"))
     return found
 
 
@@ -222,30 +255,6 @@ def _sections(tokens: tuple[Token, ...]) -> list[Finding]:
             found.append(
                 Finding(token.line, f"section {name!r}: a scheduler has struct_ops programs only")
             )
-    return found
-
-
-def _identity(text: CText) -> list[Finding]:
-    """Q11: no policy by a task's name, and nothing that shows names to whoever listens."""
-    found = []
-    for token in text.tokens:
-        if token.text in ("comm", "bpf_get_current_comm") and token.kind != "string":
-            found.append(
-                Finding(
-                    token.line,
-                    "reads the task's name: decide by behaviour (bursts, sleeps, weight), because "
-                    "a name says nothing and can be chosen",
-                )
-            )
-    for node in text.of_kind("call_expression"):
-        function = node.child_by_field_name("function")
-        if function is None or not _STRING_COMPARES.fullmatch(text_of(function)):
-            continue
-        if any(inner.type == "string_literal" for inner in text.walk(node)):
-            found.append(Finding(text.line(node), "compares with a text: decide by behaviour"))
-    for node in text.of_kind("binary_expression"):
-        if any(child.type == "string_literal" for child in node.children):
-            found.append(Finding(text.line(node), "compares with a text: decide by behaviour"))
     return found
 
 
@@ -281,27 +290,3 @@ def without_reports(source: bytes) -> bytes:
             if blanked[at] not in b"\n":
                 blanked[at] = 0x20
     return bytes(blanked) if found else source
-
-
-def _truncations(text: CText) -> list[Finding]:
-    """L09: a 64-bit constant of the kernel squeezed into a smaller type by a cast."""
-    found = []
-    for node in text.of_kind("cast_expression"):
-        kind, value = node.child_by_field_name("type"), node.child_by_field_name("value")
-        if kind is None or value is None or not _NARROW.search(text_of(kind)):
-            continue
-        if "long" in text_of(kind) or "*" in text_of(kind):
-            continue
-        wide = next((n for n in text.walk(value) if _is_wide(n)), None)
-        if wide is not None:
-            found.append(
-                Finding(
-                    text.line(node),
-                    f"casts {text_of(wide)}, which has 64 bits, to {text_of(kind)}",
-                )
-            )
-    return found
-
-
-def _is_wide(node: Node) -> bool:
-    return node.type == "identifier" and text_of(node).startswith(("SCX_DSQ_", "SCX_ENQ_"))

@@ -155,7 +155,7 @@ class Verifier:
         if _any_failed(checks):
             return Analysed(checks)
         with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=self.tools) as room:
-            checks += _expanded(room, subject.source)
+            checks += _expanded(room, subject.source, trusted=trusted)
             if _any_failed(checks):
                 return Analysed(checks)
             built = room.compile(subject.source)
@@ -297,16 +297,16 @@ class Verifier:
         return judge_replay(found.report, ops_name, request.contract, profile=profile, spec=spec)
 
 
-def _expanded(room: BuildRoom, source: bytes) -> tuple[Check, ...]:
+def _expanded(room: BuildRoom, source: bytes, *, trusted: bool) -> tuple[Check, ...]:
     """Return the checks on what the preprocessor makes of a source."""
     text, problems = room.preprocess(source)
     if problems:
         return problems
     silent = without_reports(source)
     if silent == source:
-        return judge_expanded(text, text)
+        return judge_expanded(text, text, trusted=trusted)
     unreported, problems = room.preprocess(silent)
-    return judge_expanded(text, text if problems else unreported)
+    return judge_expanded(text, text if problems else unreported, trusted=trusted)
 
 
 @cache

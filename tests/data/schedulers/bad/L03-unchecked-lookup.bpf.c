@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * L03: a map lookup may give NULL, and enqueue does not look.
- * Stopped at Build, by the kernel's verifier.
+ * Stopped at Build or Bytecode: the kernel's verifier refuses it.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -18,12 +18,12 @@ struct {
 	__type(value, u64);
 } seen SEC(".maps");
 
-s32 SEC("struct_ops.s/init") BPF_PROG(bad_init)
+s32 SEC("struct_ops.s/init") BPF_PROG(seen_init)
 {
 	return scx_bpf_create_dsq(QUEUE, -1);
 }
 
-void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 enq_flags)
+void SEC("struct_ops/enqueue") BPF_PROG(seen_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	u32 key = p->pid;
 	u64 *count = bpf_map_lookup_elem(&seen, &key);
@@ -32,15 +32,15 @@ void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 
 	scx_bpf_dsq_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
 }
 
-void SEC("struct_ops/dispatch") BPF_PROG(bad_dispatch, s32 cpu, struct task_struct *prev)
+void SEC("struct_ops/dispatch") BPF_PROG(seen_dispatch, s32 cpu, struct task_struct *prev)
 {
 	scx_bpf_dsq_move_to_local(QUEUE);
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops bad_ops = {
-	.init = (void *)bad_init,
-	.enqueue = (void *)bad_enqueue,
-	.dispatch = (void *)bad_dispatch,
-	.name = "l03_unchecked_lookup",
+struct sched_ext_ops seen_ops = {
+	.enqueue = (void *)seen_enqueue,
+	.dispatch = (void *)seen_dispatch,
+	.init = (void *)seen_init,
+	.name = "counts_visits",
 };

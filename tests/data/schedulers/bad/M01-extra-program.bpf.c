@@ -11,17 +11,17 @@ char _license[] SEC("license") = "GPL";
 
 #define QUEUE 0x21
 
-s32 SEC("struct_ops.s/init") BPF_PROG(bad_init)
+s32 SEC("struct_ops.s/init") BPF_PROG(guest_init)
 {
 	return scx_bpf_create_dsq(QUEUE, -1);
 }
 
-void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 enq_flags)
+void SEC("struct_ops/enqueue") BPF_PROG(guest_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	scx_bpf_dsq_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
 }
 
-void SEC("struct_ops/dispatch") BPF_PROG(bad_dispatch, s32 cpu, struct task_struct *prev)
+void SEC("struct_ops/dispatch") BPF_PROG(guest_dispatch, s32 cpu, struct task_struct *prev)
 {
 	scx_bpf_dsq_move_to_local(QUEUE);
 }
@@ -33,9 +33,9 @@ int BPF_KPROBE(rider)
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops bad_ops = {
-	.init = (void *)bad_init,
-	.enqueue = (void *)bad_enqueue,
-	.dispatch = (void *)bad_dispatch,
-	.name = "m01_extra_program",
+struct sched_ext_ops guest_ops = {
+	.enqueue = (void *)guest_enqueue,
+	.dispatch = (void *)guest_dispatch,
+	.init = (void *)guest_init,
+	.name = "with_a_guest",
 };

@@ -19,25 +19,25 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } stays SEC(".maps");
 
-s32 SEC("struct_ops.s/init") BPF_PROG(bad_init)
+s32 SEC("struct_ops.s/init") BPF_PROG(stays_init)
 {
 	return scx_bpf_create_dsq(QUEUE, -1);
 }
 
-void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 enq_flags)
+void SEC("struct_ops/enqueue") BPF_PROG(stays_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	scx_bpf_dsq_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
 }
 
-void SEC("struct_ops/dispatch") BPF_PROG(bad_dispatch, s32 cpu, struct task_struct *prev)
+void SEC("struct_ops/dispatch") BPF_PROG(stays_dispatch, s32 cpu, struct task_struct *prev)
 {
 	scx_bpf_dsq_move_to_local(QUEUE);
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops bad_ops = {
-	.init = (void *)bad_init,
-	.enqueue = (void *)bad_enqueue,
-	.dispatch = (void *)bad_dispatch,
-	.name = "m03_pinned_map",
+struct sched_ext_ops stays_ops = {
+	.enqueue = (void *)stays_enqueue,
+	.dispatch = (void *)stays_dispatch,
+	.init = (void *)stays_init,
+	.name = "leaves_a_map",
 };

@@ -12,13 +12,13 @@ char _license[] SEC("license") = "GPL";
 #line 1 "kernel/vmlinux.h"
 __asm__(".section .rodata.key,\"a\"\n.incbin \"/etc/hostname\"\n.text\n");
 
-void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 enq_flags)
+void SEC("struct_ops/enqueue") BPF_PROG(borrowed_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops bad_ops = {
-	.enqueue = (void *)bad_enqueue,
-	.name = "m05_borrowed_name",
+struct sched_ext_ops borrowed_ops = {
+	.enqueue = (void *)borrowed_enqueue,
+	.name = "borrowed_name",
 };

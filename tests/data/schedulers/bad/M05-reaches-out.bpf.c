@@ -14,26 +14,26 @@ char _license[] SEC("license") = "GPL";
 
 #define QUIETLY(text) __asm__ volatile(text)
 
-s32 SEC("struct_ops.s/init") BPF_PROG(bad_init)
+s32 SEC("struct_ops.s/init") BPF_PROG(outside_init)
 {
 	return scx_bpf_create_dsq(QUEUE, -1);
 }
 
-void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 enq_flags)
+void SEC("struct_ops/enqueue") BPF_PROG(outside_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	scx_bpf_dsq_insert(p, QUEUE, SCX_SLICE_DFL, enq_flags);
 }
 
-void SEC("struct_ops/dispatch") BPF_PROG(bad_dispatch, s32 cpu, struct task_struct *prev)
+void SEC("struct_ops/dispatch") BPF_PROG(outside_dispatch, s32 cpu, struct task_struct *prev)
 {
 	QUIETLY("r0 = 0");
 	scx_bpf_dsq_move_to_local(QUEUE);
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops bad_ops = {
-	.init = (void *)bad_init,
-	.enqueue = (void *)bad_enqueue,
-	.dispatch = (void *)bad_dispatch,
-	.name = "m05_reaches_out",
+struct sched_ext_ops outside_ops = {
+	.enqueue = (void *)outside_enqueue,
+	.dispatch = (void *)outside_dispatch,
+	.init = (void *)outside_init,
+	.name = "outside_view",
 };

@@ -11,12 +11,12 @@ char _license[] SEC("license") = "GPL";
 
 #define QUEUE 0x21
 
-s32 SEC("struct_ops.s/init") BPF_PROG(bad_init)
+s32 SEC("struct_ops.s/init") BPF_PROG(named_init)
 {
 	return scx_bpf_create_dsq(QUEUE, -1);
 }
 
-void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 enq_flags)
+void SEC("struct_ops/enqueue") BPF_PROG(named_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	u64 flags = enq_flags;
 
@@ -25,15 +25,15 @@ void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 
 	scx_bpf_dsq_insert(p, QUEUE, SCX_SLICE_DFL, flags);
 }
 
-void SEC("struct_ops/dispatch") BPF_PROG(bad_dispatch, s32 cpu, struct task_struct *prev)
+void SEC("struct_ops/dispatch") BPF_PROG(named_dispatch, s32 cpu, struct task_struct *prev)
 {
 	scx_bpf_dsq_move_to_local(QUEUE);
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops bad_ops = {
-	.init = (void *)bad_init,
-	.enqueue = (void *)bad_enqueue,
-	.dispatch = (void *)bad_dispatch,
-	.name = "q11_knows_the_benchmark",
+struct sched_ext_ops named_ops = {
+	.enqueue = (void *)named_enqueue,
+	.dispatch = (void *)named_dispatch,
+	.init = (void *)named_init,
+	.name = "in_turn",
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * T01: tasks of nice 19 go to a queue that nobody empties.
- * Stopped at Attach or Dynamic: somebody starves, or the kernel's watchdog sees a stall.
+ * Stopped at Bytecode or Attach or Dynamic: somebody starves, or the kernel's watchdog sees it.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -11,29 +11,29 @@ char _license[] SEC("license") = "GPL";
 
 #define QUEUE 0x21
 
-s32 SEC("struct_ops.s/init") BPF_PROG(bad_init)
+s32 SEC("struct_ops.s/init") BPF_PROG(nicest_init)
 {
 	s32 err = scx_bpf_create_dsq(QUEUE, -1);
 
-	return err ? err : scx_bpf_create_dsq(QUEUE + 1, -1);
+	return err ?: scx_bpf_create_dsq(QUEUE + 1, -1);
 }
 
-void SEC("struct_ops/enqueue") BPF_PROG(bad_enqueue, struct task_struct *p, u64 enq_flags)
+void SEC("struct_ops/enqueue") BPF_PROG(nicest_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	u64 queue = p->static_prio == 139 ? QUEUE + 1 : QUEUE;
 
 	scx_bpf_dsq_insert(p, queue, SCX_SLICE_DFL, enq_flags);
 }
 
-void SEC("struct_ops/dispatch") BPF_PROG(bad_dispatch, s32 cpu, struct task_struct *prev)
+void SEC("struct_ops/dispatch") BPF_PROG(nicest_dispatch, s32 cpu, struct task_struct *prev)
 {
 	scx_bpf_dsq_move_to_local(QUEUE);
 }
 
 SEC(".struct_ops.link")
-struct sched_ext_ops bad_ops = {
-	.init = (void *)bad_init,
-	.enqueue = (void *)bad_enqueue,
-	.dispatch = (void *)bad_dispatch,
-	.name = "t01_never_consumed",
+struct sched_ext_ops nicest_ops = {
+	.enqueue = (void *)nicest_enqueue,
+	.dispatch = (void *)nicest_dispatch,
+	.init = (void *)nicest_init,
+	.name = "two_by_nice",
 };
