@@ -29,6 +29,7 @@ class BtfKind:
     STRUCT = 4
     UNION = 5
     ENUM = 6
+    FWD = 7
     TYPEDEF = 8
     VOLATILE = 9
     CONST = 10
@@ -128,6 +129,10 @@ class Btf:
         if offset >= len(self._strings) or end < 0:
             raise ValueError(f"BTF names a string at {offset}, which it does not have")
         return self._strings[offset:end].decode(errors="replace")
+
+    def string(self, offset: int) -> str:
+        """Return the string at an offset, which `.BTF.ext` uses too."""
+        return self._string(offset)
 
     def type(self, type_id: int) -> BtfType:
         """Return the type of that id."""

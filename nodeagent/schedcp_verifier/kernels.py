@@ -15,6 +15,7 @@ from typing import Self
 from schedcp_api.kernels import KernelFeature, KernelProfile, profile_of
 
 from .errors import KernelUnavailable
+from .kernelfacts import KernelFacts, kernel_facts
 
 __all__ = ["KernelBundle", "KernelShelf"]
 
@@ -65,6 +66,14 @@ class KernelBundle:
         A name that is something else is not told apart here; the kernel does that on loading.
         """
         return b"\0" + name.encode() + b"\0" in self.btf
+
+    @cached_property
+    def facts(self) -> KernelFacts:
+        """What the analysis of programs asks of this kernel."""
+        try:
+            return kernel_facts(self.btf)
+        except ValueError as error:
+            raise KernelUnavailable(f"{self.folder}/vmlinux.btf: {error}") from error
 
     @cached_property
     def profile(self) -> KernelProfile:

@@ -28,6 +28,7 @@ from schedcp_api.verdicts import (
     VerificationRequest,
 )
 
+from .analysing import analyse_bytecode
 from .building import BuildRoom, Toolchain
 from .checks import error, failed, passed, skipped
 from .errors import LibraryInvalid, UsageError, VmError, VmLostError
@@ -178,7 +179,7 @@ class Verifier:
                 f"the manifest of {manifest.name} says {manifest.ops_name!r}, the object calls "
                 f"itself {facts.ops_name!r}"
             )
-        return facts, judge_object(
+        checks = judge_object(
             facts,
             request.contract,
             trusted=manifest is not None,
@@ -186,6 +187,7 @@ class Verifier:
             knobs=manifest.knobs if manifest is not None else (),
             arguments=subject.arguments,
         )
+        return facts, (*checks, *analyse_bytecode(data, kernel.facts, subject.arguments))
 
     def identity(self, request: VerificationRequest, kernel: KernelBundle) -> str:
         """Return the digest of all that a verdict depends on beside the request itself."""

@@ -1,0 +1,169 @@
+"""Slices end, and not at once: nobody keeps a CPU for ever, nobody is switched all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .arithmetic import LOW, MASK
+from .conditions import refined
+from .effects import Effect
+from .events import Event
+from .findings import Finding, Scene, possibly, surely
+from .queueids import possible
+from .slopes import known_bits
+from .standings import Standing
+from .terms import Role, Term, linear, stripped
+
+__all__ = ["slices_end", "slices_last", "ticks_leave"]
+
+_SLICE_FIELD = "task_struct.scx.slice"
+_SHORTEST_NS = 100_000
+_LONGEST_NS = 10 * 10**9
+"""Longer than this is the watchdog's time-out, as it is mostly set."""
+_TRUNCATED_INFINITE = LOW
+
+
+def _slices(scene: Scene) -> Iterator[tuple[Event, Term]]:
+    """Yield everything that gives a task a slice."""
+    for event in scene.behaviour.of(Effect.INSERT, Effect.SET_SLICE):
+        yield event, event.arguments["slice"]
+    for event in scene.behaviour.of("store"):
+        if event.name == _SLICE_FIELD:
+            yield event, event.arguments["value"]
+
+
+def slices_end(scene: Scene) -> Iterator[Finding]:
+    """T07, L09: a slice without end, or of many seconds, is ended by somebody."""
+    for event, slice_ in _slices(scene):
+        if scene.standing(event.path) is Standing.EXCEPTION:
+            continue
+        lines = [scene.behaviour.line(event)]
+        longest = max(_bounds(event, slice_)[1] if _is_known(scene, event, slice_) else 0, 0)
+        if slice_.number == _TRUNCATED_INFINITE:
+            yield surely(
+                "a slice of 0xffffffff ns: SCX_SLICE_INF was cut to 32 bits; keep it in a u64",
+                "L09",
+                lines=lines,
+            )
+        elif _grows(scene, slice_):
+            yield surely(
+                "a slice that only ever grows: some day it is longer than anybody waits; bound it",
+                "T12",
+                "T07",
+                lines=lines,
+            )
+        elif longest >= _LONGEST_NS and not _preempts(scene):
+            words = "without end" if longest == MASK else f"of up to {longest // 10**9} s"
+            yield surely(
+                f"slices {words}, and nobody ends them: others wait until the kernel loses "
+                "patience; use SCX_SLICE_DFL, or kick CPUs with SCX_KICK_PREEMPT from a timer",
+                "T07",
+                lines=lines,
+            )
+
+
+def _grows(scene: Scene, slice_: Term) -> bool:
+    """Say whether a slice is in a place that grows, with nothing that stops it."""
+    if slice_.role is not Role.CELL or not isinstance(slice_.value, tuple):
+        return False
+    name = str(slice_.value[0])
+    events = scene.influences.writes.get(name, ())
+    return bool(events) and all(_adds(name, event) for event in events)
+
+
+def _adds(name: str, event: Event) -> bool:
+    """Say whether a store makes a place larger, however large it is."""
+    atoms, constant = linear(event.arguments["value"])
+    own = [a for a in atoms if a.role is Role.CELL and isinstance(a.value, tuple)
+           and a.value[0] == name]  # fmt: skip
+    more = {atom: count for atom, count in atoms.items() if atom not in own}
+    grows = all(count > 0 for count in more.values()) and constant >= 0 and (more or constant)
+    asked = any(atom in (a, b) for way in event.path for (_, a, b), _ in way for atom in own)
+    return len(own) == 1 and atoms[own[0]] == 1 and bool(grows) and not asked
+
+
+def _bounds(event: Event, slice_: Term) -> tuple[int, int]:
+    values = possible(slice_)
+    if values is not None:
+        return min(values), max(values)
+    found = [refined(slice_, way) for way in event.path]
+    return min(low for low, _ in found), max(high for _, high in found)
+
+
+def _is_known(scene: Scene, event: Event, slice_: Term) -> bool:
+    """Say whether the upper bound is one that the value can reach."""
+    if possible(slice_) is not None:
+        return True
+    fixed = not any(source.startswith(("cell:", "map:")) for source in slice_.sources)
+    lasting = scene.influences.of_sources(slice_.sources) is Standing.LASTING
+    return fixed and lasting and _bounds(event, slice_)[1] < MASK >> 8 and bool(slice_.parts)
+
+
+def _preempts(scene: Scene) -> bool:
+    """Say whether something takes CPUs away: a kick, an insert that preempts, a tick."""
+    preempt_kick = 2
+    for event in scene.behaviour.of(Effect.KICK):
+        if known_bits(event.arguments["flags"]) & preempt_kick:
+            return True
+    preempt = scene.kernel.flag("SCX_ENQ_PREEMPT")
+    for event in scene.behaviour.of(Effect.INSERT):
+        if known_bits(event.arguments["flags"]) & preempt:
+            return True
+    return any(
+        _bounds(event, slice_)[0] < _SHORTEST_NS
+        for event, slice_ in _slices(scene)
+        if event.what != Effect.INSERT
+    )
+
+
+def _shared_out(slice_: Term) -> bool:
+    """Say whether a slice is something divided by the length of a queue."""
+    slice_ = stripped(slice_)
+    if slice_.role is not Role.OPERATION:
+        return False
+    if slice_.value in ("/", "s/"):
+        return "queue" in slice_.parts[1].sources
+    return slice_.value == "+" and any(_shared_out(part) for part in slice_.parts)
+
+
+def ticks_leave(scene: Scene) -> Iterator[Finding]:
+    """Q09: a tick does not take away what is left of every slice."""
+    for event, slice_ in _slices(scene):
+        if event.operation != "tick" or event.what == Effect.INSERT:
+            continue
+        lasting = scene.standing(event.path) is Standing.LASTING
+        if lasting and _bounds(event, slice_)[1] < _SHORTEST_NS:
+            yield surely(
+                "tick takes away what is left of every slice, so that no slice is longer than a "
+                "tick: ask whether somebody waits, or how long the task has run",
+                "Q09",
+                lines=[scene.behaviour.line(event)],
+            )
+
+
+def slices_last(scene: Scene) -> Iterator[Finding]:
+    """T07, Q09: no slice is zero, or so short that a CPU only switches."""
+    kept = any(event.what != Effect.INSERT for event, _ in _slices(scene))
+    for event in scene.behaviour.of(Effect.INSERT):
+        slice_ = event.arguments["slice"]
+        low, high = _bounds(event, slice_)
+        if _shared_out(slice_) and low < _SHORTEST_NS:
+            yield possibly(
+                "a slice that is divided by how many wait: it becomes as short as you like; do "
+                f"not let it fall below {_SHORTEST_NS} ns",
+                "Q09",
+                lines=[scene.behaviour.line(event)],
+            )
+        if high >= _SHORTEST_NS or low < 0:
+            continue
+        if high == 0 and kept:
+            continue
+        words = "of zero" if high == 0 else f"of at most {high} ns"
+        if scene.standing(event.path) is Standing.EXCEPTION:
+            continue
+        yield surely(
+            f"a slice {words}: the task is switched out at the next tick, and the CPU does little "
+            f"else than switching; give it {_SHORTEST_NS} ns at least, or SCX_SLICE_DFL",
+            "Q09" if high else "T07",
+            lines=[scene.behaviour.line(event)],
+        )

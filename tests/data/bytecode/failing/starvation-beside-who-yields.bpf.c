@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Yielding is noted and has no effect.
+ */
+#include "schedcp/common.bpf.h"
+
+SCHEDCP_LICENSE;
+
+enum { WAITING = 0x9 };
+
+static u64 yields;
+
+void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, WAITING, SCX_SLICE_DFL, enq_flags);
+}
+
+void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
+{
+	scx_bpf_dsq_move_to_local(WAITING);
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(v_init)
+{
+	return scx_bpf_create_dsq(WAITING, -1);
+}
+
+bool SCHEDCP_OPS(v_yield, struct task_struct *from, struct task_struct *to)
+{
+	yields++;
+	return false;
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops v_ops = {
+	.enqueue = (void *)v_enqueue,
+	.dispatch = (void *)v_dispatch,
+	.init = (void *)v_init,
+	.yield = (void *)v_yield,
+	.name = "variant",
+};

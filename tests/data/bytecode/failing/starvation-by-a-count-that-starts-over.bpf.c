@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every eighth turn is for the second queue, but the count begins anew when somebody sleeps.
+ */
+#include "schedcp/common.bpf.h"
+
+SCHEDCP_LICENSE;
+
+enum { FIRST = 0x9, SECOND };
+
+static u32 turns;
+
+void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, p->scx.weight < 100 ? SECOND : FIRST, SCX_SLICE_DFL, enq_flags);
+}
+
+void SCHEDCP_OPS(v_quiescent, struct task_struct *p, u64 deq_flags)
+{
+	turns = 0;
+}
+
+void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
+{
+	if (turns++ >= 8) {
+		turns = 0;
+		if (scx_bpf_dsq_move_to_local(SECOND))
+			return;
+	}
+	if (!scx_bpf_dsq_move_to_local(FIRST))
+		scx_bpf_dsq_move_to_local(SECOND);
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(v_init)
+{
+	return scx_bpf_create_dsq(FIRST, -1) ?: scx_bpf_create_dsq(SECOND, -1);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops v_ops = {
+	.enqueue = (void *)v_enqueue,
+	.quiescent = (void *)v_quiescent,
+	.dispatch = (void *)v_dispatch,
+	.init = (void *)v_init,
+	.name = "variant",
+};

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a task used is multiplied by its weight.
+ */
+#include "schedcp/common.bpf.h"
+
+SCHEDCP_LICENSE;
+
+enum { WAITING = 0x9 };
+
+struct task_ctx {
+	u64 used;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_ctx);
+} task_ctxs SEC(".maps");
+
+static u64 now_used;
+
+void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *tctx =
+		bpf_task_storage_get(&task_ctxs, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	u64 order = now_used;
+
+	if (tctx && vtime_before(order, tctx->used))
+		order = tctx->used;
+	scx_bpf_dsq_insert_vtime(p, WAITING, SCX_SLICE_DFL, order, enq_flags);
+}
+
+void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
+{
+	scx_bpf_dsq_move_to_local(WAITING);
+}
+
+void SCHEDCP_OPS(v_running, struct task_struct *p)
+{
+	struct task_ctx *tctx = bpf_task_storage_get(&task_ctxs, p, 0, 0);
+
+	if (tctx && vtime_before(now_used, tctx->used))
+		now_used = tctx->used;
+}
+
+void SCHEDCP_OPS(v_stopping, struct task_struct *p, bool runnable)
+{
+	struct task_ctx *tctx = bpf_task_storage_get(&task_ctxs, p, 0, 0);
+
+	if (tctx)
+		tctx->used += (SCX_SLICE_DFL - p->scx.slice) * p->scx.weight / 100;
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(v_init)
+{
+	return scx_bpf_create_dsq(WAITING, -1);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops v_ops = {
+	.enqueue = (void *)v_enqueue,
+	.dispatch = (void *)v_dispatch,
+	.running = (void *)v_running,
+	.stopping = (void *)v_stopping,
+	.init = (void *)v_init,
+	.name = "variant",
+};

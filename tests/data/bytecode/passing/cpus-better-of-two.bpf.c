@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Takes the better of two CPUs, one of which chance names.
+ */
+#include "schedcp/common.bpf.h"
+
+SCHEDCP_LICENSE;
+
+enum { BASE = 0x100 };
+
+static s32 better(struct task_struct *p)
+{
+	s32 other = bpf_get_prandom_u32() % scx_bpf_nr_cpu_ids(), own = scx_bpf_task_cpu(p);
+
+	if (!bpf_cpumask_test_cpu(other, p->cpus_ptr))
+		return own;
+	return scx_bpf_dsq_nr_queued(BASE + other) < scx_bpf_dsq_nr_queued(BASE + own) ? other
+										       : own;
+}
+
+void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	s32 cpu = better(p);
+
+	scx_bpf_dsq_insert(p, BASE + cpu, SCX_SLICE_DFL, enq_flags);
+	scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+}
+
+void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
+{
+	s32 i;
+
+	if (scx_bpf_dsq_move_to_local(BASE + cpu))
+		return;
+	bpf_for (i, 0, scx_bpf_nr_cpu_ids()) {
+		if (scx_bpf_dsq_move_to_local(BASE + i))
+			return;
+	}
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(v_init)
+{
+	s32 i, err;
+
+	bpf_for (i, 0, scx_bpf_nr_cpu_ids()) {
+		err = scx_bpf_create_dsq(BASE + i, -1);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops v_ops = {
+	.enqueue = (void *)v_enqueue,
+	.dispatch = (void *)v_dispatch,
+	.init = (void *)v_init,
+	.name = "variant",
+};

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tracks idle CPUs beside the kernel, and says so.
+ */
+#include "schedcp/common.bpf.h"
+
+SCHEDCP_LICENSE;
+
+enum { WAITING = 0x9 };
+
+s32 SCHEDCP_OPS(v_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	bool is_idle = false;
+
+	return scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
+}
+
+void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, WAITING, SCX_SLICE_DFL,
+			   enq_flags | (is_kthread(p) ? SCX_ENQ_HEAD : 0));
+}
+
+void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
+{
+	scx_bpf_dsq_move_to_local(WAITING);
+}
+
+void SCHEDCP_OPS(v_update_idle, s32 cpu, bool idle)
+{
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(v_init)
+{
+	return scx_bpf_create_dsq(WAITING, -1);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops v_ops = {
+	.select_cpu = (void *)v_select_cpu,
+	.enqueue = (void *)v_enqueue,
+	.dispatch = (void *)v_dispatch,
+	.update_idle = (void *)v_update_idle,
+	.init = (void *)v_init,
+	.flags = SCX_OPS_KEEP_BUILTIN_IDLE,
+	.name = "variant",
+};

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Which queue is used stands in a map that user space fills.
+ */
+#include "schedcp/common.bpf.h"
+
+SCHEDCP_LICENSE;
+
+enum { WAITING = 0x9 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} chosen SEC(".maps");
+
+static u64 queue_of_choice(void)
+{
+	u32 zero = 0;
+	u64 *queue = bpf_map_lookup_elem(&chosen, &zero);
+
+	return queue ? *queue : WAITING;
+}
+
+void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, queue_of_choice(), SCX_SLICE_DFL, enq_flags);
+}
+
+void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
+{
+	scx_bpf_dsq_move_to_local(queue_of_choice());
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(v_init)
+{
+	return scx_bpf_create_dsq(WAITING, -1);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops v_ops = {
+	.enqueue = (void *)v_enqueue,
+	.dispatch = (void *)v_dispatch,
+	.init = (void *)v_init,
+	.name = "variant",
+};
