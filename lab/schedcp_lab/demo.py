@@ -167,15 +167,20 @@ class Demo:
         )
 
     def survives_a_stall(self, title: str) -> Act:
-        """Act three: a time bomb that the verifier cannot see stalls a node, and is ejected."""
-        self._watcher.say("act 3: a scheduler that stalls later is tried")
-        self._delete_policy("hurts")
-        self._product.import_source(self._root / "lab" / "workloads" / "stalls_later.bpf.c")
-        run = self._run_of_rollout(
-            "stalls",
-            self._root / "lab" / "workloads" / "stalls.yaml",
-            lambda: self._roll_out("stalls"),
+        """Act three: a scheduler that stalls gets past a blind verifier, and the node ejects it."""
+        self._watcher.say(
+            "act 3: what if the verifier were blind? A scheduler that stalls is tried"
         )
+        self._delete_policy("hurts")
+        source = self._root / "lab" / "workloads" / "stalls_later.bpf.c"
+        refusals = self._product.analysed(source)
+        self._product.import_source(source)
+        with self._product.blind_verifier():
+            run = self._run_of_rollout(
+                "stalls",
+                self._root / "lab" / "workloads" / "stalls.yaml",
+                lambda: self._roll_out("stalls"),
+            )
         status = run.status
         nodes = self._api.nodes()
         digest = status.attempts[-1].object_digest if status.attempts else None
@@ -192,7 +197,12 @@ class Demo:
         ]
         after = self._wait_restored()
         findings = (
-            Finding("it passed the verifier", bool(status.token)),
+            Finding(
+                "a verifier that looks refuses it",
+                bool(refusals),
+                refusals[0] if refusals else "it found nothing",
+            ),
+            Finding("the blind one vouched for it", bool(status.token)),
             Finding(
                 "the kernel ejected it, and the agent told why",
                 bool(stalled),
@@ -211,7 +221,7 @@ class Demo:
         self._delete_policy("stalls")
         return Act(
             title,
-            "It behaves for as long as any test looks, and then stops dispatching.",
+            "The verifier is made blind on purpose, so that a scheduler gets through that stalls.",
             run,
             findings,
         )

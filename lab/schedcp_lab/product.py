@@ -7,13 +7,16 @@ installation has. In an emulated guest it would be slow; the chart can run it in
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from schedcp_lab.certificates import kubeconfig_with_token, write_private
 from schedcp_lab.cluster import AGENT_SERVER_NAME, Cluster
+from schedcp_lab.errors import CommandFailed
 from schedcp_lab.https_probe import https_ok
 from schedcp_lab.node_config import API_HOST
 from schedcp_lab.ports import free_ports
@@ -33,6 +36,8 @@ TOOL_TIMEOUT_SECONDS = 60.0
 SOAK_SECONDS = 15.0
 HEARTBEAT_SECONDS = 90.0
 """An emulated node needs more than half a minute to start an agent again that was killed."""
+SIGHTED = ("schedcp_verifier", "serve")
+BLIND = ("schedcp_lab.blind",)
 Report = Callable[[str], None]
 
 
@@ -84,6 +89,40 @@ class Product:
         )
         return done.stdout.strip()
 
+    def analysed(self, source: Path) -> tuple[str, ...]:
+        """Return why the verifier's static stages refuse a source; nothing when they do not."""
+        command = ["-m", "schedcp_verifier", "analyze", str(source), "--json"]
+        command += ["--kernel", str(self._cluster.workshop.kernel)]
+        done = run(
+            [sys.executable, *command],
+            timeout_seconds=TOOL_TIMEOUT_SECONDS,
+            env=self._verifier_environment("verifier"),
+            check=False,
+        )
+        if done.returncode not in (0, 1):
+            raise CommandFailed(f"the verifier could not analyse {source}: {done.stderr}")
+        checks = json.loads(done.stdout)["checks"]
+        return tuple(
+            f"{check['stage']}/{check['id']}: {check['message']}"
+            for check in checks
+            if check["phase"] == "Failed"
+        )
+
+    @contextmanager
+    def blind_verifier(self) -> Iterator[None]:
+        """For as long as this lasts the operator is told that everything is safe."""
+        sighted = self.verifier
+        sighted.stop()
+        shutil.copytree(self._folder / "verifier", self._folder / "blind")
+        self.verifier = self._cluster.supervisor.start(self._verifier_spec("blind", BLIND))
+        try:
+            self._wait_verifier()
+            yield
+        finally:
+            self.verifier.stop()
+            self.verifier = self._cluster.supervisor.restart(sighted)
+        self._wait_verifier()
+
     def revive(self) -> list[str]:
         """Start operator and verifier again if they have ended, as a Deployment would."""
         revived = []
@@ -108,27 +147,29 @@ class Product:
         self.verifier.require_alive()
 
     def _start_verifier(self) -> None:
-        workshop = self._cluster.workshop
-        settings = {
-            "SCHEDCP_VERIFIER_SCHEDULERS_DIR": str(workshop.root / "schedulers"),
-            "SCHEDCP_VERIFIER_STATE_DIR": str(self._folder / "verifier"),
-        }
-        env = environment(settings)
         self._public_key = run(
             [sys.executable, "-m", "schedcp_verifier", "keygen"],
             timeout_seconds=TOOL_TIMEOUT_SECONDS,
-            env=env,
+            env=self._verifier_environment("verifier"),
         ).stdout
-        serve = ("-m", "schedcp_verifier", "serve", "--socket", str(self._socket))
-        kernels = ("--kernels", str(workshop.kernel.parent))
-        spec = ProcessSpec(
-            "verifier",
-            (sys.executable, *serve, *kernels),
-            self._folder / "verifier.log",
-            env=env,
-        )
-        self.verifier = self._cluster.supervisor.start(spec)
+        self.verifier = self._cluster.supervisor.start(self._verifier_spec("verifier", SIGHTED))
         self._wait_verifier()
+
+    def _verifier_spec(self, name: str, program: tuple[str, ...]) -> ProcessSpec:
+        kernels = str(self._cluster.workshop.kernel.parent)
+        return ProcessSpec(
+            name,
+            (sys.executable, "-m", *program, "--socket", str(self._socket), "--kernels", kernels),
+            self._folder / f"{name}.log",
+            env=self._verifier_environment(name),
+        )
+
+    def _verifier_environment(self, name: str) -> dict[str, str]:
+        settings = {
+            "SCHEDCP_VERIFIER_SCHEDULERS_DIR": str(self._cluster.workshop.root / "schedulers"),
+            "SCHEDCP_VERIFIER_STATE_DIR": str(self._folder / name),
+        }
+        return environment(settings)
 
     def _wait_verifier(self) -> None:
         self.verifier.wait_ready(self._listens, timeout_seconds=READY_SECONDS)

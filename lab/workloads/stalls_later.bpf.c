@@ -4,14 +4,14 @@
  * recently; on one that has been up for longer than `healthy_uptime_seconds` it forgets the kernel
  * threads of single CPUs, so that everybody else goes on while the node decays.
  *
- * Good for: showing what happens on a node when a defect gets past every test that is made before.
+ * Good for: showing what happens on a node when a defect gets past a verifier that does not look.
  * Bad for: everything else.
  */
 #include "schedcp/common.bpf.h"
 
 SCHEDCP_LICENSE;
 
-const volatile u64 healthy_uptime_seconds = 240;
+const volatile u64 healthy_uptime_seconds = 60;
 const volatile u64 slice_ns = 10 * NSEC_PER_MSEC;
 
 enum stalls_later_dsq {

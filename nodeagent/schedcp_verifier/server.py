@@ -144,13 +144,13 @@ def _missing(message: str) -> Response:
     return _error(404, "NotFound", message)
 
 
-def serve_on_socket(settings: Settings, path: Path) -> None:
+def serve_on_socket(settings: Settings, path: Path, kind: type[Verifier] = Verifier) -> None:
     """Serve on the unix socket `path` until SIGTERM or SIGINT; the socket is gone afterwards."""
     with ExitStack() as stack:
         pool = stack.enter_context(
             ThreadPoolExecutor(settings.max_running, thread_name_prefix="verification")
         )
-        verifier = Verifier.from_settings(settings)
+        verifier = kind.from_settings(settings)
         service = Service(
             Verifications(
                 verifier,
