@@ -24,6 +24,7 @@ from .candidates import Argument
 from .kernels import KernelProfile
 from .policies import OnDisconnect
 from .tokens import MAX_TOKEN_CHARS
+from .verdicts import ContractLoss
 
 EXPECTED_RUNTIME_SECONDS_MAX = 2_000_000
 """About 23 days; a scheduler sorts everything beyond twelve alike."""
@@ -247,5 +248,7 @@ class SchedulerNodeStateStatus(Noun):
     last_exit: ExitInfo | None = None
     quarantine: Annotated[tuple[Quarantined, ...], Field(max_length=64)] = ()
     cpu_pressure: Percent | None = None
+    cpu_demands: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] | None = None
+    """Parts of the CPU contract that pods on the node ask for; none until somebody looked."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
     """Ready, SchedExt, LeaseValid, ForeignScheduler, OnDefaultScheduler."""

@@ -11,6 +11,7 @@ from .nodestates import Arm, GuardrailLimits
 from .policies import SchedulerPolicySpec, validated
 from .policies import cel as _cel
 from .tokens import MAX_TOKEN_CHARS
+from .verdicts import ContractLoss
 
 MOST_BLOCKS = 512
 """The most blocks of one canary, on all of its nodes together."""
@@ -191,6 +192,8 @@ class OptimizationRunStatus(Noun):
     description: WorkloadDescription | None = None
     guardrails: GuardrailLimits | None = None
     """The agents' limits for this run, derived from the profile."""
+    unneeded_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] = ()
+    """Parts of the CPU contract that no pod on the eligible nodes asked for at the beginning."""
     contract_digest: Digest | None = None
     attempts: Annotated[tuple[Attempt, ...], Field(max_length=16)] = ()
     verification: ShortText = ""

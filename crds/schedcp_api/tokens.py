@@ -53,6 +53,8 @@ class DeploymentToken(Noun):
     contract_digest: Digest
     evidence_digest: Digest
     contract_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] = ()
+    guarded_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] = ()
+    """Those of them that nobody waived: an agent refuses once a pod asks for one."""
     scope: Annotated[str, Field(pattern=r"^(Node|Workload)$")] = "Node"
     unit: ShortText = "root"
     run: ObjectName

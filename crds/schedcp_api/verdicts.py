@@ -99,6 +99,9 @@ class EvaluationContract(Noun):
     minimum_improvement: Percent = "5%"
     maximum_neighbour_loss: Percent = "10%"
     waived_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] = ()
+    """What the policy lets go, whoever asks for it."""
+    unneeded_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] = ()
+    """What no pod on the target nodes asks for; agents watch that it stays so."""
     watchdog_ms: int = Field(default=10_000, ge=1000, le=30_000)
     seeds: int = Field(default=2, ge=1, le=16)
 

@@ -65,6 +65,7 @@ def admit(
     return (
         _mismatch(assignment, claims)
         or _quarantined(assignment, kernel, quarantine)
+        or _needed(claims, observed)
         or _unreadable(observed)
         or _foreign(observed)
         or claims
@@ -104,6 +105,19 @@ def _quarantined(
                 final=True,
             )
     return None
+
+
+def _needed(claims: DeploymentToken, observed: Observed) -> Refusal | None:
+    """Return a refusal when a pod asks for what is lost and was accepted for want of such pods."""
+    needed = sorted(observed.demands.intersection(claims.guarded_losses))
+    if not needed:
+        return None
+    return Refusal(
+        "ContractNeeded",
+        f"a pod on this node asks for {', '.join(needed)}, which {claims.scheduler} does not keep; "
+        "no pod did when it was proven. Move that pod, or waive the loss in the policy",
+        final=False,
+    )
 
 
 def _unreadable(observed: Observed) -> Refusal | None:

@@ -217,6 +217,7 @@ class Agent:
             trip=trip,
             objects=self._parts.objects.present,
             fetch_failures=self._parts.objects.failures,
+            demands=self._parts.measuring.demands,
             stopping=self._stopping.is_set(),
             hands_off=self._keeps_off(),
         )

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,21 +61,31 @@ def find_pods(cgroup_root: Path) -> tuple[PodCgroup, ...]:
 def ids_below(path: Path) -> tuple[int, ...]:
     """Return the cgroup ids (inode numbers) of `path` and everything below; empty if it is gone."""
     ids: list[int] = []
-    pending = [str(path)]
-    while pending:
-        folder = pending.pop()
+    for folder in _below(str(path)):
         try:
             ids.append(os.stat(folder).st_ino)  # noqa: PTH116  (every second, for every pod)
         except OSError:
             continue
-        pending.extend(below for _, below in _folders(folder))
     return tuple(ids)
+
+
+def folders_below(path: Path) -> tuple[Path, ...]:
+    """Return `path` and every cgroup below."""
+    return tuple(map(Path, _below(str(path))))
+
+
+def _below(path: str) -> Iterator[str]:
+    pending = [path]
+    while pending:
+        folder = pending.pop()
+        yield folder
+        pending.extend(below for _, below in _folders(folder))
 
 
 def read_usage(path: Path) -> Usage:
     """Return a cgroup's use of the CPU and its pressure; zeros for one that is gone."""
-    pressure = parse_pressure(_text(f"{path}/cpu.pressure"))
-    match = _USAGE.search(_text(f"{path}/cpu.stat"))
+    pressure = parse_pressure(read_text(f"{path}/cpu.pressure"))
+    match = _USAGE.search(read_text(f"{path}/cpu.stat"))
     return Usage(int(match.group(1)) if match else 0, *pressure)
 
 
@@ -98,7 +109,8 @@ def _folders(path: str) -> list[tuple[str, str]]:
         return []
 
 
-def _text(path: str) -> str:
+def read_text(path: Path | str) -> str:
+    """Return a file of the tree; empty when it is gone or was never there."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
             return file.read()

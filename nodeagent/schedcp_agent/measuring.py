@@ -11,12 +11,16 @@ from datetime import datetime
 from pathlib import Path
 
 from schedcp_api.nodestates import TrackedWorkload
+from schedcp_api.verdicts import ContractLoss
 
 from . import cgroups, profiler, sides
+from .demands import ALWAYS, demands_of
 from .errors import ProbesUnavailable
 from .histograms import Histogram, total
 from .probes.port import NOBODY, OTHER_PODS, GroupReading, Probes, SideReading, Tracked
 from .sides import Ledger, Role
+
+_DEMANDS_NS = 10_000_000_000
 
 
 class Measuring:
@@ -39,6 +43,9 @@ class Measuring:
         self._readings: dict[int, SideReading] = {}
         self.pods: tuple[cgroups.PodCgroup, ...] = ()
         """The pods that `refresh` found."""
+        self.demands: frozenset[ContractLoss] = ALWAYS
+        """What they ask for of the CPU contract, the agent's own pod left out."""
+        self._demands_at: tuple[tuple[int, ...], int] | None = None
         self.ledger = Ledger()
         self.problem = "the probes are being compiled"
 
@@ -55,6 +62,7 @@ class Measuring:
         pod_sides = sides.sides_of_pods(pods, workloads, allotted, own_pod=self._own_pod)
         usages = {pod.uid: cgroups.read_usage(pod.path) for pod in pods}
         read_ns = self._clock_ns()
+        self._look_at_demands(read_ns)
         elapsed_usec = (read_ns - self._read_ns) // 1000
         self.ledger = sides.account(
             self.ledger, allotted, pod_sides, usages, elapsed_usec=elapsed_usec
@@ -64,6 +72,17 @@ class Measuring:
             self._probes.track(Tracked(sides.sides_of_cgroups(pods, pod_sides)))
             wanted = frozenset({OTHER_PODS, *allotted.values()})
             self._readings = dict(self._probes.read(wanted))
+
+    def _look_at_demands(self, now_ns: int) -> None:
+        """Look at what pods ask for when one came or went, and now and then: limits may change."""
+        others = tuple(pod for pod in self.pods if pod.uid != self._own_pod)
+        ids = tuple(sorted(id_ for pod in others for id_ in pod.ids))
+        if self._demands_at is not None:
+            seen, at_ns = self._demands_at
+            if seen == ids and now_ns - at_ns < _DEMANDS_NS:
+                return
+        self.demands = demands_of(others)
+        self._demands_at = ids, now_ns
 
     def latency(self) -> dict[tuple[str, Role], Histogram]:
         """Return each policy's wakeup latencies, targets and neighbours; empty without probes."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from schedcp_api.kernels import KernelProfile
+from schedcp_api.verdicts import ContractLoss
 
 from .kernel_probe import SchedExt
 
@@ -137,6 +138,8 @@ class Observed:
     objects: frozenset[str] = frozenset()
     """Digests of the objects that lie here, checked."""
     fetch_failures: Mapping[str, FetchFailure] = field(default_factory=dict)
+    demands: frozenset[ContractLoss] = frozenset()
+    """Parts of the CPU contract that pods on this node ask for."""
     stopping: bool = False
     """The agent was told to end."""
     hands_off: bool = False

@@ -64,6 +64,7 @@ def status_of(
         last_exit=memory.last_exit,
         quarantine=memory.quarantine,
         cpu_pressure=percent_text(facts.pod_pressure_permille / 10),
+        cpu_demands=tuple(sorted(observed.demands)),
         conditions=_conditions(memory, observed, facts, previous, generation=generation, now=now),
     )
 

@@ -63,6 +63,8 @@ def _part_check(part: _Part, contract: EvaluationContract) -> Check:
         return passed(id_, Stage.CONTRACT, part.words)
     if part.loss in contract.waived_losses:
         return warning(id_, Stage.CONTRACT, f"lost, and waived by the contract: {part.words}")
+    if part.loss in contract.unneeded_losses:
+        return warning(id_, Stage.CONTRACT, f"lost, and no pod there asks for it: {part.words}")
     return failed(id_, Stage.CONTRACT, f"lost under this scheduler: {part.words}")
 
 

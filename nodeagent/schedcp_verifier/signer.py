@@ -90,6 +90,9 @@ class Signer:
             contract_digest=verdict.contract_digest,
             evidence_digest=verdict.replace(duration_seconds=0).content_digest(),
             contract_losses=verdict.contract_losses,
+            guarded_losses=tuple(
+                loss for loss in verdict.contract_losses if loss not in contract.waived_losses
+            ),
             unit=claims.unit,
             run=claims.run,
             nodes=claims.nodes,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from schedcp_api.base import Condition, ConditionStatus, with_condition
 from schedcp_api.runs import RunStage
+from schedcp_api.verdicts import ContractLoss
 
 from ..eligibility import is_clear, select
 from ..events import (
@@ -55,6 +56,7 @@ def _looked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
         now=now,
         kernel_digest=selection.kernel.content_digest(),
         eligible_nodes=tuple(node.name for node in selection.nodes),
+        unneeded_losses=_unneeded(selection.nodes),
         profile_node=host.name,
         profile_request=f"{run.name}/0",
         conditions=with_condition(
@@ -67,6 +69,18 @@ def _looked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
         ),
     )
     return Transition(status, (SyncNodes((host.name,)),))
+
+
+def _unneeded(nodes: tuple[NodeView, ...]) -> tuple[ContractLoss, ...]:
+    """Return the parts of the CPU contract that no pod on `nodes` asks for, by their agents' word.
+
+    An agent that has not looked yet does not say that nobody asks.
+    """
+    asked = [node.status.cpu_demands for node in nodes]
+    if any(demands is None for demands in asked):
+        return ()
+    needed = {loss for demands in asked for loss in demands or ()}
+    return tuple(loss for loss in ContractLoss if loss not in needed)
 
 
 def _has_queries(run: Run) -> bool:

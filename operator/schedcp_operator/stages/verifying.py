@@ -30,6 +30,7 @@ def contract_of(run: Run) -> EvaluationContract:
         replay=search.replay,
         minimum_improvement=run.policy.objective.minimum_effect,
         waived_losses=search.waived_losses,
+        unneeded_losses=run.status.unneeded_losses,
     )
     if not margins:
         return contract

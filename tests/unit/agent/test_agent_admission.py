@@ -14,6 +14,7 @@ from schedcp_api.candidates import Argument
 from schedcp_api.kernels import KernelProfile
 from schedcp_api.nodestates import Assignment, Quarantined
 from schedcp_api.tokens import DeploymentToken
+from schedcp_api.verdicts import ContractLoss
 from support.agent import IDLE, KERNEL, NOW, OBJECT, RULES, STRANGER, assignment, claims, token
 
 SEEN = Observed(kernel=KERNEL, sched_ext=IDLE)
@@ -119,3 +120,12 @@ def test_whose_scheduler_it_is(
 def test_nothing_is_attached_while_the_kernel_cannot_be_read() -> None:
     unread = replace(SEEN, sched_ext=SchedExt(problem="no descriptors left"))
     assert reason(assignment(), unread) == ("KernelUnreadable", False)
+
+
+def test_what_was_lost_for_want_of_demand_is_refused_on_demand() -> None:
+    losses = (ContractLoss.CPU_MAX, ContractLoss.CPU_WEIGHT)
+    lossy = token(contract_losses=losses, guarded_losses=(ContractLoss.CPU_MAX,))
+    waived = replace(SEEN, demands=frozenset({ContractLoss.CPU_WEIGHT, ContractLoss.CPUSET}))
+    assert not isinstance(admit(assignment(token=lossy), waived, (), rules=RULES, now=NOW), Refusal)
+    asked = replace(SEEN, demands=frozenset({ContractLoss.CPU_MAX}))
+    assert reason(assignment(token=lossy), asked) == ("ContractNeeded", False)

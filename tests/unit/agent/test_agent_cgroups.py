@@ -1,10 +1,14 @@
 """The pods' cgroups, in both layouts."""
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from schedcp_agent.cgroups import Usage, find_pods, ids_below, parse_pressure, read_usage
+from schedcp_agent.demands import ALWAYS, demands_of
+from schedcp_agent.measuring import Measuring
+from schedcp_api.verdicts import ContractLoss
 from support.agent import OTHER_UID, POD_UID
 
 PRESSURE = (
@@ -59,3 +63,38 @@ def test_rubbish_is_no_pressure(text: str) -> None:
 
 def test_full_pressure_is_not_above_everything() -> None:
     assert parse_pressure("some avg10=100.01 avg60=0 avg300=0 total=1\n") == (1, 0, 1000)
+
+
+def test_what_pods_ask_for_is_read_from_their_cgroups(tmp_path: Path) -> None:
+    pod = make(tmp_path, f"kubepods/burstable/pod{POD_UID}")
+    container = make(pod, "0123abc")
+
+    def demands(**files: str) -> set[ContractLoss]:
+        for name, text in files.items():
+            (container / name.replace("_", ".")).write_text(text)
+        return set(demands_of(find_pods(tmp_path)) - ALWAYS)
+
+    assert demands() == set()
+    plain = {"cpu_max": "max 100000\n", "cpu_weight": "1\n", "cpu_idle": "0\n", "cpuset_cpus": "\n"}
+    assert demands(**plain) == set()
+    assert demands(cpu_max="50000 100000\n") == {ContractLoss.CPU_MAX}
+    assert demands(cpu_max="max 100000\n", cpu_weight="79\n") == {ContractLoss.CPU_WEIGHT}
+    assert demands(cpu_weight="0\n", cpu_idle="1\n") == {ContractLoss.CGROUP_IDLE}
+    assert demands(cpu_idle="0\n", cpu_weight="1\n", cpuset_cpus="2-3\n") == {ContractLoss.CPUSET}
+
+
+def test_a_limit_that_is_changed_while_a_pod_runs_is_seen_before_long(tmp_path: Path) -> None:
+    pod = make(tmp_path, f"kubepods/pod{POD_UID}")
+    own = make(tmp_path, f"kubepods/pod{OTHER_UID}")
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu\n")
+    (own / "cpu.max").write_text("50000 100000\n")
+    clock = iter(range(0, 60_000_000_000, 6_000_000_000))
+    measuring = Measuring(
+        Future(), cgroup_root=tmp_path, own_pod=OTHER_UID, clock_ns=lambda: next(clock)
+    )
+    measuring.refresh(())
+    assert measuring.demands == ALWAYS
+    (pod / "cpu.max").write_text("50000 100000\n")
+    measuring.refresh(())
+    measuring.refresh(())
+    assert ContractLoss.CPU_MAX in measuring.demands

@@ -32,6 +32,7 @@ from schedcp_api.policies import (
 )
 from schedcp_api.runs import MOST_BLOCKS, AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_api.services import Verification, VerificationState
+from schedcp_api.tokens import open_signed
 from schedcp_api.verdicts import Check, ContractLoss, Phase, Stage
 from schedcp_operator.advance import advance
 from schedcp_operator.assignments import desired_assignment, desired_profile_request
@@ -58,11 +59,13 @@ from schedcp_operator.events import (
     VerifierFailed,
     Verify,
 )
+from schedcp_operator.stages.signing import token_problem
 from schedcp_operator.stages.verifying import contract_of
 from schedcp_operator.views import Run, World
 from support.operator_driver import Driver
 from support.operator_nouns import (
     KERNEL,
+    KEY,
     NOW,
     OLD_KERNEL,
     OTHER_KEY,
@@ -241,6 +244,48 @@ def test_pending_leaves_out_nodes_with_another_kernel() -> None:
     begun = advance(run(), Observed(seen), now=NOW, rules=RULES)
     assert begun.status.eligible_nodes == ("node-1", "node-3")
     assert begun.status.kernel_digest == KERNEL.content_digest()
+
+
+NOBODY_LIMITS = (ContractLoss.CPU_WEIGHT, ContractLoss.NICE)
+
+
+@pytest.mark.parametrize(
+    ("second", "unneeded"),
+    [
+        (NOBODY_LIMITS, {ContractLoss.CPU_MAX, ContractLoss.CPUSET, ContractLoss.CGROUP_IDLE}),
+        ((ContractLoss.CPU_MAX,), {ContractLoss.CPUSET, ContractLoss.CGROUP_IDLE}),
+        (None, set()),
+    ],
+)
+def test_what_no_pod_on_the_nodes_asks_for_may_be_lost(
+    second: tuple[ContractLoss, ...] | None, unneeded: set[ContractLoss]
+) -> None:
+    first = node(cpu_demands=NOBODY_LIMITS)
+    begun = advance(
+        run(),
+        Observed(world(first, node("node-2", pods=0, cpu_demands=second))),
+        now=NOW,
+        rules=RULES,
+    )
+    assert set(begun.status.unneeded_losses) == unneeded
+    contract = contract_of(Run("checkout-1", run().spec, begun.status))
+    assert set(contract.unneeded_losses) == unneeded
+    assert contract.waived_losses == run().policy.search.waived_losses
+
+
+def test_a_guarded_loss_is_taken_only_while_nobody_needed_it() -> None:
+    changes = {
+        "contract_losses": (ContractLoss.CPU_MAX,),
+        "guarded_losses": (ContractLoss.CPU_MAX,),
+    }
+    driver = at(RunStage.SIGNING)
+    signed = token(driver.sign_request(), driver.verdicts[-1], **changes)
+    claims = open_signed(signed, (KEY.public_key(),))
+    assert "CpuMax" in token_problem(driver.run, claims, now=driver.now)
+    status = driver.run.status.replace(unneeded_losses=(ContractLoss.CPU_MAX,))
+    minding_nobody = Run(driver.run.name, driver.run.spec, status)
+    found = token_problem(minding_nobody, claims, now=driver.now)
+    assert "losses" not in found
 
 
 def test_pending_waits_until_an_earlier_scheduler_is_gone() -> None:

@@ -58,6 +58,16 @@ def test_a_waived_loss_is_told_and_not_refused() -> None:
     assert phases(proof)["keeps-Nice"] is Phase.WARNING
 
 
+def test_a_loss_that_no_pod_minds_is_told_and_not_refused() -> None:
+    minded = tuple(loss for loss in WAIVED if loss is not ContractLoss.CPU_MAX)
+    proof = judged(
+        proof_lines(fair=False),
+        EvaluationContract(waived_losses=minded, unneeded_losses=(ContractLoss.CPU_MAX,)),
+    )
+    assert not proof.failed
+    assert phases(proof)["keeps-CpuMax"] is Phase.WARNING
+
+
 EXIT = record(
     "loader", "proof", event="exit", kind=1026, code=0, reason="runnable task stall", message="t[9]"
 )

@@ -11,8 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from schedcp_api.candidates import Argument, Candidate, PlanKind
-from schedcp_api.tokens import TokenClaims, check
-from schedcp_api.verdicts import EvaluationContract, Phase, Verdict, VerificationRequest
+from schedcp_api.tokens import TokenClaims, check, open_signed
+from schedcp_api.verdicts import (
+    ContractLoss,
+    EvaluationContract,
+    Phase,
+    Verdict,
+    VerificationRequest,
+)
 from schedcp_verifier.errors import SigningRefused, VerifierError
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.signer import Signer
@@ -92,3 +98,19 @@ def test_the_key_is_made_once_and_is_nobody_elses(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(VerifierError, match="chmod 600"):
         Signer.open(tmp_path)
+
+
+def test_a_token_guards_the_losses_that_nobody_waived(tmp_path: Path) -> None:
+    verdict, _ = given_verdict(tmp_path, accepted=True)
+    contract = CONTRACT.replace(
+        waived_losses=(ContractLoss.NICE,), unneeded_losses=(ContractLoss.CPU_MAX,)
+    )
+    lossy = verdict.replace(
+        contract_losses=(ContractLoss.CPU_MAX, ContractLoss.NICE),
+        contract_digest=contract.content_digest(),
+    )
+    signer = Signer.open(tmp_path / "state")
+    public = load_pem_public_key(signer.public_pem().encode())
+    assert isinstance(public, Ed25519PublicKey)
+    token = open_signed(token_of(signer, lossy, contract), (public,))
+    assert token.guarded_losses == (ContractLoss.CPU_MAX,)
