@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -104,6 +105,7 @@ def verify(
     verified = verifier.verify(
         request, bundle, lambda stage: console.print(f"{stage} ...", style="dim")
     )
+    verified = _signed(verified, console)
     if output is not None:
         _write(output, verified)
     if json:
@@ -265,6 +267,16 @@ def _analysis_json(checks: tuple[Check, ...], object_: bytes | None) -> str:
     if object_ is not None:
         found["digest"] = digest_of(object_)
     return canonical_json(found).decode()
+
+
+def _signed(verified: Verified, console: Console) -> Verified:
+    """Return the same with a signature, or as it is where no key can be kept."""
+    try:
+        signer = Signer.open(Settings().state_dir)
+    except OSError as error:
+        console.print(f"the verdict is not signed: {error}", style="yellow")
+        return verified
+    return replace(verified, verdict=signer.verdict(verified.verdict))
 
 
 def _write(folder: Path, verified: Verified) -> None:

@@ -151,14 +151,16 @@ def serve_on_socket(settings: Settings, path: Path) -> None:
             ThreadPoolExecutor(settings.max_running, thread_name_prefix="verification")
         )
         verifier = Verifier.from_settings(settings)
+        signer = Signer.open(settings.state_dir.resolve())
         service = Service(
             Verifications(
                 verifier,
                 KernelShelf(settings.kernels_dir.resolve()),
                 VerdictStore(settings.state_dir.resolve()),
                 pool,
+                signer.verdict,
             ),
-            Signer.open(settings.state_dir.resolve()),
+            signer,
             lambda: datetime.now(UTC),
             settings.token_backdate_seconds,
         )

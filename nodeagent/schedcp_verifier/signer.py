@@ -1,4 +1,4 @@
-"""The signer: the one place that holds the private key and turns accepted verdicts into tokens.
+"""The signer: the one place that holds the private key; it signs verdicts and tokens.
 
 Every token is written to a record before it leaves, so that what was signed can be told later.
 """
@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from schedcp_api.tokens import DeploymentToken, TokenClaims, key_id_of, sign
+from schedcp_api.signatures import key_id_of, sign_verdict
+from schedcp_api.tokens import DeploymentToken, TokenClaims, sign
 from schedcp_api.verdicts import EvaluationContract, Verdict
 
 from .errors import SigningRefused, VerifierError
@@ -60,6 +61,10 @@ class Signer:
         public = self.key.public_key()
         return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
+    def verdict(self, verdict: Verdict) -> Verdict:
+        """Return a verdict, a rejection as well, with this key's signature."""
+        return sign_verdict(verdict, self.key)
+
     def token(
         self,
         verdict: Verdict,
@@ -88,7 +93,7 @@ class Signer:
             timeout_ms=contract.watchdog_ms,
             kernel_digest=verdict.kernel.content_digest(),
             contract_digest=verdict.contract_digest,
-            evidence_digest=verdict.replace(duration_seconds=0).content_digest(),
+            evidence_digest=verdict.evidence_digest(),
             contract_losses=verdict.contract_losses,
             unit=claims.unit,
             run=claims.run,

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -96,6 +96,8 @@ class Verifications:
     shelf: KernelShelf
     store: VerdictStore
     pool: ThreadPoolExecutor
+    sign: Callable[[Verdict], Verdict]
+    """Puts the signer's signature under whatever leaves here."""
     _running: dict[str, Verification] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -153,6 +155,7 @@ class Verifications:
     def _verify(self, id_: str, request: VerificationRequest, fingerprint: str) -> Verified:
         kernel = self.shelf.by_digest(request.kernel_digest)
         verified = self.prover.verify(request, kernel)
+        verified = replace(verified, verdict=self.sign(verified.verdict))
         if not verified.verdict.undecided:
             verdict = verified.verdict
             remembered = Remembered(fingerprint=fingerprint, request=request, verdict=verdict)

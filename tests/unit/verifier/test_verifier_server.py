@@ -42,8 +42,9 @@ class World:
         """Return the service; a second one stands for a restart."""
         shelf = KernelShelf(self.folder / "kernels")
         store = VerdictStore(self.folder / "state")
-        verifications = Verifications(self.prover, shelf, store, self.pool)
-        return Service(verifications, Signer.open(self.folder / "state"), lambda: NOW, 60)
+        signer = Signer.open(self.folder / "state")
+        verifications = Verifications(self.prover, shelf, store, self.pool, signer.verdict)
+        return Service(verifications, signer, lambda: NOW, 60)
 
     def settle(self) -> None:
         """Wait until everything that was asked for has been done."""
