@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,8 @@ from typer.exceptions import TyperException
 from schedcp_api.base import canonical_json, digest_of
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.profiles import WorkloadProfile
+from schedcp_api.services import REPLY_MARK
+from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import (
     Check,
     ContractLoss,
@@ -31,6 +34,7 @@ from schedcp_api.verdicts import (
 from .errors import UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
 from .rendering import Console, show_checks, show_replay, show_verdict
+from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
 from .settings import Settings
 from .signer import Signer
@@ -174,6 +178,41 @@ def serve(
     """Answer the operator's requests on a unix socket, until a signal."""
     settings = Settings() if kernels is None else Settings(kernels_dir=kernels)
     serve_on_socket(settings, socket)
+    return 0
+
+
+@app.command()
+def prove(
+    request: Annotated[Path, typer.Option(help="A VerificationRequest as JSON.")],
+    handover: Annotated[Path, typer.Option(help="Leave the result for `sign` in this folder.")],
+    kernels: Annotated[Path | None, typer.Option(help="A folder of kernel bundles.")] = None,
+) -> int:
+    """Prove a request without a key, in a pod whose `sign` has it; the exit code judges nothing."""
+    settings = Settings() if kernels is None else Settings(kernels_dir=kernels)
+    asked = read_noun(request, VerificationRequest)
+    shelf = KernelShelf(settings.kernels_dir.resolve())
+    found = hand_over(Verifier.from_settings(settings), shelf, asked, handover)
+    sys.stderr.write(f"{found.state}: {found.message or 'handed over'}\n")
+    return 0
+
+
+@app.command(name="sign")
+def sign_result(
+    request: Annotated[Path, typer.Option(help="The VerificationRequest that was proven.")],
+    claims: Annotated[Path, typer.Option(help="What the token claims, as JSON.")],
+    handover: Annotated[Path, typer.Option(help="The folder with what `prove` left.")],
+    key: Annotated[Path, typer.Option(help="The private key, PEM.")],
+) -> int:
+    """Sign what `prove` left, if it holds together, and print one line for the operator."""
+    reply = answer(
+        Signer.of_key(key),
+        read_noun(request, VerificationRequest),
+        read_noun(claims, TokenClaims),
+        read_handover(handover),
+        now=datetime.now(UTC),
+        backdate_seconds=Settings().token_backdate_seconds,
+    )
+    sys.stdout.write(f"{REPLY_MARK}{reply.model_dump_json(by_alias=True, exclude_none=True)}\n")
     return 0
 
 

@@ -39,7 +39,8 @@ class Signer:
     """An Ed25519 key with the record of what it signed."""
 
     key: Ed25519PrivateKey
-    record: Path
+    record: Path | None
+    """None: whoever asks keeps what was signed, because nothing here outlives the answer."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -51,10 +52,12 @@ class Signer:
         mode = path.stat().st_mode & 0o777
         if mode & 0o077:
             raise VerifierError(f"{path} can be read by others (mode {mode:o}): chmod 600 it")
-        key = load_pem_private_key(path.read_bytes(), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise VerifierError(f"{path} is no Ed25519 key; remove it to have a new one made")
-        return cls(key, folder / _RECORD_FILE)
+        return cls(_read_key(path), folder / _RECORD_FILE)
+
+    @classmethod
+    def of_key(cls, path: Path) -> Self:
+        """Return the signer of a key that is mounted, without a folder of its own."""
+        return cls(_read_key(path), None)
 
     def public_pem(self) -> str:
         """Return the public key as PEM."""
@@ -107,12 +110,24 @@ class Signer:
         return sign(token, self.key)
 
     def _remember(self, token: DeploymentToken) -> None:
+        if self.record is None:
+            return
         line = json.dumps(token.to_json(), sort_keys=True) + "\n"
         descriptor = os.open(self.record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "a") as record:
             record.write(line)
             record.flush()
             os.fsync(record.fileno())
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise VerifierError(f"{path} cannot be used as the signing key: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise VerifierError(f"{path} is no Ed25519 key; `schedcp-verifier keygen` makes one")
+    return key
 
 
 def _write_key(path: Path) -> None:

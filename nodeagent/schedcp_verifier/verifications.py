@@ -26,7 +26,7 @@ from .errors import KernelUnavailable, VerifierError
 from .kernels import KernelBundle, KernelShelf
 from .verifying import Verified
 
-__all__ = ["Remembered", "VerdictStore", "Verifications"]
+__all__ = ["Prover", "Remembered", "VerdictStore", "Verifications", "outcome_of"]
 
 
 class Remembered(Noun):
@@ -145,7 +145,7 @@ class Verifications:
         return self.prover.identity(request, kernel)
 
     def _work(self, id_: str, request: VerificationRequest, fingerprint: str) -> None:
-        outcome = _outcome(id_, lambda: self._verify(id_, request, fingerprint))
+        outcome = outcome_of(id_, lambda: self._verify(id_, request, fingerprint))
         with self._lock:
             if outcome.state is VerificationState.DONE:
                 del self._running[id_]  # the store has it, and knows when it is out of date
@@ -167,7 +167,7 @@ def _done(id_: str, verdict: Verdict) -> Verification:
     return Verification(id=id_, state=VerificationState.DONE, verdict=verdict)
 
 
-def _outcome(id_: str, work: Callable[[], Verified]) -> Verification:
+def outcome_of(id_: str, work: Callable[[], Verified]) -> Verification:
     """Return what the work came to; whatever breaks is the verifier's trouble and says so."""
     try:
         verdict = work().verdict

@@ -46,9 +46,6 @@ from .workloads import WorkloadSpec, workload_of
 __all__ = ["Analysed", "Subject", "Verified", "Verifier"]
 
 _TOOL_SECONDS = 30.0
-_SIGNING = Path("/signing")
-"""Where the chart mounts the signing key."""
-
 Notify = Callable[[str], None]
 
 
@@ -117,7 +114,7 @@ class Verifier:
                 settings.llvm_strip,
                 settings.libbpf_headers,
                 folder / "include",
-                (settings.state_dir.absolute(), _SIGNING),
+                (settings.state_dir.absolute(),),
             ),
             GuestFactory(
                 settings.programs.resolve(),

@@ -147,6 +147,64 @@ class TestRendering:
         with pytest.raises(CommandFailed, match=r"maxProperties|at most 1"):
             render(repository, *(f"--set=verifier.kernels.volume.{o}" for o in options))
 
+    @pytest.mark.parametrize(
+        ("options", "settings"),
+        [
+            ((), JobSettings()),
+            (
+                ("kvmResource=devices.kubevirt.io/kvm", "runtimeClassName=kata-qemu"),
+                JobSettings(kvm_resource="devices.kubevirt.io/kvm", runtime_class="kata-qemu"),
+            ),
+            (
+                ("resources.cpu=1500m", "resources.cpuLimit=3", "resources.memory=4Gi"),
+                JobSettings(cpu="1500m", cpu_limit="3", memory="4Gi"),
+            ),
+        ],
+    )
+    def test_where_verifications_run_reaches_the_operator(
+        self, repository: Path, options: tuple[str, ...], settings: JobSettings
+    ) -> None:
+        # As words: a number would be another type.
+        rendered = render(repository, *(f"--set-string=verifier.{option}" for option in options))
+        environment = {
+            name.removeprefix("SCHEDCP_OPERATOR_JOB__").lower(): entry["value"]
+            for name, entry in variables(pod_of(rendered, "Deployment", OPERATOR)).items()
+            if name.startswith("SCHEDCP_OPERATOR_JOB__")
+        }
+        assert set(environment) <= set(JobSettings.model_fields)
+        read = JobSettings.model_validate(environment)
+        fields = ("cpu", "cpu_limit", "memory", "kvm_resource", "runtime_class")
+        assert [getattr(read, f) for f in fields] == [getattr(settings, f) for f in fields]
+
+    @pytest.mark.parametrize("name", ["", "kata-qemu"])
+    def test_only_the_named_runtime_class_is_admitted(self, repository: Path, name: str) -> None:
+        rendered = render(repository, f"--set=verifier.runtimeClassName={name}")
+        policy = find(rendered, "ValidatingAdmissionPolicy", "schedcp-operator-verifications")
+        (rule,) = (
+            found["expression"]
+            for found in policy["spec"]["validations"]
+            if "runtime class" in found.get("message", "")
+        )
+        wanted = f"has(p.runtimeClassName) && p.runtimeClassName == '{name}'"
+        assert rule == f"variables.pod.all(p, {wanted if name else '!has(p.runtimeClassName)'})"
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            "kvmResource=kvm",
+            "kvmResource=/dev/kvm",
+            "runtimeClassName=Kata QEMU",
+            "runtimeClassName=x' || true || 'x",
+            "kernels.path=/kernels' || true || '",
+            "resources.memory=much",
+        ],
+    )
+    def test_verifier_values_that_do_not_fit_are_refused(
+        self, repository: Path, option: str
+    ) -> None:
+        with pytest.raises(CommandFailed, match=option.partition("=")[0].replace(".", "/")):
+            render(repository, f"--set-string=verifier.{option}")
+
     def test_the_agent_can_read_the_kernels_log_and_no_device(self, repository: Path) -> None:
         pod = find(render(repository), "DaemonSet", "schedcp-agent")["spec"]["template"]["spec"]
         context = pod["containers"][0]["securityContext"]
