@@ -26,6 +26,9 @@ from .verdicts import ContractLoss
 _PREFIX = b"schedcp.io/deployment-token/v1\n"
 MAX_TOKEN_CHARS = 16_384
 
+KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
 
 class TokenError(SignatureError):
     """A token that must not be acted on; the message says which claim or check failed."""
@@ -51,8 +54,43 @@ class DeploymentToken(Noun):
     nodes: Annotated[tuple[ObjectName, ...], Field(min_length=1, max_length=256)]
     not_before: Timestamp
     expires_at: Timestamp
-    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    nonce: Nonce
     key_id: ShortText
+
+
+class Revocations(Noun):
+    """What no longer counts, though it was signed once; a key, one token, or an object."""
+
+    key_ids: Annotated[tuple[KeyId, ...], Field(max_length=64)] = ()
+    nonces: Annotated[tuple[Nonce, ...], Field(max_length=2048)] = ()
+    """Of single tokens."""
+    object_digests: Annotated[tuple[Digest, ...], Field(max_length=2048)] = ()
+    """Of built schedulers, whoever signs for them."""
+
+    def merged(self, more: "Revocations") -> "Revocations":
+        """Return both, each entry once and in order; nothing is ever taken back."""
+        return Revocations(
+            key_ids=_union(self.key_ids, more.key_ids),
+            nonces=_union(self.nonces, more.nonces),
+            object_digests=_union(self.object_digests, more.object_digests),
+        )
+
+    def refusal(self, token: DeploymentToken) -> str:
+        """Return why `token` no longer counts; empty when it does."""
+        if token.key_id in self.key_ids:
+            return f"the key {token.key_id} that signed the token is revoked"
+        if token.nonce in self.nonces:
+            return f"the token {token.nonce} is revoked"
+        if token.object_digest in self.object_digests:
+            return f"the object {token.object_digest} is revoked"
+        return ""
+
+
+NOTHING_REVOKED = Revocations()
+
+
+def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({*first, *second}))
 
 
 class TokenClaims(Noun):
@@ -73,10 +111,19 @@ def sign(token: DeploymentToken, key: Ed25519PrivateKey) -> str:
 
 
 def check(
-    text: str, keys: tuple[Ed25519PublicKey, ...], *, node: str, kernel_digest: str, now: datetime
+    text: str,
+    keys: tuple[Ed25519PublicKey, ...],
+    *,
+    node: str,
+    kernel_digest: str,
+    now: datetime,
+    revoked: Revocations = NOTHING_REVOKED,
 ) -> DeploymentToken:
     """Return the claims of a token that holds here and now, or raise `TokenError`."""
     token = open_signed(text, keys)
+    refusal = revoked.refusal(token)
+    if refusal:
+        raise TokenError("Revoked", refusal)
     if now < token.not_before:
         raise TokenError("NotYetValid", f"the token is valid from {token.not_before}, now is {now}")
     if now >= token.expires_at:
@@ -101,13 +148,17 @@ def open_signed(text: str, keys: tuple[Ed25519PublicKey, ...]) -> DeploymentToke
     if not dot:
         raise TokenError("Malformed", "the token is not two base64url parts joined by a dot")
     payload, signature = _decoded(payload_text), _decoded(signature_text)
-    if not any(signed_by(key, _PREFIX + payload, signature) for key in keys):
+    signer = next((key for key in keys if signed_by(key, _PREFIX + payload, signature)), None)
+    if signer is None:
         known = ", ".join(key_id_of(key) for key in keys) or "none"
         raise TokenError("BadSignature", f"no trusted key signed this token; trusted: {known}")
     try:
         token = DeploymentToken.model_validate_json(payload)
     except ValidationError as err:
         raise TokenError("Malformed", f"signed claims do not fit: {err}") from err
+    if token.key_id != key_id_of(signer):
+        # Otherwise a revoked key could sign under the name of one that is not.
+        raise TokenError("WrongKey", f"the token names key {token.key_id}, another one signed it")
     return token
 
 

@@ -31,6 +31,7 @@ from schedcp_api.verdicts import (
     VerificationRequest,
 )
 
+from .command_keys import keygen, keys, revoke, tokens
 from .errors import UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
 from .rendering import Console, show_checks, show_replay, show_verdict
@@ -216,11 +217,8 @@ def sign_result(
     return 0
 
 
-@app.command()
-def keygen() -> int:
-    """Make the signing key if there is none, and print its public half as PEM."""
-    typer.echo(Signer.open(Settings().state_dir).public_pem(), nl=False)
-    return 0
+for verb in (keygen, keys, revoke, tokens):
+    app.command()(verb)
 
 
 @app.command()

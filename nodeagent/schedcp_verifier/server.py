@@ -35,6 +35,7 @@ from schedcp_api.verdicts import VerificationRequest
 
 from .errors import SigningRefused, UsageError, VerifierError
 from .kernels import KernelShelf
+from .keyring import pem_of
 from .settings import Settings
 from .signer import Signer
 from .verifications import VerdictStore, Verifications
@@ -101,7 +102,7 @@ def application(service: Service) -> FastAPI:
 
     @app.get("/v1/keys")
     def read_keys() -> Response:
-        return _reply(PublicKeys(keys=(service.signer.public_pem(),)))
+        return _reply(PublicKeys(keys=tuple(map(pem_of, service.signer.public_keys()))))
 
     @app.get("/v1/kernels")
     def read_kernels() -> Response:

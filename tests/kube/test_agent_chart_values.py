@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from schedcp_agent.keys import REVOKED_NAME, parse_revocations
 from schedcp_agent.settings import AgentSettings
+from schedcp_api.base import digest_of
+from schedcp_api.tokens import Revocations
 from schedcp_lab.errors import CommandFailed
 from schedcp_operator.job_verifier import job_manifest
 from schedcp_operator.settings import JobSettings
@@ -175,6 +178,26 @@ class TestRendering:
         read = JobSettings.model_validate(environment)
         fields = ("cpu", "cpu_limit", "memory", "kvm_resource", "runtime_class")
         assert [getattr(read, f) for f in fields] == [getattr(settings, f) for f in fields]
+
+    def test_what_is_revoked_reaches_the_agents(self, repository: Path) -> None:
+        nonce, digest = "0" * 32, digest_of(b"x")
+        options = (
+            *("--set-string", f"revoked.nonces[0]={nonce}"),
+            *("--set-string", f"revoked.objectDigests[0]={digest}"),
+        )
+        for given, expected in (
+            ((), Revocations()),
+            (options, Revocations(nonces=(nonce,), object_digests=(digest,))),
+        ):
+            rendered = render(repository, *given)
+            source = mounts(pod_of(rendered, "DaemonSet", AGENT))["/etc/schedcp/trusted-keys"]
+            secret = find(rendered, "Secret", source["secret"]["secretName"])
+            assert parse_revocations(secret["stringData"][REVOKED_NAME].encode()) == expected
+
+    @pytest.mark.parametrize("option", ["revoked.nonces[0]=1", "revoked.keyIds[0]=x"])
+    def test_what_cannot_be_revoked_is_refused(self, repository: Path, option: str) -> None:
+        with pytest.raises(CommandFailed, match="revoked"):
+            render(repository, "--set-string", option)
 
     @pytest.mark.parametrize("name", ["", "kata-qemu"])
     def test_only_the_named_runtime_class_is_admitted(self, repository: Path, name: str) -> None:
