@@ -32,8 +32,9 @@ from schedcp_api.verdicts import (
 )
 
 from .command_keys import keygen, keys, revoke, tokens
-from .errors import UsageError, VerifierError
+from .errors import ToolMissing, UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
+from .remembering import verdict_store
 from .rendering import Console, show_checks, show_replay, show_verdict
 from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
@@ -96,6 +97,9 @@ def verify(
     advisory: Annotated[
         bool, typer.Option("--advisory", help="Report a replay without a gain, do not refuse it.")
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Prove it, even if the answer is known.")
+    ] = False,
 ) -> int:
     """Build a scheduler, prove it in a micro-VM, and print the verdict."""
     verifier = Verifier.from_settings(Settings())
@@ -107,10 +111,7 @@ def verify(
     )
     request = _request(target, knobs or [], bundle, contract=contract, profile=seen)
     console = Console(stderr=json)
-    verified = verifier.verify(
-        request, bundle, lambda stage: console.print(f"{stage} ...", style="dim")
-    )
-    verified = _signed(verified, console)
+    verified = _verified(verifier, request, bundle, console, use_known=not no_cache)
     if output is not None:
         _write(output, verified)
     if json:
@@ -306,13 +307,44 @@ def _analysis_json(checks: tuple[Check, ...], object_: bytes | None) -> str:
     return canonical_json(found).decode()
 
 
-def _signed(verified: Verified, console: Console) -> Verified:
-    """Return the same with a signature, or as it is where no key can be kept."""
+def _verified(
+    verifier: Verifier,
+    request: VerificationRequest,
+    bundle: KernelBundle,
+    console: Console,
+    *,
+    use_known: bool,
+) -> Verified:
+    """Return the signed answer, a known one if there is one; unsigned where no key can be kept."""
+
+    def proven() -> Verified:
+        return verifier.verify(
+            request, bundle, lambda stage: console.print(f"{stage} ...", style="dim")
+        )
+
+    settings = Settings()
     try:
-        signer = Signer.open(Settings().state_dir)
+        signer = Signer.open(settings.state_dir)
     except OSError as error:
-        console.print(f"the verdict is not signed: {error}", style="yellow")
-        return verified
+        console.print(f"the verdict will not be signed: {error}", style="yellow")
+        return proven()
+    store = verdict_store(settings, signer)
+    try:
+        fingerprint = verifier.identity(request, bundle)
+    except ToolMissing:  # without its tools nothing can be accepted, but something be rejected
+        return _signed(proven(), signer)
+    known = store.same(request, fingerprint) if use_known else None
+    if known is not None:
+        console.print("proven before; --no-cache proves it again", style="dim")
+    signed = _signed(known or proven(), signer)
+    try:
+        store.keep(request, fingerprint, signed)
+    except OSError as error:
+        console.print(f"the verdict cannot be remembered: {error}", style="yellow")
+    return signed
+
+
+def _signed(verified: Verified, signer: Signer) -> Verified:
     return replace(verified, verdict=signer.verdict(verified.verdict))
 
 

@@ -36,9 +36,10 @@ from schedcp_api.verdicts import VerificationRequest
 from .errors import SigningRefused, UsageError, VerifierError
 from .kernels import KernelShelf
 from .keyring import pem_of
+from .remembering import verdict_store
 from .settings import Settings
 from .signer import Signer
-from .verifications import VerdictStore, Verifications
+from .verifications import Verifications
 from .verifying import Verifier
 
 __all__ = ["Service", "application", "serve_on_socket"]
@@ -157,7 +158,7 @@ def serve_on_socket(settings: Settings, path: Path) -> None:
             Verifications(
                 verifier,
                 KernelShelf(settings.kernels_dir.resolve()),
-                VerdictStore(settings.state_dir.resolve()),
+                verdict_store(settings, signer),
                 pool,
                 signer.verdict,
             ),

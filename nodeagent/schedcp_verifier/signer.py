@@ -14,7 +14,7 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from schedcp_api.signatures import key_id_of, sign_verdict
+from schedcp_api.signatures import SignatureError, check_verdict, key_id_of, sign_verdict
 from schedcp_api.tokens import DeploymentToken, TokenClaims, sign
 from schedcp_api.verdicts import EvaluationContract, Verdict
 
@@ -57,6 +57,14 @@ class Signer:
         if key_id_of(own) in self.keyring.revocations().key_ids:
             return others
         return (own, *(k for k in others if key_id_of(k) != key_id_of(own)))[:MOST_KEYS]
+
+    def vouches(self, verdict: Verdict) -> bool:
+        """Return whether a verdict is as this key, or an old one that still counts, signed it."""
+        try:
+            check_verdict(verdict, self.public_keys())
+        except SignatureError:
+            return False
+        return True
 
     def verdict(self, verdict: Verdict) -> Verdict:
         """Return a verdict, a rejection as well, with this key's signature."""
