@@ -35,7 +35,7 @@ from .command_keys import keygen, keys, revoke, tokens
 from .errors import ToolMissing, UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
 from .remembering import verdict_store
-from .rendering import Console, show_checks, show_replay, show_verdict
+from .rendering import Console, SourceText, plain, show_checks, show_replay, show_verdict
 from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
 from .settings import Settings
@@ -54,6 +54,7 @@ KernelOption = Annotated[
     Path | None, typer.Option("--kernel", help="A kernel bundle; default: the newest there is.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and no more.")]
+EveryOption = Annotated[bool, typer.Option("--all", help="Show what passed as well.")]
 KnobArguments = Annotated[
     list[str] | None, typer.Argument(help="Knobs, as -- NAME=VALUE ...", show_default=False)
 ]
@@ -69,17 +70,22 @@ def run_command(arguments: list[str]) -> int:
     try:
         return int(app(arguments, prog_name="schedcp-verifier", standalone_mode=False) or 0)
     except TyperException as error:
-        sys.stderr.write(f"schedcp-verifier: {error}; try --help\n")
+        _say(f"{error}; try --help")
         return USAGE
     except (UsageError, ValidationError) as error:
-        sys.stderr.write(f"schedcp-verifier: {error}\n")
+        _say(str(error))
         return USAGE
     except VerifierError as error:
-        sys.stderr.write(f"schedcp-verifier: {error}\n")
+        _say(str(error))
         return UNDECIDED
     except Exception as error:  # noqa: BLE001 -- whatever broke is no rejection, which is 1
-        sys.stderr.write(f"schedcp-verifier: the verifier failed: {error!r}\n")
+        _say(f"the verifier failed: {error!r}")
         return UNDECIDED
+
+
+def _say(words: str) -> None:
+    """Say an error; it may quote a guest's console, which is nobody's to steer a terminal with."""
+    sys.stderr.write(f"schedcp-verifier: {plain(words)}\n")
 
 
 @app.command()
@@ -100,6 +106,7 @@ def verify(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Prove it, even if the answer is known.")
     ] = False,
+    every: EveryOption = False,
 ) -> int:
     """Build a scheduler, prove it in a micro-VM, and print the verdict."""
     verifier = Verifier.from_settings(Settings())
@@ -117,7 +124,7 @@ def verify(
     if json:
         sys.stdout.write(verified.verdict.model_dump_json(by_alias=True, exclude_none=True) + "\n")
     else:
-        show_verdict(console, verified.verdict)
+        show_verdict(console, verified.verdict, _shown(target), every=every)
     return _exit_code(verified.verdict)
 
 
@@ -126,6 +133,7 @@ def analyze(
     source: Annotated[str, typer.Argument(help="SOURCE.bpf.c, or a scheduler of the library.")],
     kernel: KernelOption = None,
     json: JsonOption = False,
+    every: EveryOption = False,
 ) -> int:
     """Run the static stages only: Source, Build, Bytecode. This accepts nothing."""
     verifier = Verifier.from_settings(Settings())
@@ -135,7 +143,7 @@ def analyze(
     if json:
         typer.echo(_analysis_json(analysed.checks, analysed.object))
     else:
-        show_checks(Console(), analysed.checks)
+        show_checks(Console(), analysed.checks, _shown(source), every=every)
     return REJECTED if analysed.failed else ACCEPTED
 
 
@@ -282,6 +290,11 @@ def _source(target: str) -> str | None:
         return Path(target).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {target}: {error}") from error
+
+
+def _shown(target: str) -> SourceText | None:
+    text = _source(target)
+    return SourceText(target, text) if text is not None else None
 
 
 def _scheduler_name(path: Path) -> str:
