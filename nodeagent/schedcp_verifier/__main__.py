@@ -330,26 +330,30 @@ def _verified(
 ) -> Verified:
     """Return the signed answer, a known one if there is one; unsigned where no key can be kept."""
 
-    def proven() -> Verified:
-        return verifier.verify(
-            request, bundle, lambda stage: console.print(f"{stage} ...", style="dim")
-        )
+    def prove(proven: Verified | None = None) -> Verified:
+        def told(stage: str) -> None:
+            console.print(f"{stage} ...", style="dim")
+
+        return verifier.verify(request, bundle, told, proven=proven)
 
     settings = Settings()
     try:
         signer = Signer.open(settings.state_dir)
     except OSError as error:
         console.print(f"the verdict will not be signed: {error}", style="yellow")
-        return proven()
+        return prove()
     store = verdict_store(settings, signer)
     try:
         fingerprint = verifier.identity(request, bundle)
     except ToolMissing:  # without its tools nothing can be accepted, but something be rejected
-        return _signed(proven(), signer)
+        return _signed(prove(), signer)
     known = store.same(request, fingerprint) if use_known else None
     if known is not None:
         console.print("proven before; --no-cache proves it again", style="dim")
-    signed = _signed(known or proven(), signer)
+        signed = _signed(known, signer)
+    else:
+        proven = store.proven(request, fingerprint) if use_known else None
+        signed = _signed(prove(proven), signer)
     try:
         store.keep(request, fingerprint, signed)
     except OSError as error:

@@ -2,10 +2,10 @@
 
 A verdict is found by its request, and by what it is about: the candidate's source and arguments,
 the kernel, the contract, the profile, and the fingerprint of everything else that it depends on, so
-that another policy's request for the same thing is answered at once. It is found only if its
-signature still holds and the object that it accepts is still there; a file that is damaged counts
-as nothing. The longest unused goes when there is too much. Verdicts that could not tell are not
-kept.
+that another policy's request for the same thing is answered at once. Of an acceptance under another
+profile all but the replay holds. Nothing is found unless its signature still holds and the object
+that it accepts is still there; a file that is damaged counts as nothing. The longest unused goes
+when there is too much. Verdicts that could not tell are not kept.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .verifying import Verified
 
 __all__ = ["Remembered", "VerdictStore", "subject_digest", "verdict_store"]
 
+_KINDS = ("verdicts", "subjects", "proofs", "objects")
 _FILE_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -77,6 +78,21 @@ class VerdictStore:
         verdict = found.verdict.replace(candidate_digest=request.candidate.content_digest())
         return Verified(verdict, self.object(verdict.digest) if verdict.digest else None)
 
+    def proven(self, request: VerificationRequest, fingerprint: str) -> Verified | None:
+        """Return an acceptance of the same under another profile: all but its replay still holds.
+
+        Where a workload is profiled anew for each run, this is what a second run finds.
+        """
+        bare = request.replace(profile=None)
+        found = self._read(self._path("proofs", subject_digest(bare, fingerprint)))
+        if found is None or not found.verdict.accepted or found.verdict.digest is None:
+            return None
+        if subject_digest(found.request.replace(profile=None), found.fingerprint) != (
+            subject_digest(bare, fingerprint)
+        ):
+            return None
+        return Verified(found.verdict, self.object(found.verdict.digest))
+
     def object(self, digest: str) -> bytes | None:
         """Return a built object, unless it is unknown or no longer what it was."""
         data = _bytes(self._path("objects", digest))
@@ -93,6 +109,8 @@ class VerdictStore:
         text = remembered.model_dump_json(by_alias=True, exclude_none=True).encode()
         if verdict.accepted and verified.object is not None:
             _write(self._path("objects", digest_of(verified.object)), verified.object)
+            bare = request.replace(profile=None)
+            _write(self._path("proofs", subject_digest(bare, fingerprint)), text)
         _write(self._path("subjects", subject_digest(request, fingerprint)), text)
         _write(self._path("verdicts", request.content_digest()), text)
         self._make_room()
@@ -125,7 +143,7 @@ class VerdictStore:
         """Remove the longest unused until what is left is within both bounds."""
         files = [
             (stat.st_mtime_ns, stat.st_size, path)
-            for kind in ("verdicts", "subjects", "objects")
+            for kind in _KINDS
             for path in (self.folder / kind).glob("*")
             if (stat := _stat(path)) is not None
         ]

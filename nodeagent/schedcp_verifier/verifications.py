@@ -32,8 +32,14 @@ class Prover(Protocol):
         """Return the digest of all that a verdict depends on beside the request."""
         ...
 
-    def verify(self, request: VerificationRequest, kernel: KernelBundle) -> Verified:
-        """Return the verdict and the object."""
+    def verify(
+        self,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        *,
+        proven: Verified | None = None,
+    ) -> Verified:
+        """Return the verdict and the object; `proven` holds but for its replay."""
         ...
 
 
@@ -115,7 +121,8 @@ class Verifications:
 
     def _verify(self, request: VerificationRequest, fingerprint: str) -> Verified:
         kernel = self.shelf.by_digest(request.kernel_digest)
-        verified = self.prover.verify(request, kernel)
+        proven = self.store.proven(request, fingerprint)
+        verified = self.prover.verify(request, kernel, proven=proven)
         verified = replace(verified, verdict=self.sign(verified.verdict))
         self.store.keep(request, fingerprint, verified)
         return verified

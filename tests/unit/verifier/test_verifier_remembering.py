@@ -83,6 +83,42 @@ def test_whatever_the_answer_depends_on_makes_another_question(
     )
 
 
+PROFILED = OTHERS[-1]
+
+
+def test_of_an_acceptance_under_another_profile_the_proof_holds(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    for request in (shelf.request, PROFILED(shelf.request)):
+        found = shelf.store.proven(request, FINGERPRINT)
+        assert found is not None
+        assert (found.verdict.accepted, found.object) == (True, OBJECT)
+
+
+@pytest.mark.parametrize("other", OTHERS[:-1])
+def test_a_proof_of_anything_else_does_not_hold(
+    tmp_path: Path, other: Callable[[VerificationRequest], VerificationRequest]
+) -> None:
+    shelf = Shelf(tmp_path)
+    assert shelf.store.proven(other(shelf.request), FINGERPRINT) is None
+    assert shelf.store.proven(shelf.request, digest_of(b"tomorrow's tools")) is None
+
+
+@pytest.mark.parametrize("damage", ["forged", "object"])
+def test_a_proof_that_is_damaged_does_not_hold(tmp_path: Path, damage: str) -> None:
+    shelf = Shelf(tmp_path)
+    (path,) = shelf.files("proofs" if damage == "forged" else "objects")
+    if damage == "forged":
+        flip(path)
+    else:
+        path.unlink()
+    assert shelf.store.proven(PROFILED(shelf.request), FINGERPRINT) is None
+
+
+def test_of_a_rejection_nothing_holds_for_another_profile(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, accepted=False)
+    assert shelf.store.proven(PROFILED(shelf.request), FINGERPRINT) is None
+
+
 def test_other_tools_make_another_question(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     assert shelf.store.same(shelf.request, digest_of(b"tomorrow's tools")) is None

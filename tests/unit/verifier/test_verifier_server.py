@@ -28,7 +28,7 @@ from schedcp_verifier.remembering import VerdictStore
 from schedcp_verifier.server import Service, application
 from schedcp_verifier.signer import Signer
 from schedcp_verifier.verifications import Verifications
-from support.verifier import NOW, OBJECT, FakeProver, make_bundle
+from support.verifier import NOW, OBJECT, FakeProver, make_bundle, workload_profile
 
 
 @dataclass
@@ -235,3 +235,15 @@ async def test_another_request_for_the_same_thing_is_answered_at_once(world: Wor
         signed = await post(http, "/v1/tokens", TokenRequest(verification=done.id, claims=claims))
         assert signed.status_code == 200
     assert len(world.prover.asked) == 1
+
+
+async def test_a_new_profile_needs_a_new_replay_alone(world: World) -> None:
+    first = request_for(world)
+    async with client(world.service()) as http:
+        for request in (first, first.replace(profile=workload_profile())):
+            await post(http, "/v1/verifications", request)
+            world.settle()
+    before, after = world.prover.known
+    assert before is None
+    assert after is not None
+    assert (after.verdict.accepted, after.object) == (True, OBJECT)
