@@ -27,6 +27,7 @@ from .verdicts import Verdict
 
 TOKEN_AUDIENCE = "schedcp.io"  # noqa: S105
 MAX_BLOB_BYTES = 8 * 1024 * 1024
+REPLY_MARK = "schedcp-job-reply "
 
 
 class VerificationState(StrEnum):
@@ -57,6 +58,15 @@ class TokenReply(Noun):
     """A signed token."""
 
     token: Annotated[str, Field(max_length=MAX_TOKEN_CHARS)]
+
+
+class SignedReply(Noun):
+    """What the signer of a verification's pod prints, on one line after `REPLY_MARK`."""
+
+    verification: Verification
+    object: str = ""
+    """The built object of an acceptance, base64."""
+    token: Annotated[str, Field(max_length=MAX_TOKEN_CHARS)] = ""
 
 
 class PublicKeys(Noun):

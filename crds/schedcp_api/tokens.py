@@ -4,14 +4,10 @@ A token is two base64url parts joined by a dot: the canonical JSON of the claims
 signature over a fixed prefix and that JSON. Changing any claim breaks the signature.
 """
 
-import base64
-import binascii
 from datetime import datetime
 from typing import Annotated
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import Field, ValidationError
 
 from .base import (
@@ -22,21 +18,20 @@ from .base import (
     ShortText,
     Timestamp,
     canonical_json,
-    digest_of,
 )
 from .candidates import Argument
+from .signatures import SignatureError, decode, encode, key_id_of, signed_by
 from .verdicts import ContractLoss
 
 _PREFIX = b"schedcp.io/deployment-token/v1\n"
 MAX_TOKEN_CHARS = 16_384
 
+KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
-class TokenError(ValueError):
+
+class TokenError(SignatureError):
     """A token that must not be acted on; the message says which claim or check failed."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class DeploymentToken(Noun):
@@ -61,8 +56,43 @@ class DeploymentToken(Noun):
     nodes: Annotated[tuple[ObjectName, ...], Field(min_length=1, max_length=256)]
     not_before: Timestamp
     expires_at: Timestamp
-    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    nonce: Nonce
     key_id: ShortText
+
+
+class Revocations(Noun):
+    """What no longer counts, though it was signed once; a key, one token, or an object."""
+
+    key_ids: Annotated[tuple[KeyId, ...], Field(max_length=64)] = ()
+    nonces: Annotated[tuple[Nonce, ...], Field(max_length=2048)] = ()
+    """Of single tokens."""
+    object_digests: Annotated[tuple[Digest, ...], Field(max_length=2048)] = ()
+    """Of built schedulers, whoever signs for them."""
+
+    def merged(self, more: "Revocations") -> "Revocations":
+        """Return both, each entry once and in order; nothing is ever taken back."""
+        return Revocations(
+            key_ids=_union(self.key_ids, more.key_ids),
+            nonces=_union(self.nonces, more.nonces),
+            object_digests=_union(self.object_digests, more.object_digests),
+        )
+
+    def refusal(self, token: DeploymentToken) -> str:
+        """Return why `token` no longer counts; empty when it does."""
+        if token.key_id in self.key_ids:
+            return f"the key {token.key_id} that signed the token is revoked"
+        if token.nonce in self.nonces:
+            return f"the token {token.nonce} is revoked"
+        if token.object_digest in self.object_digests:
+            return f"the object {token.object_digest} is revoked"
+        return ""
+
+
+NOTHING_REVOKED = Revocations()
+
+
+def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({*first, *second}))
 
 
 class TokenClaims(Noun):
@@ -74,25 +104,28 @@ class TokenClaims(Noun):
     validity_seconds: int = Field(default=86_400, ge=60, le=2_592_000)
 
 
-def key_id_of(key: Ed25519PublicKey) -> str:
-    """Return the short name of a public key: 16 hex digits of its digest."""
-    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return digest_of(raw)[7:23]
-
-
 def sign(token: DeploymentToken, key: Ed25519PrivateKey) -> str:
     """Return the signed form of `token`, whose `key_id` must be that of `key`."""
     if token.key_id != key_id_of(key.public_key()):
         raise TokenError("WrongKey", f"token names key {token.key_id}, which is not the signer's")
     payload = canonical_json(token.to_json())
-    return f"{_encode(payload)}.{_encode(key.sign(_PREFIX + payload))}"
+    return f"{encode(payload)}.{encode(key.sign(_PREFIX + payload))}"
 
 
 def check(
-    text: str, keys: tuple[Ed25519PublicKey, ...], *, node: str, kernel_digest: str, now: datetime
+    text: str,
+    keys: tuple[Ed25519PublicKey, ...],
+    *,
+    node: str,
+    kernel_digest: str,
+    now: datetime,
+    revoked: Revocations = NOTHING_REVOKED,
 ) -> DeploymentToken:
     """Return the claims of a token that holds here and now, or raise `TokenError`."""
     token = open_signed(text, keys)
+    refusal = revoked.refusal(token)
+    if refusal:
+        raise TokenError("Revoked", refusal)
     if now < token.not_before:
         raise TokenError("NotYetValid", f"the token is valid from {token.not_before}, now is {now}")
     if now >= token.expires_at:
@@ -116,34 +149,23 @@ def open_signed(text: str, keys: tuple[Ed25519PublicKey, ...]) -> DeploymentToke
     payload_text, dot, signature_text = text.partition(".")
     if not dot:
         raise TokenError("Malformed", "the token is not two base64url parts joined by a dot")
-    payload, signature = _decode(payload_text), _decode(signature_text)
-    if not any(_signed_by(key, payload, signature) for key in keys):
+    payload, signature = _decoded(payload_text), _decoded(signature_text)
+    signer = next((key for key in keys if signed_by(key, _PREFIX + payload, signature)), None)
+    if signer is None:
         known = ", ".join(key_id_of(key) for key in keys) or "none"
         raise TokenError("BadSignature", f"no trusted key signed this token; trusted: {known}")
     try:
         token = DeploymentToken.model_validate_json(payload)
     except ValidationError as err:
         raise TokenError("Malformed", f"signed claims do not fit: {err}") from err
+    if token.key_id != key_id_of(signer):
+        # Otherwise a revoked key could sign under the name of one that is not.
+        raise TokenError("WrongKey", f"the token names key {token.key_id}, another one signed it")
     return token
 
 
-def _signed_by(key: Ed25519PublicKey, payload: bytes, signature: bytes) -> bool:
+def _decoded(text: str) -> bytes:
     try:
-        key.verify(signature, _PREFIX + payload)
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    try:
-        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as err:
-        raise TokenError("Malformed", f"a part of the token is not base64url: {err}") from err
-    if _encode(data) != text:
-        raise TokenError("Malformed", "a part of the token is not canonical base64url")
-    return data
+        return decode(text)
+    except ValueError as err:
+        raise TokenError("Malformed", f"a part of the token is {err}") from err

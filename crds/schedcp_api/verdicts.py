@@ -135,6 +135,9 @@ class Verdict(Noun):
     contract_digest: Digest
     kernel: KernelProfile
     duration_seconds: int = Field(ge=0)
+    signature: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{86}$")] | None = None
+    """Ed25519, base64url; see `signatures`. None: nobody vouches for this verdict."""
+    key_id: ShortText | None = None
 
     @property
     def undecided(self) -> bool:
@@ -143,8 +146,8 @@ class Verdict(Noun):
         return not failed and any(check.phase is Phase.ERROR for check in self.checks)
 
     def evidence_digest(self) -> str:
-        """Return the digest that a token carries: that of all but how long the proof took."""
-        return self.replace(duration_seconds=0).content_digest()
+        """Return the digest that a token carries: of all but the time it took and who signed."""
+        return self.replace(duration_seconds=0, signature=None, key_id=None).content_digest()
 
     def reasons(self) -> tuple[str, ...]:
         """Return one line for each check that is not a pass."""

@@ -7,7 +7,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from schedcp_api.kernels import KernelFeature, KernelProfile
 from schedcp_api.nodestates import Assignment, Quarantined
-from schedcp_api.tokens import DeploymentToken, TokenError, check
+from schedcp_api.tokens import (
+    NOTHING_REVOKED,
+    DeploymentToken,
+    Revocations,
+    TokenError,
+    check,
+)
 
 from .kernel_probe import ENABLED, ENABLING
 from .observations import Observed
@@ -19,6 +25,8 @@ class Rules:
 
     node: str
     keys: tuple[Ed25519PublicKey, ...]
+    revoked: Revocations | None = NOTHING_REVOKED
+    """None: it cannot be told, so nothing may run."""
     restart_limit: int = 3
     """How often within `restart_window_seconds` a loader that ended is started again."""
     restart_window_seconds: float = 900.0
@@ -50,6 +58,9 @@ def admit(
     kernel = observed.kernel
     if kernel is None or KernelFeature.SCHED_EXT not in kernel.features:
         return Refusal("NoSchedExt", "this node's kernel has no sched_ext", final=True)
+    if rules.revoked is None:
+        words = "what is revoked cannot be read, so no token is believed; see the agent's log"
+        return Refusal("RevocationsUnreadable", words, final=False)
     try:
         claims = check(
             assignment.token,
@@ -57,6 +68,7 @@ def admit(
             node=rules.node,
             kernel_digest=kernel.content_digest(),
             now=now,
+            revoked=rules.revoked,
         )
     except TokenError as err:
         # Keys may still be on their way to a new node, and clocks may differ by a little.

@@ -235,6 +235,7 @@ class Agent:
         rules = Rules(
             node=self._parts.node,
             keys=self._parts.keys.current(),
+            revoked=self._parts.keys.revoked(),
             restart_limit=self._parts.restart_limit,
         )
         decision = reconcile(self._memory, observed, rules=rules, now=now)

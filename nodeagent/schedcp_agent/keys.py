@@ -1,4 +1,4 @@
-"""The public keys of the signers that this node trusts."""
+"""The public keys of the signers that this node trusts, and what of theirs is revoked."""
 
 import logging
 import re
@@ -7,10 +7,16 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from pydantic import ValidationError
 
+from schedcp_api.tokens import NOTHING_REVOKED, Revocations
+
+REVOKED_NAME = "revoked.json"
+"""Beside the file of keys, whoever may change the one may change the other."""
 _LOG = logging.getLogger(__name__)
 _BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----\n?", re.DOTALL)
 _KEYS_MAX = 8
+_REVOKED_BYTES_MAX = 1_048_576
 
 
 def parse_keys(text: bytes) -> tuple[Ed25519PublicKey, ...]:
@@ -29,11 +35,25 @@ def parse_keys(text: bytes) -> tuple[Ed25519PublicKey, ...]:
     return tuple(keys)
 
 
+def parse_revocations(text: bytes) -> Revocations | None:
+    """Return what a file revokes; None when it cannot be told, which is logged."""
+    if len(text) > _REVOKED_BYTES_MAX:
+        _LOG.error("the revocations are larger than %d bytes", _REVOKED_BYTES_MAX)
+        return None
+    try:
+        return Revocations.model_validate_json(text)
+    except ValidationError as err:
+        _LOG.error("the revocations cannot be read: %s", err)
+        return None
+
+
 class TrustedKeys:
     """The file's keys, read again when it changes: a key that is taken out is trusted no more."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._revoked_stamp: tuple[int, int] | None = None
+        self._revoked: Revocations | None = NOTHING_REVOKED
         self._stamp: tuple[int, int] | None = None
         self._keys: tuple[Ed25519PublicKey, ...] = ()
 
@@ -48,3 +68,20 @@ class TrustedKeys:
         except OSError:
             self._keys, self._stamp = (), None
         return self._keys
+
+    def revoked(self) -> Revocations | None:
+        """Return what is revoked now; None when the file is there and cannot be read."""
+        path = self._path.with_name(REVOKED_NAME)
+        try:
+            stat = path.stat()
+            stamp = (stat.st_mtime_ns, stat.st_ino)
+            if stamp != self._revoked_stamp:
+                with path.open("rb") as file:
+                    self._revoked = parse_revocations(file.read(_REVOKED_BYTES_MAX + 1))
+                self._revoked_stamp = stamp
+        except FileNotFoundError:
+            self._revoked, self._revoked_stamp = NOTHING_REVOKED, None
+        except OSError as err:
+            _LOG.error("the revocations cannot be read: %s", err)
+            self._revoked, self._revoked_stamp = None, None
+        return self._revoked

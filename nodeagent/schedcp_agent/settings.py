@@ -43,7 +43,8 @@ class AgentSettings(BaseSettings):
     operator_token_file: Path = Path("/var/run/secrets/schedcp.io/token")
     """Projected service-account token with the operator's audience."""
     trusted_keys_file: Path = Path("/etc/schedcp/trusted-keys/keys.pem")
-    """Public keys, PEM, one after another, of the signers whose tokens count."""
+    """Public keys, PEM, one after another, of the signers whose tokens count; `revoked.json` beside
+    it names keys, tokens and objects that do not."""
 
     loader_path: Path = Path("/usr/lib/schedcp/schedcp-loader")
     loader_lease_ms: int = Field(default=10_000, ge=1_000, le=60_000)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +20,8 @@ from typer.exceptions import TyperException
 from schedcp_api.base import canonical_json, digest_of
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.profiles import WorkloadProfile
+from schedcp_api.services import REPLY_MARK
+from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import (
     Check,
     ContractLoss,
@@ -27,9 +31,12 @@ from schedcp_api.verdicts import (
     VerificationRequest,
 )
 
-from .errors import UsageError, VerifierError
+from .command_keys import keygen, keys, revoke, tokens
+from .errors import ToolMissing, UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
-from .rendering import Console, show_checks, show_replay, show_verdict
+from .remembering import verdict_store
+from .rendering import Console, SourceText, plain, show_checks, show_replay, show_verdict
+from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
 from .settings import Settings
 from .signer import Signer
@@ -47,6 +54,7 @@ KernelOption = Annotated[
     Path | None, typer.Option("--kernel", help="A kernel bundle; default: the newest there is.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and no more.")]
+EveryOption = Annotated[bool, typer.Option("--all", help="Show what passed as well.")]
 KnobArguments = Annotated[
     list[str] | None, typer.Argument(help="Knobs, as -- NAME=VALUE ...", show_default=False)
 ]
@@ -62,17 +70,22 @@ def run_command(arguments: list[str]) -> int:
     try:
         return int(app(arguments, prog_name="schedcp-verifier", standalone_mode=False) or 0)
     except TyperException as error:
-        sys.stderr.write(f"schedcp-verifier: {error}; try --help\n")
+        _say(f"{error}; try --help")
         return USAGE
     except (UsageError, ValidationError) as error:
-        sys.stderr.write(f"schedcp-verifier: {error}\n")
+        _say(str(error))
         return USAGE
     except VerifierError as error:
-        sys.stderr.write(f"schedcp-verifier: {error}\n")
+        _say(str(error))
         return UNDECIDED
     except Exception as error:  # noqa: BLE001 -- whatever broke is no rejection, which is 1
-        sys.stderr.write(f"schedcp-verifier: the verifier failed: {error!r}\n")
+        _say(f"the verifier failed: {error!r}")
         return UNDECIDED
+
+
+def _say(words: str) -> None:
+    """Say an error; it may quote a guest's console, which is nobody's to steer a terminal with."""
+    sys.stderr.write(f"schedcp-verifier: {plain(words)}\n")
 
 
 @app.command()
@@ -90,6 +103,10 @@ def verify(
     advisory: Annotated[
         bool, typer.Option("--advisory", help="Report a replay without a gain, do not refuse it.")
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Prove it, even if the answer is known.")
+    ] = False,
+    every: EveryOption = False,
 ) -> int:
     """Build a scheduler, prove it in a micro-VM, and print the verdict."""
     verifier = Verifier.from_settings(Settings())
@@ -101,15 +118,13 @@ def verify(
     )
     request = _request(target, knobs or [], bundle, contract=contract, profile=seen)
     console = Console(stderr=json)
-    verified = verifier.verify(
-        request, bundle, lambda stage: console.print(f"{stage} ...", style="dim")
-    )
+    verified = _verified(verifier, request, bundle, console, use_known=not no_cache)
     if output is not None:
         _write(output, verified)
     if json:
         sys.stdout.write(verified.verdict.model_dump_json(by_alias=True, exclude_none=True) + "\n")
     else:
-        show_verdict(console, verified.verdict)
+        show_verdict(console, verified.verdict, _shown(target), every=every)
     return _exit_code(verified.verdict)
 
 
@@ -118,6 +133,7 @@ def analyze(
     source: Annotated[str, typer.Argument(help="SOURCE.bpf.c, or a scheduler of the library.")],
     kernel: KernelOption = None,
     json: JsonOption = False,
+    every: EveryOption = False,
 ) -> int:
     """Run the static stages only: Source, Build, Bytecode. This accepts nothing."""
     verifier = Verifier.from_settings(Settings())
@@ -127,7 +143,7 @@ def analyze(
     if json:
         typer.echo(_analysis_json(analysed.checks, analysed.object))
     else:
-        show_checks(Console(), analysed.checks)
+        show_checks(Console(), analysed.checks, _shown(source), every=every)
     return REJECTED if analysed.failed else ACCEPTED
 
 
@@ -176,10 +192,42 @@ def serve(
 
 
 @app.command()
-def keygen() -> int:
-    """Make the signing key if there is none, and print its public half as PEM."""
-    typer.echo(Signer.open(Settings().state_dir).public_pem(), nl=False)
+def prove(
+    request: Annotated[Path, typer.Option(help="A VerificationRequest as JSON.")],
+    handover: Annotated[Path, typer.Option(help="Leave the result for `sign` in this folder.")],
+    kernels: Annotated[Path | None, typer.Option(help="A folder of kernel bundles.")] = None,
+) -> int:
+    """Prove a request without a key, in a pod whose `sign` has it; the exit code judges nothing."""
+    settings = Settings() if kernels is None else Settings(kernels_dir=kernels)
+    asked = read_noun(request, VerificationRequest)
+    shelf = KernelShelf(settings.kernels_dir.resolve())
+    found = hand_over(Verifier.from_settings(settings), shelf, asked, handover)
+    sys.stderr.write(f"{found.state}: {found.message or 'handed over'}\n")
     return 0
+
+
+@app.command(name="sign")
+def sign_result(
+    request: Annotated[Path, typer.Option(help="The VerificationRequest that was proven.")],
+    claims: Annotated[Path, typer.Option(help="What the token claims, as JSON.")],
+    handover: Annotated[Path, typer.Option(help="The folder with what `prove` left.")],
+    key: Annotated[Path, typer.Option(help="The private key, PEM.")],
+) -> int:
+    """Sign what `prove` left, if it holds together, and print one line for the operator."""
+    reply = answer(
+        Signer.of_key(key),
+        read_noun(request, VerificationRequest),
+        read_noun(claims, TokenClaims),
+        read_handover(handover),
+        now=datetime.now(UTC),
+        backdate_seconds=Settings().token_backdate_seconds,
+    )
+    sys.stdout.write(f"{REPLY_MARK}{reply.model_dump_json(by_alias=True, exclude_none=True)}\n")
+    return 0
+
+
+for verb in (keygen, keys, revoke, tokens):
+    app.command()(verb)
 
 
 @app.command()
@@ -244,6 +292,11 @@ def _source(target: str) -> str | None:
         raise UsageError(f"cannot read {target}: {error}") from error
 
 
+def _shown(target: str) -> SourceText | None:
+    text = _source(target)
+    return SourceText(target, text) if text is not None else None
+
+
 def _scheduler_name(path: Path) -> str:
     stem = path.name.removesuffix(".c").removesuffix(".bpf").lower()
     name = re.sub(r"[^a-z0-9_]", "_", stem)[:63]
@@ -265,6 +318,51 @@ def _analysis_json(checks: tuple[Check, ...], object_: bytes | None) -> str:
     if object_ is not None:
         found["digest"] = digest_of(object_)
     return canonical_json(found).decode()
+
+
+def _verified(
+    verifier: Verifier,
+    request: VerificationRequest,
+    bundle: KernelBundle,
+    console: Console,
+    *,
+    use_known: bool,
+) -> Verified:
+    """Return the signed answer, a known one if there is one; unsigned where no key can be kept."""
+
+    def prove(proven: Verified | None = None) -> Verified:
+        def told(stage: str) -> None:
+            console.print(f"{stage} ...", style="dim")
+
+        return verifier.verify(request, bundle, told, proven=proven)
+
+    settings = Settings()
+    try:
+        signer = Signer.open(settings.state_dir)
+    except OSError as error:
+        console.print(f"the verdict will not be signed: {error}", style="yellow")
+        return prove()
+    store = verdict_store(settings, signer)
+    try:
+        fingerprint = verifier.identity(request, bundle)
+    except ToolMissing:  # without its tools nothing can be accepted, but something be rejected
+        return _signed(prove(), signer)
+    known = store.same(request, fingerprint) if use_known else None
+    if known is not None:
+        console.print("proven before; --no-cache proves it again", style="dim")
+        signed = _signed(known, signer)
+    else:
+        proven = store.proven(request, fingerprint) if use_known else None
+        signed = _signed(prove(proven), signer)
+    try:
+        store.keep(request, fingerprint, signed)
+    except OSError as error:
+        console.print(f"the verdict cannot be remembered: {error}", style="yellow")
+    return signed
+
+
+def _signed(verified: Verified, signer: Signer) -> Verified:
+    return replace(verified, verdict=signer.verdict(verified.verdict))
 
 
 def _write(folder: Path, verified: Verified) -> None:

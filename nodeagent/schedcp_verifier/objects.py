@@ -107,7 +107,17 @@ def inspect(data: bytes) -> ObjectFacts:
             knobs={v.name: btf.size(v.type_id) for v in btf.section(".rodata")},
             operations=_operations(elf, btf),
         )
-    except (ELFError, struct.error, KeyError, UnicodeDecodeError) as error:
+    # pyelftools trusts what it reads: sizes and places may be beyond any file.
+    except (
+        ELFError,
+        struct.error,
+        LookupError,
+        AttributeError,
+        TypeError,
+        UnicodeDecodeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise ValueError(f"the object is malformed: {error!r}") from error
 
 

@@ -254,6 +254,8 @@ def parse_report(lines: Iterable[bytes], charge: Charge | None = None) -> GuestR
     for number, line in enumerate(lines, 1):
         if number > RECORDS_MAX:
             raise GuestOutputError(f"the guest sent more than {RECORDS_MAX} records")
+        if complete:
+            raise GuestOutputError(f"line {number} of the guest's results comes after its end")
         match _record(number, line):
             case _Kernel(data=data):
                 digest = data.btf_digest

@@ -35,9 +35,11 @@ from schedcp_api.verdicts import VerificationRequest
 
 from .errors import SigningRefused, UsageError, VerifierError
 from .kernels import KernelShelf
+from .keyring import pem_of
+from .remembering import verdict_store
 from .settings import Settings
 from .signer import Signer
-from .verifications import VerdictStore, Verifications
+from .verifications import Verifications
 from .verifying import Verifier
 
 __all__ = ["Service", "application", "serve_on_socket"]
@@ -101,7 +103,7 @@ def application(service: Service) -> FastAPI:
 
     @app.get("/v1/keys")
     def read_keys() -> Response:
-        return _reply(PublicKeys(keys=(service.signer.public_pem(),)))
+        return _reply(PublicKeys(keys=tuple(map(pem_of, service.signer.public_keys()))))
 
     @app.get("/v1/kernels")
     def read_kernels() -> Response:
@@ -151,14 +153,16 @@ def serve_on_socket(settings: Settings, path: Path, kind: type[Verifier] = Verif
             ThreadPoolExecutor(settings.max_running, thread_name_prefix="verification")
         )
         verifier = kind.from_settings(settings)
+        signer = Signer.open(settings.state_dir.resolve())
         service = Service(
             Verifications(
                 verifier,
                 KernelShelf(settings.kernels_dir.resolve()),
-                VerdictStore(settings.state_dir.resolve()),
+                verdict_store(settings, signer),
                 pool,
+                signer.verdict,
             ),
-            Signer.open(settings.state_dir.resolve()),
+            signer,
             lambda: datetime.now(UTC),
             settings.token_backdate_seconds,
         )

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     and 250 s on a busy one."""
     max_running: int = Field(default=1, ge=1, le=16)
     """Verifications that run at the same time; each boots up to two guests of one CPU each."""
+    store_max_files: int = Field(default=2048, ge=8)
+    store_max_bytes: int = Field(default=268_435_456, ge=33_554_432)
+    """Of remembered verdicts and objects; the longest unused go first."""
     token_backdate_seconds: int = Field(default=60, ge=0, le=600)
     """How far a token's start lies in the past, for clocks that do not agree."""
 

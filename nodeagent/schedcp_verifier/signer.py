@@ -1,64 +1,74 @@
-"""The signer: the one place that holds the private key and turns accepted verdicts into tokens.
+"""The signer: the one place that uses the private key; it signs verdicts and tokens.
 
 Every token is written to a record before it leaves, so that what was signed can be told later.
+Nothing that is revoked is signed.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from schedcp_api.tokens import DeploymentToken, TokenClaims, key_id_of, sign
+from schedcp_api.signatures import SignatureError, check_verdict, key_id_of, sign_verdict
+from schedcp_api.tokens import DeploymentToken, TokenClaims, sign
 from schedcp_api.verdicts import EvaluationContract, Verdict
 
-from .errors import SigningRefused, VerifierError
+from .errors import SigningRefused
+from .keyring import MOST_KEYS, KeyFolder, pem_of, read_key
 
 __all__ = ["Signer"]
-
-_KEY_FILE = "signing-key.pem"
-_RECORD_FILE = "tokens.jsonl"
 
 
 @dataclass(frozen=True)
 class Signer:
-    """An Ed25519 key with the record of what it signed."""
+    """An Ed25519 key with what is known of its past."""
 
     key: Ed25519PrivateKey
-    record: Path
+    keyring: KeyFolder | None
+    """None: a mounted key. Whoever asks keeps what was signed; agents know what is revoked."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Return the signer of a folder, with a new key when it has none."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / _KEY_FILE
-        if not path.exists():
-            _write_key(path)
-        mode = path.stat().st_mode & 0o777
-        if mode & 0o077:
-            raise VerifierError(f"{path} can be read by others (mode {mode:o}): chmod 600 it")
-        key = load_pem_private_key(path.read_bytes(), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise VerifierError(f"{path} is no Ed25519 key; remove it to have a new one made")
-        return cls(key, folder / _RECORD_FILE)
+        keyring = KeyFolder(folder)
+        return cls(keyring.key(), keyring)
+
+    @classmethod
+    def of_key(cls, path: Path) -> Self:
+        """Return the signer of a key that is mounted, without a folder of its own."""
+        return cls(read_key(path), None)
 
     def public_pem(self) -> str:
         """Return the public key as PEM."""
-        public = self.key.public_key()
-        return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        return pem_of(self.key.public_key())
+
+    def public_keys(self) -> tuple[Ed25519PublicKey, ...]:
+        """Return the keys whose signatures count: this one, unless it is revoked, and old ones."""
+        own = self.key.public_key()
+        if self.keyring is None:
+            return (own,)
+        # The folder's key may be a newer one, for which the next start is waited.
+        others = self.keyring.public_keys()
+        if key_id_of(own) in self.keyring.revocations().key_ids:
+            return others
+        return (own, *(k for k in others if key_id_of(k) != key_id_of(own)))[:MOST_KEYS]
+
+    def vouches(self, verdict: Verdict) -> bool:
+        """Return whether a verdict is as this key, or an old one that still counts, signed it."""
+        try:
+            check_verdict(verdict, self.public_keys())
+        except SignatureError:
+            return False
+        return True
+
+    def verdict(self, verdict: Verdict) -> Verdict:
+        """Return a verdict, a rejection as well, with this key's signature."""
+        return sign_verdict(verdict, self.key)
 
     def token(
         self,
@@ -88,7 +98,7 @@ class Signer:
             timeout_ms=contract.watchdog_ms,
             kernel_digest=verdict.kernel.content_digest(),
             contract_digest=verdict.contract_digest,
-            evidence_digest=verdict.replace(duration_seconds=0).content_digest(),
+            evidence_digest=verdict.evidence_digest(),
             contract_losses=verdict.contract_losses,
             guarded_losses=tuple(
                 loss for loss in verdict.contract_losses if loss not in contract.waived_losses
@@ -101,30 +111,9 @@ class Signer:
             nonce=secrets.token_hex(16),
             key_id=key_id_of(self.key.public_key()),
         )
-        self._remember(token)
+        if self.keyring is not None:
+            refusal = self.keyring.revocations().refusal(token)
+            if refusal:
+                raise SigningRefused("Revoked", refusal)
+            self.keyring.remember(token)
         return sign(token, self.key)
-
-    def _remember(self, token: DeploymentToken) -> None:
-        line = json.dumps(token.to_json(), sort_keys=True) + "\n"
-        descriptor = os.open(self.record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(descriptor, "a") as record:
-            record.write(line)
-            record.flush()
-            os.fsync(record.fileno())
-
-
-def _write_key(path: Path) -> None:
-    """Write a new key; when another process is first, its key stays."""
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        return
-    finally:
-        fresh.unlink()

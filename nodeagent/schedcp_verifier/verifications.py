@@ -3,77 +3,26 @@
 A verification's id is the digest of its request. What it came to is kept together with a digest of
 everything else that the verdict depends on (sources, headers, kernel, programs, tools), so that a
 changed scheduler is proven anew under the same id, and a verdict from before the change counts for
-nothing: it is neither found nor signed. Verdicts that could not tell are not kept.
+nothing: it is neither found nor signed. What was proven for another request is not proven again.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pydantic import ValidationError
-
-from schedcp_api.base import Digest, Noun, digest_of
 from schedcp_api.services import Verification, VerificationState
 from schedcp_api.verdicts import Verdict, VerificationRequest
 
 from .errors import KernelUnavailable, VerifierError
 from .kernels import KernelBundle, KernelShelf
+from .remembering import Remembered, VerdictStore
 from .verifying import Verified
 
-__all__ = ["Remembered", "VerdictStore", "Verifications"]
-
-
-class Remembered(Noun):
-    """A finished verification with what it was asked for."""
-
-    fingerprint: Digest
-    request: VerificationRequest
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class VerdictStore:
-    """Finished verifications and built objects, one file each, written whole or not at all."""
-
-    folder: Path
-
-    def find(self, id_: str) -> Remembered | None:
-        """Return what is remembered of a request; a damaged file counts as nothing."""
-        path = self._path("verdicts", id_)
-        if not path.is_file():
-            return None
-        try:
-            return Remembered.model_validate_json(path.read_bytes())
-        except ValidationError:
-            return None
-
-    def object(self, digest: str) -> bytes | None:
-        """Return a built object, unless it is unknown or no longer what it was."""
-        path = self._path("objects", digest)
-        data = path.read_bytes() if path.is_file() else None
-        return data if data is not None and digest_of(data) == digest else None
-
-    def keep(self, id_: str, remembered: Remembered, object_: bytes | None) -> None:
-        """Remember a finished verification and its object."""
-        if object_ is not None:
-            _write(self._path("objects", digest_of(object_)), object_)
-        _write(self._path("verdicts", id_), remembered.model_dump_json(by_alias=True).encode())
-
-    def _path(self, kind: str, digest: str) -> Path:
-        return self.folder / kind / digest.removeprefix("sha256:")
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+__all__ = ["Prover", "Verifications", "outcome_of"]
 
 
 class Prover(Protocol):
@@ -83,8 +32,14 @@ class Prover(Protocol):
         """Return the digest of all that a verdict depends on beside the request."""
         ...
 
-    def verify(self, request: VerificationRequest, kernel: KernelBundle) -> Verified:
-        """Return the verdict and the object."""
+    def verify(
+        self,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        *,
+        proven: Verified | None = None,
+    ) -> Verified:
+        """Return the verdict and the object; `proven` holds but for its replay."""
         ...
 
 
@@ -96,6 +51,8 @@ class Verifications:
     shelf: KernelShelf
     store: VerdictStore
     pool: ThreadPoolExecutor
+    sign: Callable[[Verdict], Verdict]
+    """Puts the signer's signature under whatever leaves here."""
     _running: dict[str, Verification] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -110,13 +67,25 @@ class Verifications:
             known = self._running.get(id_)
             if known is not None and known.state is VerificationState.RUNNING:
                 return known
-            remembered = self.store.find(id_)
-            if remembered is not None and remembered.fingerprint == fingerprint:
+            remembered = self._known(id_, request, fingerprint)
+            if remembered is not None:
+                self._running.pop(id_, None)
                 return _done(id_, remembered.verdict)
             started = Verification(id=id_, state=VerificationState.RUNNING)
             self._running[id_] = started
         self.pool.submit(self._work, id_, request, fingerprint)
         return started
+
+    def _known(self, id_: str, request: VerificationRequest, fingerprint: str) -> Remembered | None:
+        """Return the answer to this request, or to one that asked the same thing."""
+        remembered = self.store.find(id_)
+        if remembered is not None and remembered.fingerprint == fingerprint:
+            return remembered
+        same = self.store.same(request, fingerprint)
+        if same is None:
+            return None
+        signed = replace(same, verdict=self.sign(same.verdict))
+        return self.store.keep(request, fingerprint, signed)
 
     def find(self, id_: str) -> Verification | None:
         """Return how a verification stands, nothing when it is unknown or out of date."""
@@ -143,20 +112,19 @@ class Verifications:
         return self.prover.identity(request, kernel)
 
     def _work(self, id_: str, request: VerificationRequest, fingerprint: str) -> None:
-        outcome = _outcome(id_, lambda: self._verify(id_, request, fingerprint))
+        outcome = outcome_of(id_, lambda: self._verify(request, fingerprint))
         with self._lock:
             if outcome.state is VerificationState.DONE:
                 del self._running[id_]  # the store has it, and knows when it is out of date
             else:
                 self._running[id_] = outcome
 
-    def _verify(self, id_: str, request: VerificationRequest, fingerprint: str) -> Verified:
+    def _verify(self, request: VerificationRequest, fingerprint: str) -> Verified:
         kernel = self.shelf.by_digest(request.kernel_digest)
-        verified = self.prover.verify(request, kernel)
-        if not verified.verdict.undecided:
-            verdict = verified.verdict
-            remembered = Remembered(fingerprint=fingerprint, request=request, verdict=verdict)
-            self.store.keep(id_, remembered, verified.object if verdict.accepted else None)
+        proven = self.store.proven(request, fingerprint)
+        verified = self.prover.verify(request, kernel, proven=proven)
+        verified = replace(verified, verdict=self.sign(verified.verdict))
+        self.store.keep(request, fingerprint, verified)
         return verified
 
 
@@ -164,7 +132,7 @@ def _done(id_: str, verdict: Verdict) -> Verification:
     return Verification(id=id_, state=VerificationState.DONE, verdict=verdict)
 
 
-def _outcome(id_: str, work: Callable[[], Verified]) -> Verification:
+def outcome_of(id_: str, work: Callable[[], Verified]) -> Verification:
     """Return what the work came to; whatever breaks is the verifier's trouble and says so."""
     try:
         verdict = work().verdict

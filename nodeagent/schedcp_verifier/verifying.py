@@ -21,7 +21,6 @@ from schedcp_api.verdicts import (
     Check,
     ContractLoss,
     Phase,
-    Replay,
     ReplayMode,
     Stage,
     Verdict,
@@ -46,9 +45,6 @@ from .workloads import WorkloadSpec, workload_of
 __all__ = ["Analysed", "Subject", "Verified", "Verifier"]
 
 _TOOL_SECONDS = 30.0
-_SIGNING = Path("/signing")
-"""Where the chart mounts the signing key."""
-
 Notify = Callable[[str], None]
 
 
@@ -90,6 +86,23 @@ class Verified:
     object: bytes | None
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What all stages but the replay found."""
+
+    checks: tuple[Check, ...]
+    losses: tuple[ContractLoss, ...]
+    object: bytes | None
+    ops_name: str
+
+    @classmethod
+    def without_replay(cls, proven: Verified) -> Self:
+        """Return what an acceptance found, apart from its replay."""
+        verdict = proven.verdict
+        checks = tuple(check for check in verdict.checks if check.stage is not Stage.REPLAY)
+        return cls(checks, verdict.contract_losses, proven.object, verdict.ops_name)
+
+
 def _any_failed(checks: tuple[Check, ...]) -> bool:
     return any(check.phase is Phase.FAILED for check in checks)
 
@@ -117,7 +130,7 @@ class Verifier:
                 settings.llvm_strip,
                 settings.libbpf_headers,
                 folder / "include",
-                (settings.state_dir.absolute(), _SIGNING),
+                (settings.state_dir.absolute(),),
             ),
             GuestFactory(
                 settings.programs.resolve(),
@@ -205,39 +218,48 @@ class Verifier:
         return digest_of(canonical_json(parts))
 
     def verify(
-        self, request: VerificationRequest, kernel: KernelBundle, notify: Notify = _silent
+        self,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        notify: Notify = _silent,
+        *,
+        proven: Verified | None = None,
     ) -> Verified:
-        """Return the verdict on a candidate; `notify` hears which stage begins."""
+        """Return the verdict on a candidate; `notify` hears which stage begins.
+
+        `proven` is an acceptance of the very same under another profile, or none: all of it still
+        holds but its replay.
+        """
         started = time.monotonic()
         subject = self.subject(request)
-        notify("Source, Build, Bytecode")
-        analysed = self.analyse(subject, request, kernel)
-        checks = analysed.checks
-        proof, replayed = Proof(()), Replayed(())
-        if analysed.object is not None and analysed.facts is not None and not analysed.failed:
-            notify("Attach, Dynamic, Contract; Replay beside them")
-            with ThreadPoolExecutor(max_workers=2, thread_name_prefix="guest") as pool:
-                ops_name = analysed.facts.ops_name
-                proving = pool.submit(
-                    self.prove, request, kernel, object_=analysed.object, ops_name=ops_name
-                )
-                replaying = pool.submit(
-                    self.replay, request, kernel, object_=analysed.object, ops_name=ops_name
-                )
-                proof, replayed = proving.result(), replaying.result()
-            checks = (*checks, *proof.checks, *replayed.checks)
-        verdict = _verdict(
-            request,
-            subject,
-            kernel,
-            analysed=analysed,
-            checks=checks,
-            losses=proof.losses,
-            replay=replayed.replay,
-            seconds=time.monotonic() - started,
-        )
+        if proven is not None and proven.object is not None:
+            notify("Replay; the rest was proven before")
+            found = _Found.without_replay(proven)
+            replayed = self.replay(
+                request, kernel, object_=proven.object, ops_name=proven.verdict.ops_name
+            )
+        else:
+            notify("Source, Build, Bytecode")
+            found, replayed = self._prove_all(request, kernel, subject, notify)
+        took = time.monotonic() - started
+        verdict = _verdict(request, subject, kernel, found=found, replayed=replayed, seconds=took)
         # What was refused goes nowhere: nobody has a use for it but to load it.
-        return Verified(verdict, analysed.object if verdict.accepted else None)
+        return Verified(verdict, found.object if verdict.accepted else None)
+
+    def _prove_all(
+        self, request: VerificationRequest, kernel: KernelBundle, subject: Subject, notify: Notify
+    ) -> tuple[_Found, Replayed]:
+        analysed = self.analyse(subject, request, kernel)
+        object_ = analysed.object
+        name = analysed.facts.ops_name if analysed.facts is not None else ""
+        if object_ is None or analysed.facts is None or analysed.failed:
+            return _Found(analysed.checks, (), object_, name), Replayed(())
+        notify("Attach, Dynamic, Contract; Replay beside them")
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="guest") as pool:
+            proving = pool.submit(self.prove, request, kernel, object_=object_, ops_name=name)
+            replaying = pool.submit(self.replay, request, kernel, object_=object_, ops_name=name)
+            proof, replayed = proving.result(), replaying.result()
+        return _Found((*analysed.checks, *proof.checks), proof.losses, object_, name), replayed
 
     def prove(
         self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
@@ -349,26 +371,25 @@ def _verdict(
     subject: Subject,
     kernel: KernelBundle,
     *,
-    analysed: Analysed,
-    checks: tuple[Check, ...],
-    losses: tuple[ContractLoss, ...],
-    replay: Replay | None,
+    found: _Found,
+    replayed: Replayed,
     seconds: float,
 ) -> Verdict:
+    checks = (*found.checks, *replayed.checks)
     refused = any(check.phase in (Phase.FAILED, Phase.ERROR) for check in checks)
     proven = {Stage.BUILD, Stage.BYTECODE, Stage.ATTACH, Stage.DYNAMIC, Stage.CONTRACT}
     reached = {check.stage for check in checks}
     return Verdict(
         accepted=not refused and proven <= reached,
         checks=checks,
-        contract_losses=losses,
-        replay=replay,
+        contract_losses=found.losses,
+        replay=replayed.replay,
         scheduler=request.candidate.scheduler,
-        ops_name=analysed.facts.ops_name[:256] if analysed.facts else "",
+        ops_name=found.ops_name[:256],
         arguments=subject.arguments,
         candidate_digest=request.candidate.content_digest(),
         source_digest=digest_of(subject.source),
-        digest=digest_of(analysed.object) if analysed.object is not None else None,
+        digest=digest_of(found.object) if found.object is not None else None,
         contract_digest=request.contract.content_digest(),
         kernel=kernel.profile,
         duration_seconds=round(seconds),

@@ -1,49 +1,41 @@
 """The Execution Verifier as Kubernetes Jobs: one for each verification, its answer in the log.
 
-A Job's pod has no service account token and no network, and gets the token's claims with the
-request: what it signs, it signs right after its own proof.
+A Job's pod has no service account token and no network. Its first container proves the candidate
+and has no key. Its second one has the key, starts when the first is gone, and signs what it finds
+left if that holds together. The chart's admission policy lets the operator make no other pod.
 """
 
 import base64
 import binascii
 import logging
-from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from schedcp_api.base import Noun, digest_of
+from schedcp_api.base import digest_of
 from schedcp_api.services import (
     MAX_BLOB_BYTES,
+    REPLY_MARK,
+    SignedReply,
     TokenRequest,
     Verification,
     VerificationState,
 )
-from schedcp_api.tokens import MAX_TOKEN_CHARS, TokenClaims
+from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import VerificationRequest
 
 from .errors import Conflict, NotFound, Refused, SettingsError
-from .job_driver import MARK
 from .kube import CONFIG_MAPS, JOBS, PODS, Json, KubeApi
 from .settings import JobSettings
 from .store import Store
 
-__all__ = ["JobReply", "JobVerifier"]
+__all__ = ["JobVerifier"]
 
 _log = logging.getLogger(__name__)
 _MOST_LOG_BYTES = 9_500_000
 """A kubelet keeps ten megabytes of a container's log; a longer answer would lose its head."""
-_DRIVER = Path(__file__).with_name("job_driver.py")
 _COMPONENT = {"app.kubernetes.io/name": "schedcp", "app.kubernetes.io/component": "verifier"}
 _USER = 65532
-
-
-class JobReply(Noun):
-    """What a Job prints."""
-
-    verification: Verification
-    object: str = ""
-    """The built object, base64."""
-    token: str = Field(default="", max_length=MAX_TOKEN_CHARS)
+PROVER, SIGNER = "prover", "signer"
 
 
 class JobVerifier:
@@ -117,7 +109,10 @@ class JobVerifier:
         if not done:
             return _lost(id_, f"the pod of job {name} is gone, and its log with it")
         log = await self._kube.pod_log(
-            done[0]["metadata"]["name"], namespace=self._namespace, limit_bytes=_MOST_LOG_BYTES
+            done[0]["metadata"]["name"],
+            namespace=self._namespace,
+            container=SIGNER,
+            limit_bytes=_MOST_LOG_BYTES,
         )
         try:
             reply, data = parsed_reply(log, id_)
@@ -158,16 +153,16 @@ def job_name(verification: str) -> str:
     return f"schedcp-verify-{verification.removeprefix('sha256:')[:20]}"
 
 
-def parsed_reply(log: bytes, id_: str) -> tuple[JobReply, bytes | None]:
+def parsed_reply(log: bytes, id_: str) -> tuple[SignedReply, bytes | None]:
     """Return what a Job printed and the object in it; raise ValueError when it does not fit.
 
-    The log is hostile input: a candidate ran in that pod.
+    The log is hostile input: what the signer was left came from where a candidate ran.
     """
-    lines = [line for line in log.splitlines() if line.startswith(MARK.encode())]
+    lines = [line for line in log.splitlines() if line.startswith(REPLY_MARK.encode())]
     if len(lines) != 1:
         raise ValueError(f"its log has {len(lines)} answers instead of one")
     try:
-        reply = JobReply.model_validate_json(lines[0][len(MARK) :])
+        reply = SignedReply.model_validate_json(lines[0][len(REPLY_MARK) :])
     except ValidationError as err:
         raise ValueError(f"its answer does not fit: {err.errors()[0]['msg']}") from err
     if reply.verification.id != id_:
@@ -200,7 +195,6 @@ def config_map(name: str, owner: str, request: VerificationRequest, claims: Toke
         "data": {
             "request.json": request.model_dump_json(by_alias=True, exclude_none=True),
             "claims.json": claims.model_dump_json(by_alias=True, exclude_none=True),
-            "driver.py": _DRIVER.read_text(),
         },
     }
 
@@ -224,14 +218,12 @@ def job_manifest(name: str, settings: JobSettings) -> Json:
 
 
 def _pod_spec(name: str, settings: JobSettings) -> Json:
-    resources = {"cpu": settings.cpu, "memory": settings.memory}
-    seconds = max(30, settings.deadline_seconds - 60)
-    driver = ("/request", "/signing/key.pem", settings.kernels_path, "/scratch", str(seconds))
     return {
         "restartPolicy": "Never",
         "serviceAccountName": settings.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        **({"runtimeClassName": settings.runtime_class} if settings.runtime_class else {}),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
@@ -239,36 +231,71 @@ def _pod_spec(name: str, settings: JobSettings) -> Json:
             "fsGroup": _USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [
-            {
-                "name": "verifier",
-                "image": settings.image,
-                "imagePullPolicy": settings.pull_policy,
-                "command": ["python3", "/request/driver.py", *driver],
-                "resources": {"requests": resources, "limits": {"memory": settings.memory}},
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "volumeMounts": [
-                    {"name": "request", "mountPath": "/request", "readOnly": True},
-                    {"name": "signing", "mountPath": "/signing", "readOnly": True},
-                    {"name": "scratch", "mountPath": "/scratch"},
-                    {"name": "scratch", "mountPath": "/tmp", "subPath": "tmp"},  # noqa: S108
-                    *_kernels_mounts(settings),
-                ],
-            }
-        ],
+        "initContainers": [_prover(settings)],
+        "containers": [_signer(settings)],
         "volumes": [
             {"name": "request", "configMap": {"name": name}},
             {
                 "name": "signing",
                 "secret": {"secretName": settings.signing_key_secret, "defaultMode": 0o440},
             },
-            {"name": "scratch", "emptyDir": {"sizeLimit": "2Gi"}},
+            {"name": "handover", "emptyDir": {"sizeLimit": "64Mi"}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "2Gi"}},
             *({"name": "kernels", **settings.kernels_volume} for _ in _kernels_mounts(settings)),
         ],
+    }
+
+
+def _prover(settings: JobSettings) -> Json:
+    """Return the container that runs candidates: no key, and a device only if there is one."""
+    device = {settings.kvm_resource: "1"} if settings.kvm_resource else {}
+    return {
+        **_container(PROVER, settings),
+        "args": [
+            *("prove", "--request", "/request/request.json", "--handover", "/handover"),
+            *("--kernels", settings.kernels_path),
+        ],
+        "resources": {
+            "requests": {"cpu": settings.cpu, "memory": settings.memory, **device},
+            "limits": {"cpu": settings.cpu_limit, "memory": settings.memory, **device},
+        },
+        "volumeMounts": [
+            {"name": "request", "mountPath": "/request", "readOnly": True},
+            {"name": "handover", "mountPath": "/handover"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            *_kernels_mounts(settings),
+        ],
+    }
+
+
+def _signer(settings: JobSettings) -> Json:
+    """Return the container that has the key: it runs nothing but our own Python."""
+    resources = {"cpu": "100m", "memory": "256Mi"}
+    return {
+        **_container(SIGNER, settings),
+        "args": [
+            *("sign", "--request", "/request/request.json", "--claims", "/request/claims.json"),
+            *("--handover", "/handover", "--key", "/signing/key.pem"),
+        ],
+        "resources": {"requests": resources, "limits": {"cpu": "1", "memory": "256Mi"}},
+        "volumeMounts": [
+            {"name": "request", "mountPath": "/request", "readOnly": True},
+            {"name": "handover", "mountPath": "/handover", "readOnly": True},
+            {"name": "signing", "mountPath": "/signing", "readOnly": True},
+        ],
+    }
+
+
+def _container(name: str, settings: JobSettings) -> Json:
+    return {
+        "name": name,
+        "image": settings.image,
+        "imagePullPolicy": settings.pull_policy,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
     }
 
 

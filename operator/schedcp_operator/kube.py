@@ -113,8 +113,10 @@ class KubeApi(Protocol):
         """Delete an object and what it owns; nothing to delete is not an error."""
         ...
 
-    async def pod_log(self, name: str, *, namespace: str, limit_bytes: int) -> bytes:
-        """Return at most the first `limit_bytes` of a pod's log."""
+    async def pod_log(
+        self, name: str, *, namespace: str, container: str, limit_bytes: int
+    ) -> bytes:
+        """Return at most the first `limit_bytes` of the log of a pod's container."""
         ...
 
 
@@ -206,10 +208,14 @@ class Kube:
         except NotFound:
             return
 
-    async def pod_log(self, name: str, *, namespace: str, limit_bytes: int) -> bytes:
-        """Return at most the first `limit_bytes` of a pod's log."""
+    async def pod_log(
+        self, name: str, *, namespace: str, container: str, limit_bytes: int
+    ) -> bytes:
+        """Return at most the first `limit_bytes` of the log of a pod's container."""
         path = PODS.path(name, namespace=namespace, subresource="log")
-        return await self._bytes("GET", path, query={"limitBytes": str(limit_bytes)})
+        return await self._bytes(
+            "GET", path, query={"container": container, "limitBytes": str(limit_bytes)}
+        )
 
     async def _json(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None

@@ -124,12 +124,16 @@ class Performer:
     async def _verify(self, effect: Verify) -> Event:
         try:
             if effect.verification:
-                return VerificationSeen(await self.verifier.status(effect.verification))
-            request = await self._request(effect)
-            return VerificationSeen(await self.verifier.start(request, effect.claims))
+                found = await self.verifier.status(effect.verification)
+            else:
+                request = await self._request(effect)
+                found = await self.verifier.start(request, effect.claims)
+            if found.verdict is not None:
+                await self.trust.refresh()
+            return VerificationSeen(found)
         except NotFound as err:
             return VerifierFailed(str(err), forgotten=True)
-        except (VerifierUnavailable, StoreUnavailable) as err:
+        except (VerifierUnavailable, StoreUnavailable, SettingsError) as err:
             return VerifierFailed(str(err))
         except Refused as err:
             return VerifierFailed(f"refused: {err}", forgotten=True)

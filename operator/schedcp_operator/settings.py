@@ -75,11 +75,16 @@ class JobSettings(BaseModel):
     kernels_volume: dict[str, Any] = Field(default_factory=dict)
     """Volume source of a pod that is mounted there, read-only; empty: the image holds them."""
     signing_key_secret: str = "schedcp-signing-key"  # noqa: S105
-    """Secret in the operator's namespace whose key `key.pem` the Job signs with."""
+    """Secret in the operator's namespace whose key `key.pem` the Job's signer signs with."""
     service_account: str = "schedcp-verifier"
     """The account of the Job's pod; it gets no token of it."""
     cpu: str = "2"
+    cpu_limit: str = "4"
     memory: str = "3Gi"
+    kvm_resource: str = ""
+    """Extended resource of a device plugin that gives /dev/kvm to the prover; empty: none."""
+    runtime_class: str = ""
+    """RuntimeClass of the Job's pod, a Kata one for instance; empty: the cluster's default."""
     deadline_seconds: int = Field(default=1500, ge=30)
     pull_policy: str = "IfNotPresent"
 

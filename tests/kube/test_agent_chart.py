@@ -100,8 +100,27 @@ def test_the_operators_own_verification_is_taken(operator: Web) -> None:
     assert refusal(operator, config_map(NAME)) == ""
 
 
-CONTAINER = verification()["spec"]["template"]["spec"]["containers"][0]
-PRIVILEGED = {**CONTAINER["securityContext"], "privileged": True, "allowPrivilegeEscalation": True}
+POD = verification()["spec"]["template"]["spec"]
+(PROVER,), (SIGNER,) = POD["initContainers"], POD["containers"]
+PRIVILEGED = {**SIGNER["securityContext"], "privileged": True, "allowPrivilegeEscalation": True}
+ROOT = {**SIGNER["securityContext"], "runAsUser": 0, "runAsNonRoot": False}
+VOLUMES = POD["volumes"]
+KEY_MOUNT = {"name": "signing", "mountPath": "/signing"}
+OVER_A_PROGRAM = {"name": "request", "mountPath": "/opt/schedcp"}
+ENTRY = {"name": "SCHEDCP_VERIFIER_CLANG", "value": "/request/evil"}
+
+
+def prover(**changes: Any) -> Manifest:
+    return {"initContainers": [{**PROVER, **changes}]}
+
+
+def signer(**changes: Any) -> Manifest:
+    return {"containers": [{**SIGNER, **changes}]}
+
+
+def mounted(container: Manifest, mount: Manifest) -> list[Manifest]:
+    others = [m for m in container["volumeMounts"] if m["name"] != mount["name"]]
+    return [*others, mount]
 
 
 @pytest.mark.parametrize(
@@ -111,25 +130,52 @@ PRIVILEGED = {**CONTAINER["securityContext"], "privileged": True, "allowPrivileg
         ({"automountServiceAccountToken": True}, "the verifier's account"),
         ({"hostNetwork": True}, "the verifier's account"),
         ({"hostPID": True}, "the verifier's account"),
-        ({"containers": [{**CONTAINER, "image": "evil"}]}, "the verifier's image"),
-        ({"containers": [{**CONTAINER, "securityContext": PRIVILEGED}]}, "the verifier's image"),
-        ({"initContainers": [{"name": "x", "image": "evil"}]}, "the verifier's image"),
+        ({"shareProcessNamespace": True}, "the verifier's account"),
+        (signer(image="evil"), "the verifier's image"),
+        (signer(securityContext=PRIVILEGED), "the verifier's image"),
+        (prover(image="evil"), "the verifier's image"),
         (
-            {"volumes": [{"name": "request", "hostPath": {"path": "/"}}]},
+            {"volumes": [*VOLUMES, {"name": "x", "hostPath": {"path": "/"}}]},
             "and nothing else",
         ),
         (
-            {"volumes": [{"name": "request", "secret": {"secretName": "schedcp-agent-tls"}}]},
+            {"volumes": [*VOLUMES, {"name": "x", "secret": {"secretName": "schedcp-agent-tls"}}]},
             "and nothing else",
         ),
+        (
+            {"volumes": [*VOLUMES, {**VOLUMES[1], "name": "x"}]},
+            "and nothing else",
+        ),
+        (signer(volumeMounts=mounted(SIGNER, OVER_A_PROGRAM)), "never over a program"),
+        (prover(volumeMounts=mounted(PROVER, KEY_MOUNT)), "does not see the signing key"),
+        ({"containers": [{**PROVER, "name": "signer"}]}, "a prover without the key"),
+        ({"initContainers": []}, "a prover without the key"),
+        ({"initContainers": [PROVER, {**PROVER, "name": "y"}]}, "a prover without the key"),
+        (prover(restartPolicy="Always"), "a prover without the key"),
+        (signer(args=["sign", "--key", "/request/key.pem"]), "a prover without the key"),
+        (signer(command=["cat", "/signing/key.pem"]), "the image's own program"),
+        (prover(env=[ENTRY]), "the image's own program"),
+        (
+            signer(lifecycle={"postStart": {"exec": {"command": ["cat", "/signing/key.pem"]}}}),
+            "the image's own program",
+        ),
+        (
+            signer(livenessProbe={"exec": {"command": ["cat", "/signing/key.pem"]}}),
+            "the image's own program",
+        ),
+        (prover(securityContext=ROOT), "as restricted as a pod can be"),
+        ({"securityContext": {}}, "as restricted as a pod can be"),
+        ({"runtimeClassName": "weak"}, "the runtime class"),
     ],
 )
 def test_a_job_that_does_more_is_refused(operator: Web, changes: dict[str, Any], said: str) -> None:
-    job = verification(**changes)
-    for container in job["spec"]["template"]["spec"]["containers"]:
-        if "volumes" in changes:
-            container["volumeMounts"] = []
-    assert said in refusal(operator, job)
+    assert said in refusal(operator, verification(**changes))
+
+
+def test_a_job_that_the_network_policy_does_not_select_is_refused(operator: Web) -> None:
+    job = verification()
+    job["spec"]["template"]["metadata"]["labels"] = {"app": "other"}
+    assert "cut off from the network" in refusal(operator, job)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from schedcp_agent.keys import REVOKED_NAME, parse_revocations
 from schedcp_agent.settings import AgentSettings
+from schedcp_api.base import digest_of
+from schedcp_api.tokens import Revocations
 from schedcp_lab.errors import CommandFailed
 from schedcp_operator.job_verifier import job_manifest
 from schedcp_operator.settings import JobSettings
@@ -146,6 +149,84 @@ class TestRendering:
         options = ("hostPath.path=/a", "image.reference=b")
         with pytest.raises(CommandFailed, match=r"maxProperties|at most 1"):
             render(repository, *(f"--set=verifier.kernels.volume.{o}" for o in options))
+
+    @pytest.mark.parametrize(
+        ("options", "settings"),
+        [
+            ((), JobSettings()),
+            (
+                ("kvmResource=devices.kubevirt.io/kvm", "runtimeClassName=kata-qemu"),
+                JobSettings(kvm_resource="devices.kubevirt.io/kvm", runtime_class="kata-qemu"),
+            ),
+            (
+                ("resources.cpu=1500m", "resources.cpuLimit=3", "resources.memory=4Gi"),
+                JobSettings(cpu="1500m", cpu_limit="3", memory="4Gi"),
+            ),
+        ],
+    )
+    def test_where_verifications_run_reaches_the_operator(
+        self, repository: Path, options: tuple[str, ...], settings: JobSettings
+    ) -> None:
+        # As words: a number would be another type.
+        rendered = render(repository, *(f"--set-string=verifier.{option}" for option in options))
+        environment = {
+            name.removeprefix("SCHEDCP_OPERATOR_JOB__").lower(): entry["value"]
+            for name, entry in variables(pod_of(rendered, "Deployment", OPERATOR)).items()
+            if name.startswith("SCHEDCP_OPERATOR_JOB__")
+        }
+        assert set(environment) <= set(JobSettings.model_fields)
+        read = JobSettings.model_validate(environment)
+        fields = ("cpu", "cpu_limit", "memory", "kvm_resource", "runtime_class")
+        assert [getattr(read, f) for f in fields] == [getattr(settings, f) for f in fields]
+
+    def test_what_is_revoked_reaches_the_agents(self, repository: Path) -> None:
+        nonce, digest = "0" * 32, digest_of(b"x")
+        options = (
+            *("--set-string", f"revoked.nonces[0]={nonce}"),
+            *("--set-string", f"revoked.objectDigests[0]={digest}"),
+        )
+        for given, expected in (
+            ((), Revocations()),
+            (options, Revocations(nonces=(nonce,), object_digests=(digest,))),
+        ):
+            rendered = render(repository, *given)
+            source = mounts(pod_of(rendered, "DaemonSet", AGENT))["/etc/schedcp/trusted-keys"]
+            secret = find(rendered, "Secret", source["secret"]["secretName"])
+            assert parse_revocations(secret["stringData"][REVOKED_NAME].encode()) == expected
+
+    @pytest.mark.parametrize("option", ["revoked.nonces[0]=1", "revoked.keyIds[0]=x"])
+    def test_what_cannot_be_revoked_is_refused(self, repository: Path, option: str) -> None:
+        with pytest.raises(CommandFailed, match="revoked"):
+            render(repository, "--set-string", option)
+
+    @pytest.mark.parametrize("name", ["", "kata-qemu"])
+    def test_only_the_named_runtime_class_is_admitted(self, repository: Path, name: str) -> None:
+        rendered = render(repository, f"--set=verifier.runtimeClassName={name}")
+        policy = find(rendered, "ValidatingAdmissionPolicy", "schedcp-operator-verifications")
+        (rule,) = (
+            found["expression"]
+            for found in policy["spec"]["validations"]
+            if "runtime class" in found.get("message", "")
+        )
+        wanted = f"has(p.runtimeClassName) && p.runtimeClassName == '{name}'"
+        assert rule == f"variables.pod.all(p, {wanted if name else '!has(p.runtimeClassName)'})"
+
+    @pytest.mark.parametrize(
+        "option",
+        [
+            "kvmResource=kvm",
+            "kvmResource=/dev/kvm",
+            "runtimeClassName=Kata QEMU",
+            "runtimeClassName=x' || true || 'x",
+            "kernels.path=/kernels' || true || '",
+            "resources.memory=much",
+        ],
+    )
+    def test_verifier_values_that_do_not_fit_are_refused(
+        self, repository: Path, option: str
+    ) -> None:
+        with pytest.raises(CommandFailed, match=option.partition("=")[0].replace(".", "/")):
+            render(repository, f"--set-string=verifier.{option}")
 
     def test_the_agent_can_read_the_kernels_log_and_no_device(self, repository: Path) -> None:
         pod = find(render(repository), "DaemonSet", "schedcp-agent")["spec"]["template"]["spec"]

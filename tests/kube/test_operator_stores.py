@@ -88,4 +88,4 @@ def test_the_jobs_pod_is_admitted_where_pods_are_restricted(
             params=strict,
         )
     volumes = {volume["name"] for volume in made["spec"]["volumes"]}
-    assert volumes == {"request", "signing", "scratch"}
+    assert volumes == {"request", "signing", "handover", "tmp"}

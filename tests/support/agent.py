@@ -30,7 +30,8 @@ from schedcp_api.nodestates import (
     TrackedPod,
     TrackedWorkload,
 )
-from schedcp_api.tokens import DeploymentToken, key_id_of, sign
+from schedcp_api.signatures import key_id_of
+from schedcp_api.tokens import DeploymentToken, sign
 
 NODE = "node-1"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

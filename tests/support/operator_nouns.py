@@ -39,7 +39,8 @@ from schedcp_api.runs import (
     TriggerKind,
 )
 from schedcp_api.services import TokenRequest
-from schedcp_api.tokens import DeploymentToken, key_id_of, sign
+from schedcp_api.signatures import key_id_of, sign_verdict
+from schedcp_api.tokens import DeploymentToken, sign
 from schedcp_api.verdicts import Check, Phase, Replay, ReplayFigures, Stage, Verdict
 from schedcp_operator.library import Library, LibraryEntry
 from schedcp_operator.views import LivePolicy, NodeView, Rules, Run, World
@@ -203,7 +204,7 @@ RULES = Rules(
 
 
 def verdict(candidate: Candidate, contract_digest: str, *, accepted: bool = True) -> Verdict:
-    """A verdict on `candidate`; a refusal has one failed check."""
+    """A signed verdict on `candidate`; a refusal has one failed check."""
     figures = ReplayFigures(
         wakeup_p50_ns=1,
         wakeup_p99_ns=1,
@@ -212,7 +213,7 @@ def verdict(candidate: Candidate, contract_digest: str, *, accepted: bool = True
         neighbour_cpu_ns=1,
     )
     phase = Phase.PASSED if accepted else Phase.FAILED
-    return Verdict(
+    given = Verdict(
         accepted=accepted,
         checks=(Check(id="stall", stage=Stage.DYNAMIC, phase=phase, message="a task waited"),),
         replay=Replay(
@@ -235,6 +236,7 @@ def verdict(candidate: Candidate, contract_digest: str, *, accepted: bool = True
         kernel=KERNEL,
         duration_seconds=1,
     )
+    return sign_verdict(given, KEY)
 
 
 def token(

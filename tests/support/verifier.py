@@ -59,14 +59,23 @@ class FakeProver:
     phase: Phase = Phase.PASSED
     identity_value: str = digest_of(b"identity")
     asked: list[VerificationRequest] = field(default_factory=list)
+    known: list[Verified | None] = field(default_factory=list)
+    """With which earlier proof, each time."""
 
     def identity(self, request: VerificationRequest, kernel: KernelBundle) -> str:
         """Return what was set."""
         return self.identity_value
 
-    def verify(self, request: VerificationRequest, kernel: KernelBundle) -> Verified:
+    def verify(
+        self,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        *,
+        proven: Verified | None = None,
+    ) -> Verified:
         """Return a verdict of one check, or raise what was set."""
         self.asked.append(request)
+        self.known.append(proven)
         if self.broken is not None:
             raise self.broken
         return Verified(

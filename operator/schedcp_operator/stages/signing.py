@@ -11,12 +11,7 @@ from schedcp_api.tokens import DeploymentToken, TokenError, open_signed
 from ..events import Event, Observed, SigningRefused, SignToken, TokenReceived, Transition
 from ..views import Rules, Run
 from .common import conclude, enter, error, stay
-from .verifying import claims_of
-
-_NO_KEYS = (
-    "no key is trusted, so no token can be: set the chart's value trustedKeys to the signer's"
-    " public key (without the chart, SCHEDCP_OPERATOR_TRUSTED_KEYS_FILE names the file)"
-)
+from .verifying import NO_KEYS, claims_of
 
 
 def signing(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
@@ -45,7 +40,7 @@ def _request(run: Run, rules: Rules) -> SignToken:
 
 def _received(run: Run, text: str, *, now: datetime, rules: Rules) -> Transition:
     if not rules.keys:
-        return conclude(run, error("NoTrustedKeys", _NO_KEYS), now=now)
+        return conclude(run, error("NoTrustedKeys", NO_KEYS), now=now)
     try:
         token = open_signed(text, rules.keys)
     except TokenError as err:

@@ -6,12 +6,18 @@ from schedcp_api.base import ConditionStatus, percent_value, with_condition
 from schedcp_api.policies import BuiltinMetric, Mode
 from schedcp_api.runs import AttemptResult, RunStage
 from schedcp_api.services import Verification, VerificationState
+from schedcp_api.signatures import SignatureError, check_verdict
 from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import EvaluationContract, Phase, Verdict
 
 from ..events import Event, Observed, Transition, VerificationSeen, VerifierFailed, Verify
 from ..views import Rules, Run
 from .common import bounded, conclude, enter, error, inconclusive, stay, with_attempt
+
+NO_KEYS = (
+    "no key is trusted, so no verdict and no token can be: set the chart's value trustedKeys to the"
+    " signer's public key (without the chart, SCHEDCP_OPERATOR_TRUSTED_KEYS_FILE names the file)"
+)
 
 
 def contract_of(run: Run) -> EvaluationContract:
@@ -92,6 +98,12 @@ def _seen(run: Run, verification: Verification, *, now: datetime, rules: Rules) 
 def _judged(
     run: Run, verification: str, verdict: Verdict, *, now: datetime, rules: Rules
 ) -> Transition:
+    if not rules.keys:
+        return conclude(run, error("NoTrustedKeys", NO_KEYS), now=now)
+    try:
+        check_verdict(verdict, rules.keys)
+    except SignatureError as err:
+        return conclude(run, error(f"Verdict{err.reason}", str(err)), now=now)
     problem = _mismatch(run, verdict)
     if problem:
         return conclude(run, error("WrongVerdict", problem), now=now)

@@ -1,21 +1,38 @@
 """May an assignment run here and now? Each reason, by its name."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from schedcp_agent.admission import Refusal, admit
+from schedcp_agent.admission import Refusal, Rules, admit
 from schedcp_agent.kernel_probe import SchedExt
+from schedcp_agent.keys import TrustedKeys, parse_revocations
 from schedcp_agent.observations import LoaderPhase, LoaderView, Observed
 from schedcp_agent.ownership import Ours, is_ours
-from schedcp_api.base import digest_of
+from schedcp_api.base import canonical_json, digest_of
 from schedcp_api.candidates import Argument
 from schedcp_api.kernels import KernelProfile
 from schedcp_api.nodestates import Assignment, Quarantined
-from schedcp_api.tokens import DeploymentToken
+from schedcp_api.signatures import encode, key_id_of
+from schedcp_api.tokens import DeploymentToken, Revocations
 from schedcp_api.verdicts import ContractLoss
-from support.agent import IDLE, KERNEL, NOW, OBJECT, RULES, STRANGER, assignment, claims, token
+from support.agent import (
+    IDLE,
+    KERNEL,
+    NOW,
+    OBJECT,
+    RULES,
+    SIGNER,
+    STRANGER,
+    assignment,
+    claims,
+    token,
+)
 
 SEEN = Observed(kernel=KERNEL, sched_ext=IDLE)
 
@@ -60,6 +77,109 @@ def test_without_trusted_keys_nothing_runs_but_keys_may_come() -> None:
     answer = admit(assignment(), SEEN, (), rules=replace(RULES, keys=()), now=NOW)
     assert isinstance(answer, Refusal)
     assert (answer.reason, answer.final) == ("BadSignature", False)
+
+
+KEY_ID = key_id_of(SIGNER.public_key())
+
+
+@pytest.mark.parametrize(
+    "revoked",
+    [
+        Revocations(key_ids=(KEY_ID,)),
+        Revocations(nonces=(claims().nonce,)),
+        Revocations(object_digests=(digest_of(OBJECT),)),
+    ],
+)
+def test_what_is_revoked_runs_nowhere(revoked: Revocations) -> None:
+    rules = replace(RULES, revoked=revoked)
+    answer = admit(assignment(), SEEN, (), rules=rules, now=NOW)
+    assert isinstance(answer, Refusal)
+    assert (answer.reason, answer.final) == ("Revoked", True)
+
+
+def test_a_revocation_of_others_changes_nothing() -> None:
+    others = Revocations(
+        key_ids=(key_id_of(STRANGER.public_key()),),
+        nonces=("f" * 32,),
+        object_digests=(digest_of(b"another"),),
+    )
+    answer = admit(assignment(), SEEN, (), rules=replace(RULES, revoked=others), now=NOW)
+    assert answer == claims()
+
+
+def test_while_revocations_cannot_be_read_nothing_runs() -> None:
+    answer = admit(assignment(), SEEN, (), rules=replace(RULES, revoked=None), now=NOW)
+    assert isinstance(answer, Refusal)
+    assert (answer.reason, answer.final) == ("RevocationsUnreadable", False)
+
+
+def test_tokens_of_the_old_and_of_the_new_key_hold_while_both_are_trusted() -> None:
+    both = replace(RULES, keys=(STRANGER.public_key(), SIGNER.public_key()))
+    for key in (SIGNER, STRANGER):
+        found = admit(assignment(token=token(key)), SEEN, (), rules=both, now=NOW)
+        assert isinstance(found, DeploymentToken)
+    revoked = replace(both, revoked=Revocations(key_ids=(KEY_ID,)))
+    refused = admit(assignment(), SEEN, (), rules=revoked, now=NOW)
+    assert isinstance(refused, Refusal)
+    assert refused.reason == "Revoked"
+
+
+def test_a_revoked_key_cannot_sign_under_the_name_of_another() -> None:
+    disguised = claims(key_id=key_id_of(STRANGER.public_key()))
+    payload = canonical_json(disguised.to_json())
+    signature = SIGNER.sign(b"schedcp.io/deployment-token/v1\n" + payload)
+    text = f"{encode(payload)}.{encode(signature)}"
+    both = replace(
+        RULES,
+        keys=(STRANGER.public_key(), SIGNER.public_key()),
+        revoked=Revocations(key_ids=(KEY_ID,)),
+    )
+    answer = admit(assignment(token=text), SEEN, (), rules=both, now=NOW)
+    assert isinstance(answer, Refusal)
+    assert (answer.reason, answer.final) == ("WrongKey", True)
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda: (assignment(), replace(RULES, node="node-2")), "WrongNode"),
+        (lambda: (assignment(run="checkout-2"), RULES), "ClaimsMismatch"),
+        (lambda: (assignment(unit="/kubepods/x"), RULES), "ClaimsMismatch"),
+        (lambda: (assignment(object_digest=digest_of(b"x")), RULES), "ClaimsMismatch"),
+    ],
+)
+def test_a_token_is_not_used_a_second_time_elsewhere(
+    use: Callable[[], tuple[Assignment, Rules]], said: str
+) -> None:
+    assert admit(assignment(), SEEN, (), rules=RULES, now=NOW) == claims()
+    wanted, rules = use()
+    answer = admit(wanted, SEEN, (), rules=rules, now=NOW)
+    assert isinstance(answer, Refusal)
+    assert (answer.reason, answer.final) == (said, True)
+
+
+def test_the_files_of_keys_and_revocations_are_followed(tmp_path: Path) -> None:
+    keys = TrustedKeys(tmp_path / "keys.pem")
+    assert (keys.current(), keys.revoked()) == ((), Revocations())
+    path = tmp_path / "revoked.json"
+    path.write_text(Revocations(key_ids=(KEY_ID,)).model_dump_json(by_alias=True))
+    assert keys.revoked() == Revocations(key_ids=(KEY_ID,))
+    path.write_text("{")
+    assert keys.revoked() is None
+    path.unlink()
+    path.mkdir()
+    assert keys.revoked() is None
+    path.rmdir()
+    assert keys.revoked() == Revocations()
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_revoke_by_accident(data: bytes) -> None:
+    assert parse_revocations(data) is None
+
+
+def test_revocations_beyond_their_bound_are_unreadable() -> None:
+    assert parse_revocations(b" " * 1_048_577) is None
 
 
 def test_a_kernel_without_sched_ext() -> None:

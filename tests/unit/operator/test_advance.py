@@ -1,5 +1,6 @@
 """The loop, event by event: state in, state out."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -32,8 +33,9 @@ from schedcp_api.policies import (
 )
 from schedcp_api.runs import MOST_BLOCKS, AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_api.services import Verification, VerificationState
+from schedcp_api.signatures import sign_verdict
 from schedcp_api.tokens import open_signed
-from schedcp_api.verdicts import Check, ContractLoss, Phase, Stage
+from schedcp_api.verdicts import Check, ContractLoss, Phase, Stage, Verdict
 from schedcp_operator.advance import advance
 from schedcp_operator.assignments import desired_assignment, desired_profile_request
 from schedcp_operator.events import (
@@ -418,14 +420,43 @@ def test_what_the_neighbours_may_lose_on_a_node_they_may_lose_in_the_replay() ->
     assert contract_of(run(guardrails=(other,))) == contract_of(run())
 
 
-def done(driver: Driver, **changes: object) -> VerificationSeen:
-    """A finished verification of the candidate under way, with a changed verdict."""
+def given_verdict(driver: Driver, **changes: object) -> Verdict:
+    """A verdict on the candidate under way, changed and then signed."""
     attempt = driver.run.attempt
     driver.tell(Observed(driver.world()))
-    given = verdict(attempt.candidate, driver.run.status.contract_digest or "").replace(**changes)
+    given = verdict(attempt.candidate, driver.run.status.contract_digest or "")
+    return sign_verdict(given.replace(**changes), KEY)
+
+
+def seen(given: Verdict) -> VerificationSeen:
+    """A finished verification."""
     return VerificationSeen(
         Verification(id=digest_of(b"v"), state=VerificationState.DONE, verdict=given)
     )
+
+
+def done(driver: Driver, **changes: object) -> VerificationSeen:
+    """A finished verification of the candidate under way, with a changed verdict."""
+    return seen(given_verdict(driver, **changes))
+
+
+@pytest.mark.parametrize(
+    ("forge", "reason"),
+    [
+        (lambda given: given.replace(signature=None), "VerdictUnsigned"),
+        (lambda given: given.replace(key_id=None), "VerdictUntrustedKey"),
+        (lambda given: sign_verdict(given, OTHER_KEY), "VerdictUntrustedKey"),
+        (lambda given: given.replace(checks=()), "VerdictBadSignature"),
+    ],
+)
+def test_a_verdict_whose_signature_does_not_hold_ends_the_run(
+    forge: Callable[[Verdict], Verdict], reason: str
+) -> None:
+    driver = at(RunStage.VERIFYING)
+    ended = driver.tell(seen(forge(given_verdict(driver)))).status
+    assert ended.pending_outcome is not None
+    assert ended.pending_outcome.reason == reason
+    assert ended.attempts[-1].object_digest is None
 
 
 @pytest.mark.parametrize(

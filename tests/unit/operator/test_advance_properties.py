@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schedcp_api.base import digest_of
 from schedcp_api.runs import AttemptResult, OutcomeKind, RunStage
 from schedcp_api.services import Verification, VerificationState
+from schedcp_api.signatures import sign_verdict
 from schedcp_api.tokens import open_signed
 from schedcp_operator.advance import advance
 from schedcp_operator.assignments import desired_assignment
@@ -57,11 +58,14 @@ def observed(driver: Driver) -> Event:
     return Observed(driver.world())
 
 
-def seen(driver: Driver, *, accepted: bool, own: bool = True) -> Event:
-    """A verdict, about this candidate or another."""
+def seen(driver: Driver, *, accepted: bool, own: bool = True, forged: bool = False) -> Event:
+    """A verdict, about this candidate or another, from the signer or a stranger."""
     about = driver.run.attempt.candidate if driver.run.status.attempts and own else candidate()
     given_ = verdict(about, contract_of(driver.run).content_digest(), accepted=accepted)
-    driver.verdicts.append(given_)
+    if forged:
+        given_ = sign_verdict(given_, OTHER_KEY)
+    else:
+        driver.verdicts.append(given_)
     done = Verification(id=digest_of(b"v"), state=VerificationState.DONE, verdict=given_)
     return VerificationSeen(done)
 
@@ -91,6 +95,7 @@ MAKERS: dict[str, Maker] = {
     "planning failed": lambda _: PlanningFailed("Why", "not"),
     "accepted": lambda d: seen(d, accepted=True),
     "accepted another": lambda d: seen(d, accepted=True, own=False),
+    "accepted by a stranger": lambda d: seen(d, accepted=True, forged=True),
     "rejected": lambda d: seen(d, accepted=False),
     "lost": lambda _: VerificationSeen(
         Verification(id=digest_of(b"v"), state=VerificationState.LOST)

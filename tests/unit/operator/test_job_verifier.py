@@ -1,24 +1,22 @@
 """Verifications as Jobs: what is created, and what of the answer is believed."""
 
 import base64
-import json
-import os
-import shlex
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schedcp_api.base import digest_of
-from schedcp_api.services import TokenRequest, Verification, VerificationState
+from schedcp_api.services import (
+    REPLY_MARK,
+    SignedReply,
+    TokenRequest,
+    Verification,
+    VerificationState,
+)
 from schedcp_api.tokens import TokenClaims, open_signed
 from schedcp_api.verdicts import VerificationRequest
-from schedcp_operator import job_driver
 from schedcp_operator.errors import NotFound, Refused, SettingsError
 from schedcp_operator.job_verifier import (
-    JobReply,
     JobVerifier,
     config_map,
     job_manifest,
@@ -48,7 +46,7 @@ def test_kernels_may_come_in_a_volume() -> None:
     assert "kernels" not in {found["name"] for found in plain["volumes"]}
     assert {"name": "kernels", **volume} in mounted["volumes"]
     mount = {"name": "kernels", "mountPath": "/k", "readOnly": True}
-    assert mount in mounted["containers"][0]["volumeMounts"]
+    assert mount in mounted["initContainers"][0]["volumeMounts"]
 
 
 def reply(**changes: Any) -> bytes:
@@ -59,8 +57,8 @@ def reply(**changes: Any) -> bytes:
         "object": base64.b64encode(DATA).decode(),
         "token": token(TokenRequest(verification=ID, claims=CLAIMS), GIVEN),
     }
-    text = JobReply(**{**fields, **changes}).model_dump_json(by_alias=True, exclude_none=True)
-    return f"noise\n{job_driver.MARK}{text}\n".encode()
+    text = SignedReply(**{**fields, **changes}).model_dump_json(by_alias=True, exclude_none=True)
+    return f"noise\n{REPLY_MARK}{text}\n".encode()
 
 
 class Bench:
@@ -139,8 +137,8 @@ OTHER = Verification(id=digest_of(b"other"), state=VerificationState.DONE, verdi
         b"",
         b"no answer",
         reply() + reply(),
-        job_driver.MARK.encode() + b"{}",
-        job_driver.MARK.encode() + b"\xff\xfe",
+        REPLY_MARK.encode() + b"{}",
+        REPLY_MARK.encode() + b"\xff\xfe",
         reply(verification=OTHER),
         reply(object="not base64!"),
         reply(object=base64.b64encode(b"another object").decode()),
@@ -195,60 +193,31 @@ def test_the_pod_may_do_nothing_but_verify() -> None:
     spec = job_manifest("x", SETTINGS)["spec"]["template"]["spec"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
-    (container,) = spec["containers"]
-    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    for container in (*spec["initContainers"], *spec["containers"]):
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert set(container["resources"]["limits"]) == {"cpu", "memory"}
 
 
-SERVER = """import sys
-sys.path[:0] = {paths!r}
-import uvicorn
-from support.operator_fakes import Behaviour, verifier_application
-socket = sys.argv[sys.argv.index("--socket") + 1]
-behaviour = Behaviour(rejected={rejected!r})
-uvicorn.run(verifier_application(behaviour), uds=socket, log_level="error")
-"""
+def test_the_key_is_not_where_a_candidate_runs() -> None:
+    spec = job_manifest("x", SETTINGS)["spec"]["template"]["spec"]
+    (secret,) = (v["name"] for v in spec["volumes"] if "secret" in v)
+    (prover,), (signer,) = spec["initContainers"], spec["containers"]
+    assert secret not in {mount["name"] for mount in prover["volumeMounts"]}
+    assert secret in {mount["name"] for mount in signer["volumeMounts"]}
+    assert (prover["args"][0], signer["args"][0]) == ("prove", "sign")
+    handed = next(m for m in signer["volumeMounts"] if m["name"] == "handover")
+    assert handed["readOnly"]
 
 
-def drive(tmp_path: Path, repository: Path, *, rejected: set[str]) -> JobReply:
-    """Run the driver as the Job does, with a stand-in for `schedcp-verifier`."""
-    bin_dir = tmp_path / "bin"
-    bin_dir.mkdir()
-    server = tmp_path / "server.py"
-    server.write_text(SERVER.format(paths=[str(repository / "tests")], rejected=rejected))
-    script = bin_dir / "schedcp-verifier"
-    # A script's first line cannot name an interpreter with a space in its path.
-    script.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, str(server)))} "$@"\n')
-    script.chmod(0o755)
-    given = tmp_path / "request"
-    given.mkdir()
-    (given / "request.json").write_text(REQUEST.model_dump_json(by_alias=True, exclude_none=True))
-    (given / "claims.json").write_text(CLAIMS.model_dump_json(by_alias=True))
-    key = tmp_path / "key.pem"
-    key.write_text("a key")
-    work = tmp_path / "w"
-    done = subprocess.run(
-        [sys.executable, job_driver.__file__, given, key, tmp_path, work, "120"],
-        env={**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"},
-        capture_output=True,
-        timeout=240,
-        check=True,
-    )
-    assert (work / "state" / "signing-key.pem").stat().st_mode & 0o777 == 0o600
-    (line,) = done.stdout.decode().splitlines()
-    return JobReply.model_validate(json.loads(line.removeprefix(job_driver.MARK)))
-
-
-def test_the_driver_verifies_fetches_and_signs(tmp_path: Path, repository: Path) -> None:
-    found = drive(tmp_path, repository, rejected=set())
-    assert found.verification.verdict is not None
-    assert digest_of(base64.b64decode(found.object)) == found.verification.verdict.digest
-    claims = open_signed(found.token, (KEY.public_key(),))
-    assert (claims.run, claims.nodes) == ("checkout-1", ("node-1",))
-
-
-def test_the_driver_signs_nothing_that_was_rejected(tmp_path: Path, repository: Path) -> None:
-    found = drive(tmp_path, repository, rejected={"latency_class"})
-    assert found.verification.verdict is not None
-    assert not found.verification.verdict.accepted
-    assert found.token == ""
+def test_a_device_and_a_runtime_class_only_where_they_are_named() -> None:
+    resource = "devices.kubevirt.io/kvm"
+    update = {"kvm_resource": resource, "runtime_class": "kata-qemu"}
+    named = job_manifest("x", SETTINGS.model_copy(update=update))["spec"]["template"]["spec"]
+    plain = job_manifest("x", SETTINGS)["spec"]["template"]["spec"]
+    assert named["runtimeClassName"] == "kata-qemu"
+    assert "runtimeClassName" not in plain
+    for kind in ("requests", "limits"):
+        assert named["initContainers"][0]["resources"][kind][resource] == "1"
+        assert resource not in named["containers"][0]["resources"][kind]
+        assert resource not in plain["initContainers"][0]["resources"][kind]

@@ -17,6 +17,7 @@ from schedcp_operator.eligibility import is_clear
 from schedcp_operator.stages.signing import token_problem
 from schedcp_operator.stages.verifying import contract_of
 from schedcp_operator.views import NodeView
+from schedcp_verifier.keyring import KeyFolder
 from schedcp_verifier.signer import Signer
 from support.operator_driver import Driver
 from support.operator_nouns import KERNEL, KEY, NOW, OLD_KERNEL, node, run
@@ -69,7 +70,7 @@ def test_what_the_agent_said_before_the_last_change_is_no_proof() -> None:
 def test_the_operator_takes_what_the_signer_signs(tmp_path: Path) -> None:
     driver = Driver(run())
     driver.until(RunStage.SIGNING)
-    signed = Signer(KEY, tmp_path / "tokens.jsonl").token(
+    signed = Signer(KEY, KeyFolder(tmp_path)).token(
         driver.verdicts[-1],
         contract_of(driver.run),
         driver.sign_request().claims,

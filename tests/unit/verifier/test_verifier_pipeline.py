@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 import schedcp_verifier.__main__ as command_line
+from schedcp_api.base import digest_of
 from schedcp_api.candidates import Candidate, PlanKind
-from schedcp_api.verdicts import Phase, Stage, VerificationRequest
+from schedcp_api.verdicts import (
+    ContractLoss,
+    EvaluationContract,
+    Phase,
+    ReplayMode,
+    Stage,
+    VerificationRequest,
+)
 from schedcp_verifier.checks import passed
 from schedcp_verifier.errors import CommandFailed, VmError, VmLostError
 from schedcp_verifier.guests import GuestPlan, GuestRun
@@ -17,8 +25,8 @@ from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library
 from schedcp_verifier.processes import run
 from schedcp_verifier.records import parse_report
-from schedcp_verifier.verifying import Verifier
-from support.verifier import make_bundle, proof_lines, workload_profile
+from schedcp_verifier.verifying import Verified, Verifier
+from support.verifier import OBJECT, make_bundle, proof_lines, verdict_of, workload_profile
 
 
 @dataclass
@@ -108,3 +116,35 @@ def test_evidence_is_bounded_whatever_its_shape() -> None:
     assert max(map(len, check.evidence["many"])) < 600
     assert len(check.evidence["one"]) < 5000
     assert check.evidence["number"] == 3
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_of_what_was_proven_before_only_the_replay_runs(tmp_path: Path, *, dies: bool) -> None:
+    guests = DyingGuests(VmLostError("hangs"))
+    kernel = KernelBundle.open(make_bundle(tmp_path / "k"))
+    text = "int x;"
+    request = VerificationRequest(
+        candidate=Candidate(
+            kind=PlanKind.GENERATE, scheduler="x", source_digest=digest_of(text.encode())
+        ),
+        source=text,
+        kernel_digest=kernel.profile.content_digest(),
+        profile=workload_profile() if dies else None,
+        contract=EvaluationContract(replay=ReplayMode.ADVISORY),
+    )
+    stages = (Stage.BUILD, Stage.BYTECODE, Stage.ATTACH, Stage.DYNAMIC, Stage.CONTRACT)
+    old = passed("replay", Stage.REPLAY, "under another profile")
+    earlier = verdict_of(request, kernel, accepted=True, phase=Phase.PASSED).replace(
+        checks=(*(passed("c", stage, "") for stage in stages), old),
+        contract_losses=(ContractLoss.NICE,),
+    )
+    subject = Verifier(Library(tmp_path), None, guests)  # type: ignore[arg-type]
+    found = subject.verify(request, kernel, proven=Verified(earlier, OBJECT))
+    assert [plan.steps for plan in guests.plans] == (["replay"] if dies else [])
+    assert [c.stage for c in found.verdict.checks] == [*stages, Stage.REPLAY]
+    assert old not in found.verdict.checks
+    assert found.verdict.accepted is not dies
+    assert found.verdict.undecided is dies
+    assert found.verdict.contract_losses == (ContractLoss.NICE,)
+    assert found.verdict.digest == digest_of(OBJECT)
+    assert found.object == (None if dies else OBJECT)

@@ -24,10 +24,11 @@ from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import Phase, VerificationRequest
 from schedcp_verifier.errors import VmLostError
 from schedcp_verifier.kernels import KernelShelf
+from schedcp_verifier.remembering import VerdictStore
 from schedcp_verifier.server import Service, application
 from schedcp_verifier.signer import Signer
-from schedcp_verifier.verifications import VerdictStore, Verifications
-from support.verifier import NOW, OBJECT, FakeProver, make_bundle
+from schedcp_verifier.verifications import Verifications
+from support.verifier import NOW, OBJECT, FakeProver, make_bundle, workload_profile
 
 
 @dataclass
@@ -41,9 +42,10 @@ class World:
     def service(self) -> Service:
         """Return the service; a second one stands for a restart."""
         shelf = KernelShelf(self.folder / "kernels")
-        store = VerdictStore(self.folder / "state")
-        verifications = Verifications(self.prover, shelf, store, self.pool)
-        return Service(verifications, Signer.open(self.folder / "state"), lambda: NOW, 60)
+        signer = Signer.open(self.folder / "state")
+        store = VerdictStore(self.folder / "state", signer.vouches)
+        verifications = Verifications(self.prover, shelf, store, self.pool, signer.verdict)
+        return Service(verifications, signer, lambda: NOW, 60)
 
     def settle(self) -> None:
         """Wait until everything that was asked for has been done."""
@@ -216,3 +218,32 @@ async def test_a_damaged_object_is_not_handed_out(world: World) -> None:
         digest = digest_of(OBJECT)
         (world.folder / "state/objects" / digest.removeprefix("sha256:")).write_bytes(b"other")
         assert (await http.get(f"/v1/objects/{digest}")).status_code == 404
+
+
+async def test_another_request_for_the_same_thing_is_answered_at_once(world: World) -> None:
+    first = request_for(world)
+    async with client(world.service()) as http:
+        await post(http, "/v1/verifications", first)
+        world.settle()
+        other = first.replace(candidate=first.candidate.replace(kind=PlanKind.PATCH))
+        assert other.content_digest() != first.content_digest()
+        done = verification(await post(http, "/v1/verifications", other))
+        assert (done.state, done.id) == (VerificationState.DONE, other.content_digest())
+        assert done.verdict is not None
+        assert done.verdict.candidate_digest == other.candidate.content_digest()
+        claims = TokenClaims(run="run-2", nodes=("node-1",))
+        signed = await post(http, "/v1/tokens", TokenRequest(verification=done.id, claims=claims))
+        assert signed.status_code == 200
+    assert len(world.prover.asked) == 1
+
+
+async def test_a_new_profile_needs_a_new_replay_alone(world: World) -> None:
+    first = request_for(world)
+    async with client(world.service()) as http:
+        for request in (first, first.replace(profile=workload_profile())):
+            await post(http, "/v1/verifications", request)
+            world.settle()
+    before, after = world.prover.known
+    assert before is None
+    assert after is not None
+    assert (after.verdict.accepted, after.object) == (True, OBJECT)
