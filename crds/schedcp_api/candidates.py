@@ -71,6 +71,8 @@ class Candidate(Noun):
     arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
     source_digest: Digest | None = None
     """Digest of the C source in the store; none for a scheduler of the library."""
+    composition_digest: Digest | None = None
+    """Digest of the composition that the source was made from, for those of kind Compose."""
 
     @model_validator(mode="after")
     def _arguments_sorted_and_unique(self) -> "Candidate":

@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 
 from schedcp_api.base import canonical_json, digest_of
 from schedcp_api.candidates import Argument, Candidate, PlanKind
+from schedcp_api.compositions import Composition
 from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.verdicts import (
     Check,
@@ -27,6 +28,7 @@ from schedcp_api.verdicts import (
     VerificationRequest,
 )
 
+from .composing import COMPOSITION_BYTES_MAX, compose, composition_of
 from .errors import UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
 from .rendering import Console, show_checks, show_replay, show_verdict
@@ -40,6 +42,9 @@ __all__ = ["WAIVED_WITHOUT_POLICY", "main", "run_command"]
 ACCEPTED, REJECTED, UNDECIDED, USAGE = 0, 1, 2, 64
 WAIVED_WITHOUT_POLICY = tuple(loss for loss in ContractLoss if loss is not ContractLoss.CPUSET)
 """Without a policy nobody says which limits the pods ask for: losses are shown, not refused."""
+
+_TARGET_HELP = "SOURCE.bpf.c, a composition SPEC.yaml, or a scheduler of the library."
+_COMPOSITIONS = (".yaml", ".yml", ".json")
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None)
 
@@ -77,7 +82,7 @@ def run_command(arguments: list[str]) -> int:
 
 @app.command()
 def verify(
-    target: Annotated[str, typer.Argument(help="SOURCE.bpf.c, or a scheduler of the library.")],
+    target: Annotated[str, typer.Argument(help=_TARGET_HELP)],
     knobs: KnobArguments = None,
     kernel: KernelOption = None,
     profile: Annotated[Path | None, typer.Option(help="A WorkloadProfile as JSON.")] = None,
@@ -115,7 +120,7 @@ def verify(
 
 @app.command()
 def analyze(
-    source: Annotated[str, typer.Argument(help="SOURCE.bpf.c, or a scheduler of the library.")],
+    source: Annotated[str, typer.Argument(help=_TARGET_HELP)],
     kernel: KernelOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -131,13 +136,20 @@ def analyze(
     return REJECTED if analysed.failed else ACCEPTED
 
 
+@app.command("compose")
+def compose_command(
+    spec: Annotated[Path, typer.Argument(help="A composition as YAML or JSON.")],
+) -> int:
+    """Print the C source of the scheduler that a composition describes; judge nothing."""
+    typer.echo(compose(_composition(spec)), nl=False)
+    return 0
+
+
 @app.command()
 def replay(
     profile: Annotated[Path, typer.Argument(help="A WorkloadProfile as JSON.")],
     knobs: KnobArguments = None,
-    scheduler: Annotated[
-        str, typer.Option(help="SOURCE.bpf.c, or a scheduler of the library.")
-    ] = "simple_fifo",
+    scheduler: Annotated[str, typer.Option(help=_TARGET_HELP)] = "simple_fifo",
     kernel: KernelOption = None,
     seeds: Annotated[int, typer.Option(min=1, max=16)] = 2,
     json: JsonOption = False,
@@ -213,15 +225,9 @@ def _request(
     profile: WorkloadProfile | None,
 ) -> VerificationRequest:
     arguments = tuple(sorted(map(_argument, knobs), key=lambda argument: argument.name))
-    source = _source(target)
-    candidate = Candidate(
-        kind=PlanKind.CONFIGURE if source is None else PlanKind.GENERATE,
-        scheduler=target if source is None else _scheduler_name(Path(target)),
-        arguments=arguments,
-        source_digest=None if source is None else digest_of(source.encode()),
-    )
+    candidate, source = _candidate(target)
     return VerificationRequest(
-        candidate=candidate,
+        candidate=candidate.replace(arguments=arguments),
         source=source,
         kernel_digest=kernel.profile.content_digest(),
         profile=profile,
@@ -229,19 +235,37 @@ def _request(
     )
 
 
-def _source(target: str) -> str | None:
-    """Return the text of a source file, nothing for a name of the library."""
-    if target.endswith((".yaml", ".yml", ".json")):
-        raise UsageError(
-            f"{target}: composition specs are not supported yet; give a SOURCE.bpf.c or the name "
-            "of a scheduler of the library"
-        )
+def _candidate(target: str) -> tuple[Candidate, str | None]:
+    """Return what a target names: a composition, a source file, or a scheduler of the library."""
+    if target.endswith(_COMPOSITIONS):
+        composition = _composition(Path(target))
+        source = compose(composition)
+        return Candidate(
+            kind=PlanKind.COMPOSE,
+            scheduler=composition.name,
+            source_digest=digest_of(source.encode()),
+            composition_digest=composition.content_digest(),
+        ), source
     if not target.endswith(".c") and "/" not in target:
-        return None
+        return Candidate(kind=PlanKind.CONFIGURE, scheduler=target), None
     try:
-        return Path(target).read_text(encoding="utf-8")
+        source = Path(target).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {target}: {error}") from error
+    return Candidate(
+        kind=PlanKind.GENERATE,
+        scheduler=_scheduler_name(Path(target)),
+        source_digest=digest_of(source.encode()),
+    ), source
+
+
+def _composition(path: Path) -> Composition:
+    try:
+        with path.open("rb") as file:
+            data = file.read(COMPOSITION_BYTES_MAX + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    return composition_of(data)
 
 
 def _scheduler_name(path: Path) -> str:

@@ -1,0 +1,94 @@
+"""Composed schedulers are judged like a stranger's: no stage finds anything, and one is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from schedcp_api.base import digest_of, percent_value
+from schedcp_api.candidates import Candidate, PlanKind
+from schedcp_api.compositions import Composition
+from schedcp_api.verdicts import Check, Phase, VerificationRequest
+from schedcp_verifier.composing import compose, composition_of
+from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.verifying import Verifier
+from support.compositions import compositions, every_word
+from support.laboratory import CONTRACT, Laboratory
+from support.verifier import workload_profile
+
+EXAMPLES_MAX = 25
+WORDS = every_word()
+VERDICT_SECONDS = 900
+GAIN_PERCENT = 40
+"""The library's latency_class gains more than half with this profile."""
+
+
+def composed_request(composition: Composition, kernel: KernelBundle) -> VerificationRequest:
+    """Return the request for a composition's source."""
+    source = compose(composition)
+    return VerificationRequest(
+        candidate=Candidate(
+            kind=PlanKind.COMPOSE,
+            scheduler=composition.name,
+            source_digest=digest_of(source.encode()),
+            composition_digest=composition.content_digest(),
+        ),
+        source=source,
+        kernel_digest=kernel.profile.content_digest(),
+        contract=CONTRACT,
+    )
+
+
+def not_passed(composition: Composition, verifier: Verifier, kernel: KernelBundle) -> list[Check]:
+    """Return what the static stages find."""
+    request = composed_request(composition, kernel)
+    analysed = verifier.analyse(verifier.subject(request), request, kernel)
+    assert analysed.object is not None or analysed.failed
+    return [check for check in analysed.checks if check.phase is not Phase.PASSED]
+
+
+@pytest.mark.parametrize("name", sorted(WORDS))
+def test_every_word_of_the_language_passes_the_static_stages(
+    name: str, laboratory: Laboratory, kernel: KernelBundle
+) -> None:
+    assert not_passed(WORDS[name], laboratory.verifier, kernel) == []
+
+
+def test_any_composition_passes_the_static_stages(
+    laboratory: Laboratory, kernel: KernelBundle
+) -> None:
+    @given(compositions())
+    @settings(
+        max_examples=EXAMPLES_MAX,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    def judged(composition: Composition) -> None:
+        assert not_passed(composition, laboratory.verifier, kernel) == []
+
+    judged()
+
+
+def test_every_kernel_builds_what_is_composed(
+    laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
+) -> None:
+    for bundle in kernels:
+        for name in ("Strict-Global", "VirtualTime-Llc", "order-WeightedVtime-Cgroup"):
+            found = not_passed(WORDS[name], laboratory.verifier, bundle)
+            assert found == [], bundle.profile.release
+
+
+def test_a_composed_scheduler_is_accepted_and_serves_latency(
+    laboratory: Laboratory, kernel: KernelBundle, repository: Path
+) -> None:
+    example = repository / "examples/composition-latency-first.yaml"
+    request = composed_request(composition_of(example.read_bytes()), kernel)
+    begun = laboratory.submit(request.replace(profile=workload_profile()))
+    verdict = begun.result(VERDICT_SECONDS).verdict
+    assert verdict.accepted, verdict.reasons()
+    assert verdict.ops_name == "composed_latency_first"
+    assert verdict.replay is not None
+    assert percent_value(verdict.replay.improvement) > GAIN_PERCENT
