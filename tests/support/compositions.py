@@ -67,7 +67,29 @@ def every_word() -> dict[str, Composition]:
             found[f"{sharing}-{topology}"] = composition_with(
                 *classes, sharing=sharing, topology=topology
             )
-    return found
+    return found | _the_most()
+
+
+def _the_most() -> dict[str, Composition]:
+    """Return compositions that ask for everything at once."""
+    match = {field: {"atLeast": ends[0], "atMost": ends[1]} for field, ends in RANGES.items()}
+    first = {
+        "match": {**match, "kernelThread": False},
+        "order": {"kind": "LongestFirst", "by": "Expected"},
+        "preemption": WOKEN,
+        "placement": "PreviousCpu",
+    }
+    second = {**first, "order": {"kind": "WeightedVtime"}, "placement": "AnyIdle"}
+    last = {"order": {"kind": "WeightedVtime", "weightOf": "Cgroup"}}
+    return {
+        f"most-{sharing}-{topology}": composition_with(
+            *([first, second, last] if topology is Topology.GLOBAL else [second, last]),
+            sharing=sharing,
+            topology=topology,
+        )
+        for sharing in Sharing
+        for topology in Topology
+    }
 
 
 def _range(low: int, high: int) -> st.SearchStrategy[dict[str, int]]:
@@ -121,14 +143,9 @@ def compositions(draw: st.DrawFn) -> Composition:
     """Return any composition."""
     sharing, topology = draw(st.sampled_from(Sharing)), draw(st.sampled_from(Topology))
     most = CLASSES_MAX if topology is Topology.GLOBAL else CLASSES_PER_HOME_MAX
-    names = draw(
-        st.lists(
-            st.from_regex(r"[a-z][a-z0-9]{0,9}", fullmatch=True),
-            min_size=1,
-            max_size=most,
-            unique=True,
-        )
-    )
+    count = draw(st.integers(1, most))
+    name = st.from_regex(r"[a-z][a-z0-9]{0,9}", fullmatch=True)
+    names = draw(st.lists(name, min_size=count, max_size=count, unique=True))
     classes = []
     for name in names[:-1]:
         task_class = draw(st.fixed_dictionaries({**_common(name, sharing), "match": _matches()}))
