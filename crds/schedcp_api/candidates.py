@@ -81,6 +81,14 @@ class Candidate(Noun):
             raise ValueError("a candidate's arguments must be unique and sorted by name")
         return self
 
+    @model_validator(mode="after")
+    def _compositions_have_a_source(self) -> "Candidate":
+        if self.composition_digest is None:
+            return self
+        if self.kind is not PlanKind.COMPOSE or self.source_digest is None:
+            raise ValueError("a composition's digest needs kind Compose and the source's digest")
+        return self
+
 
 class Knob(Noun):
     """A `const volatile` variable of a scheduler that may be set before it is loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,17 @@ from schedcp_api.base import digest_of, percent_value
 from schedcp_api.candidates import Candidate, PlanKind
 from schedcp_api.compositions import Composition
 from schedcp_api.verdicts import Check, Phase, VerificationRequest
+from schedcp_verifier.__main__ import run_command
 from schedcp_verifier.composing import compose, composition_of
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.settings import Settings
 from schedcp_verifier.verifying import Verifier
 from support.compositions import compositions, every_word
 from support.laboratory import CONTRACT, Laboratory
 from support.verifier import workload_profile
 
-EXAMPLES_MAX = 25
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("composition-*.yaml"))
+COMPOSED_MAX = 25
 WORDS = every_word()
 VERDICT_SECONDS = 900
 GAIN_PERCENT = 40
@@ -61,7 +65,7 @@ def test_any_composition_passes_the_static_stages(
 ) -> None:
     @given(compositions())
     @settings(
-        max_examples=EXAMPLES_MAX,
+        max_examples=COMPOSED_MAX,
         derandomize=True,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],
@@ -70,6 +74,20 @@ def test_any_composition_passes_the_static_stages(
         assert not_passed(composition, laboratory.verifier, kernel) == []
 
     judged()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_are_analysed_without_a_finding(
+    example: Path,
+    kernel: KernelBundle,
+    verifier_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SCHEDCP_VERIFIER_SCHEDULERS_DIR", str(verifier_settings.schedulers_dir))
+    assert run_command(["analyze", str(example), "--kernel", str(kernel.folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {check["phase"] for check in found["checks"]} == {"Passed"}
 
 
 def test_every_kernel_builds_what_is_composed(

@@ -12,7 +12,7 @@ from .describing import top_comment
 from .functions import functions_of
 from .knobs import knobs_of
 from .operations import operations_of
-from .shapes import clocked_classes, expects_work, id_of, knows_groups
+from .shapes import class_that_goes_on, clocked_classes, expects_work, id_of, knows_groups
 
 __all__ = ["compose"]
 
@@ -55,6 +55,7 @@ def _includes(composition: Composition) -> str:
     names = [_TOPOLOGIES[composition.topology], "placement", "orders"]
     names += ["expectations"] if expects_work(composition) else []
     names += ["groups"] if knows_groups(composition) else []
+    names += ["going_on"] if class_that_goes_on(composition) else []
     names += ["sharing"] if composition.sharing is not Sharing.STRICT else []
     return "\n".join(f'#include "schedcp/{name}.bpf.h"' for name in names)
 

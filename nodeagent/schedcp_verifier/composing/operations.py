@@ -160,7 +160,7 @@ void SCHEDCP_OPS(composed_dispatch, s32 cpu, struct task_struct *prev)
 {{
 	classes_age(cpu);
 	if (!first_move_to_local(cpu))
-		{SERVE}(cpu);
+		{SERVE}(cpu, prev);
 }}"""
 
 _QUIESCENT = """\

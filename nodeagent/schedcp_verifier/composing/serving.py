@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from schedcp_api.compositions import Composition, Sharing, TaskClass, Topology
 
-from .shapes import id_of
+from .shapes import class_that_goes_on, id_of
 
 __all__ = ["SERVE", "serving_of"]
 
@@ -30,7 +30,8 @@ def _serve(composition: Composition, declared: str, tried: str) -> str:
     if composition.topology is not Topology.GLOBAL:
         last = f"if (!{last})\n\t\tsteal(cpu)"
     return (
-        f"static void {SERVE}(s32 cpu)\n{{\n\tstruct cpu_ctx *cctx = cpu_ctx_of(cpu);\n{declared}\n"
+        f"static void {SERVE}(s32 cpu, struct task_struct *prev)\n{{\n"
+        f"\tstruct cpu_ctx *cctx = cpu_ctx_of(cpu);\n{declared}\n"
         "\tif (bound_turn(cctx) && scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))\n\t\treturn;\n"
         f"{tried}\t{last};\n}}"
     )
@@ -46,6 +47,8 @@ def _in_order(composition: Composition) -> tuple[str, str]:
             declared += f"\tbool {name}_leads = may_lead_{name}(cctx);\n"
             asked = f"{name}_leads && "
             left += f"\tif (!{name}_leads && class_move_to_local({class_id}, cpu))\n\t\treturn;\n"
+        if task_class is class_that_goes_on(composition):
+            tried += f"\tif (goes_on(prev, {class_id}, {name}_slice_ns))\n\t\treturn;\n"
         tried += f"\tif ({asked}class_move_to_local({class_id}, cpu))\n\t\treturn;\n"
     return declared, tried + left
 

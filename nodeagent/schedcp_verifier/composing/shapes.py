@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from schedcp_api.compositions import (
     ByWork,
     Composition,
+    Sharing,
     TaskClass,
+    Topology,
     WeightedVtime,
     WeightOf,
     WorkBy,
@@ -15,6 +17,7 @@ from schedcp_api.compositions import (
 
 __all__ = [
     "charges_groups",
+    "class_that_goes_on",
     "clocked_classes",
     "expects_work",
     "id_of",
@@ -34,6 +37,13 @@ def clocked_classes(composition: Composition) -> Iterator[TaskClass]:
         order = task_class.order
         if isinstance(order, WeightedVtime) and order.weight_of is WeightOf.TASK:
             yield task_class
+
+
+def class_that_goes_on(composition: Composition) -> TaskClass | None:
+    """Return the class whose running task may go on: one that owes nothing to other classes."""
+    last = composition.classes[-1]
+    strict = composition.sharing is Sharing.STRICT and composition.topology is Topology.GLOBAL
+    return last if strict and last in tuple(clocked_classes(composition)) else None
 
 
 def job_classes(composition: Composition) -> Iterator[TaskClass]:

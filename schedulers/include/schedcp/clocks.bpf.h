@@ -11,6 +11,11 @@
 /* Nobody is further ahead of a clock, whatever its weight. */
 #define VTIME_DEBT_NS (2 * (u64)NSEC_PER_SEC)
 
+static __always_inline u64 by_weight(const struct task_struct *p, u64 ns)
+{
+	return ns * WEIGHT_DEFAULT / (p->scx.weight ?: 1);
+}
+
 /* The task's virtual time, at most `credit_ns` behind the clock, which it begins with. */
 static __always_inline u64 vtime_order(struct wait_ctx *wait, struct task_ctx *tctx, u32 class,
 				       u64 clock, u64 credit_ns)

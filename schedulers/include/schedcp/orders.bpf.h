@@ -12,11 +12,6 @@
 #define ORDER_BASE (1ULL << 62)
 /* More work than this sorts alike: twelve days. */
 #define WORK_MAX_NS (1ULL << 50)
-static __always_inline u64 by_weight(const struct task_struct *p, u64 ns)
-{
-	return ns * WEIGHT_DEFAULT / (p->scx.weight ?: 1);
-}
-
 /* Real time, so that nobody can starve: a short burst, or more weight, brings it forward. */
 static __always_inline u64 deadline_order(const struct task_struct *p, const struct task_ctx *tctx,
 					  u64 budget_ns)

@@ -13,6 +13,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schedcp_api.base import digest_of
+from schedcp_api.candidates import Candidate, PlanKind
 from schedcp_api.compositions import (
     Composition,
     OrderKind,
@@ -165,6 +167,16 @@ def test_every_value_of_every_enumeration_is_among_them() -> None:
 def test_the_same_composition_gives_the_same_bytes(line: str, repository: Path) -> None:
     data = (repository / "examples/composition-latency-first.yaml").read_bytes()
     assert compose(composition_of(line.encode() + data)) == compose(composition_of(data))
+
+
+def test_the_digest_of_a_composition_goes_with_its_source() -> None:
+    digest = digest_of(b"")
+    with pytest.raises(ValueError, match="needs kind Compose"):
+        Candidate(kind=PlanKind.GENERATE, scheduler="x", composition_digest=digest)
+    composed = Candidate(
+        kind=PlanKind.COMPOSE, scheduler="x", source_digest=digest, composition_digest=digest
+    )
+    assert composed.content_digest() != composed.replace(composition_digest=None).content_digest()
 
 
 def test_the_verb_prints_what_the_knobs_say(
