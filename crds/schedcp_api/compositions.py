@@ -17,6 +17,9 @@ CLASSES_MAX = 3
 CLASSES_PER_HOME_MAX = 2
 """With queues for each CPU or cache: what is emitted stays small enough to be analysed in full."""
 
+_PREEMPTING_CAP_PERCENT = 80
+_EQUAL_WEIGHT = 100
+
 CompositionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,9}$")]
 """Without underscores, which part a class from its knob in the names of knobs."""
@@ -32,9 +35,10 @@ class Range(Noun):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.at_least is None and self.at_most is None:
+        low, high = self.at_least, self.at_most
+        if low is None and high is None:
             raise ValueError("a range needs atLeast, atMost or both")
-        if None not in (self.at_least, self.at_most) and self.at_least > self.at_most:  # type: ignore[operator]
+        if low is not None and high is not None and low > high:
             raise ValueError("atLeast must not be more than atMost")
         return self
 
@@ -202,8 +206,13 @@ class TaskClass(Noun):
     def cap(self) -> int | None:
         """The cap in percent, with its default."""
         if self.cap_percent is None and isinstance(self.preemption, WhenWoken):
-            return 80
+            return _PREEMPTING_CAP_PERCENT
         return self.cap_percent
+
+    @property
+    def share(self) -> int:
+        """The weight, with its default."""
+        return _EQUAL_WEIGHT if self.weight is None else self.weight
 
 
 def _problem_of_class(task_class: TaskClass, sharing: Sharing, *, last: bool) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,12 @@ from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.settings import Settings
 from schedcp_verifier.verifying import Verifier
 from support.compositions import compositions, every_word
-from support.laboratory import CONTRACT, Laboratory
+from support.laboratory import CONTRACT, Laboratory, unfit
 from support.verifier import workload_profile
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("composition-*.yaml"))
 COMPOSED_MAX = 25
+FORMATTER = "clang-format-19"
 WORDS = every_word()
 VERDICT_SECONDS = 900
 GAIN_PERCENT = 40
@@ -88,6 +91,26 @@ def test_the_examples_are_analysed_without_a_finding(
     assert run_command(["analyze", str(example), "--kernel", str(kernel.folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {check["phase"] for check in found["checks"]} == {"Passed"}
+
+
+def test_what_is_composed_is_formatted_as_the_library_is(
+    repository: Path, tmp_path: Path, required_tiers: frozenset[str]
+) -> None:
+    if shutil.which(FORMATTER) is None:
+        unfit(f"{FORMATTER} is not installed", required_tiers)
+    sources = []
+    for name, composition in WORDS.items():
+        sources.append(tmp_path / f"{name}.bpf.c")
+        sources[-1].write_text(compose(composition))
+    style = f"--style=file:{repository / '.clang-format'}"
+    found = subprocess.run(
+        [FORMATTER, style, "--dry-run", "--Werror", *map(str, sources)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_every_kernel_builds_what_is_composed(

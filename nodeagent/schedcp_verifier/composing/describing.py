@@ -121,4 +121,4 @@ def _claims(composition: Composition, task_class: TaskClass) -> Iterator[str]:
     if task_class.cap is not None:
         yield f"up to {task_class.cap} percent of a CPU they go ahead of others"
     if composition.sharing is not Sharing.STRICT:
-        yield f"their weight is {task_class.weight or 100}"
+        yield f"their weight is {task_class.share}"

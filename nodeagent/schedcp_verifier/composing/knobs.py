@@ -19,7 +19,6 @@ from schedcp_api.compositions import (
 
 __all__ = ["RANGES", "Quantity", "ends_of", "knobs_of"]
 
-_DEFAULT_WEIGHT = 100
 _SCALES = {"us": "NSEC_PER_USEC", "ms": "NSEC_PER_MSEC"}
 
 
@@ -125,4 +124,4 @@ def _of_class(task_class: TaskClass, sharing: Sharing) -> Iterator[_Knob]:
     if task_class.cap is not None:
         yield _Knob(f"{name}_cap_percent", "u32", task_class.cap)
     if sharing is not Sharing.STRICT:
-        yield _Knob(f"{name}_share_weight", "u32", task_class.weight or _DEFAULT_WEIGHT)
+        yield _Knob(f"{name}_share_weight", "u32", task_class.share)
