@@ -71,12 +71,22 @@ class Candidate(Noun):
     arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
     source_digest: Digest | None = None
     """Digest of the C source in the store; none for a scheduler of the library."""
+    composition_digest: Digest | None = None
+    """Digest of the composition that the source was made from, for those of kind Compose."""
 
     @model_validator(mode="after")
     def _arguments_sorted_and_unique(self) -> "Candidate":
         names = [argument.name for argument in self.arguments]
         if names != sorted(set(names)):
             raise ValueError("a candidate's arguments must be unique and sorted by name")
+        return self
+
+    @model_validator(mode="after")
+    def _compositions_have_a_source(self) -> "Candidate":
+        if self.composition_digest is None:
+            return self
+        if self.kind is not PlanKind.COMPOSE or self.source_digest is None:
+            raise ValueError("a composition's digest needs kind Compose and the source's digest")
         return self
 
 

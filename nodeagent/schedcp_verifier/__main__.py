@@ -5,7 +5,6 @@ Exit codes: 0 accepted, 1 rejected, 2 could not tell (infrastructure), 64 wrong 
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,8 +17,6 @@ from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from schedcp_api.base import canonical_json, digest_of
-from schedcp_api.candidates import Argument, Candidate, PlanKind
-from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.services import REPLY_MARK
 from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import (
@@ -32,6 +29,7 @@ from schedcp_api.verdicts import (
 )
 
 from .command_keys import keygen, keys, revoke, tokens
+from .composing import compose
 from .errors import ToolMissing, UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
 from .remembering import verdict_store
@@ -40,6 +38,7 @@ from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
 from .settings import Settings
 from .signer import Signer
+from .targets import TARGET_HELP, composition_in, profile_of, request_of
 from .verifying import Verified, Verifier
 
 __all__ = ["WAIVED_WITHOUT_POLICY", "main", "run_command"]
@@ -90,7 +89,7 @@ def _say(words: str) -> None:
 
 @app.command()
 def verify(
-    target: Annotated[str, typer.Argument(help="SOURCE.bpf.c, or a scheduler of the library.")],
+    target: Annotated[str, typer.Argument(help=TARGET_HELP)],
     knobs: KnobArguments = None,
     kernel: KernelOption = None,
     profile: Annotated[Path | None, typer.Option(help="A WorkloadProfile as JSON.")] = None,
@@ -111,12 +110,12 @@ def verify(
     """Build a scheduler, prove it in a micro-VM, and print the verdict."""
     verifier = Verifier.from_settings(Settings())
     bundle = _kernel(kernel)
-    seen = _profile(profile)
+    seen = profile_of(profile)
     contract = EvaluationContract(
         replay=ReplayMode.ADVISORY if seen is None or advisory else ReplayMode.REQUIRED,
         waived_losses=tuple(loss for loss in WAIVED_WITHOUT_POLICY if loss not in (keep or [])),
     )
-    request = _request(target, knobs or [], bundle, contract=contract, profile=seen)
+    request = request_of(target, knobs or [], bundle, contract=contract, profile=seen)
     console = Console(stderr=json)
     verified = _verified(verifier, request, bundle, console, use_known=not no_cache)
     if output is not None:
@@ -124,13 +123,13 @@ def verify(
     if json:
         sys.stdout.write(verified.verdict.model_dump_json(by_alias=True, exclude_none=True) + "\n")
     else:
-        show_verdict(console, verified.verdict, _shown(target), every=every)
+        show_verdict(console, verified.verdict, _shown(target, request), every=every)
     return _exit_code(verified.verdict)
 
 
 @app.command()
 def analyze(
-    source: Annotated[str, typer.Argument(help="SOURCE.bpf.c, or a scheduler of the library.")],
+    source: Annotated[str, typer.Argument(help=TARGET_HELP)],
     kernel: KernelOption = None,
     json: JsonOption = False,
     every: EveryOption = False,
@@ -138,22 +137,29 @@ def analyze(
     """Run the static stages only: Source, Build, Bytecode. This accepts nothing."""
     verifier = Verifier.from_settings(Settings())
     bundle = _kernel(kernel)
-    request = _request(source, [], bundle, contract=EvaluationContract(), profile=None)
+    request = request_of(source, [], bundle, contract=EvaluationContract(), profile=None)
     analysed = verifier.analyse(verifier.subject(request), request, bundle)
     if json:
         typer.echo(_analysis_json(analysed.checks, analysed.object))
     else:
-        show_checks(Console(), analysed.checks, _shown(source), every=every)
+        show_checks(Console(), analysed.checks, _shown(source, request), every=every)
     return REJECTED if analysed.failed else ACCEPTED
+
+
+@app.command("compose")
+def compose_command(
+    spec: Annotated[Path, typer.Argument(help="A composition as YAML or JSON.")],
+) -> int:
+    """Print the C source of the scheduler that a composition describes; judge nothing."""
+    typer.echo(compose(composition_in(spec)), nl=False)
+    return 0
 
 
 @app.command()
 def replay(
     profile: Annotated[Path, typer.Argument(help="A WorkloadProfile as JSON.")],
     knobs: KnobArguments = None,
-    scheduler: Annotated[
-        str, typer.Option(help="SOURCE.bpf.c, or a scheduler of the library.")
-    ] = "simple_fifo",
+    scheduler: Annotated[str, typer.Option(help=TARGET_HELP)] = "simple_fifo",
     kernel: KernelOption = None,
     seeds: Annotated[int, typer.Option(min=1, max=16)] = 2,
     json: JsonOption = False,
@@ -162,7 +168,9 @@ def replay(
     verifier = Verifier.from_settings(Settings())
     bundle = _kernel(kernel)
     contract = EvaluationContract(replay=ReplayMode.ADVISORY, seeds=seeds)
-    request = _request(scheduler, knobs or [], bundle, contract=contract, profile=_profile(profile))
+    request = request_of(
+        scheduler, knobs or [], bundle, contract=contract, profile=profile_of(profile)
+    )
     analysed = verifier.analyse(verifier.subject(request), request, bundle)
     if analysed.object is None or analysed.facts is None or analysed.failed:
         show_checks(Console(stderr=True), analysed.checks)
@@ -243,74 +251,8 @@ def _kernel(folder: Path | None) -> KernelBundle:
     return KernelShelf(Settings().kernels_dir).newest()
 
 
-def _profile(path: Path | None) -> WorkloadProfile | None:
-    if path is None:
-        return None
-    try:
-        return WorkloadProfile.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError(f"{path} is no workload profile: {error}") from error
-
-
-def _request(
-    target: str,
-    knobs: list[str],
-    kernel: KernelBundle,
-    *,
-    contract: EvaluationContract,
-    profile: WorkloadProfile | None,
-) -> VerificationRequest:
-    arguments = tuple(sorted(map(_argument, knobs), key=lambda argument: argument.name))
-    source = _source(target)
-    candidate = Candidate(
-        kind=PlanKind.CONFIGURE if source is None else PlanKind.GENERATE,
-        scheduler=target if source is None else _scheduler_name(Path(target)),
-        arguments=arguments,
-        source_digest=None if source is None else digest_of(source.encode()),
-    )
-    return VerificationRequest(
-        candidate=candidate,
-        source=source,
-        kernel_digest=kernel.profile.content_digest(),
-        profile=profile,
-        contract=contract,
-    )
-
-
-def _source(target: str) -> str | None:
-    """Return the text of a source file, nothing for a name of the library."""
-    if target.endswith((".yaml", ".yml", ".json")):
-        raise UsageError(
-            f"{target}: composition specs are not supported yet; give a SOURCE.bpf.c or the name "
-            "of a scheduler of the library"
-        )
-    if not target.endswith(".c") and "/" not in target:
-        return None
-    try:
-        return Path(target).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {target}: {error}") from error
-
-
-def _shown(target: str) -> SourceText | None:
-    text = _source(target)
-    return SourceText(target, text) if text is not None else None
-
-
-def _scheduler_name(path: Path) -> str:
-    stem = path.name.removesuffix(".c").removesuffix(".bpf").lower()
-    name = re.sub(r"[^a-z0-9_]", "_", stem)[:63]
-    return name if name[:1].isalpha() else f"s_{name}"[:63]
-
-
-def _argument(text: str) -> Argument:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"{text!r} is not NAME=VALUE")
-    try:
-        return Argument(name=name, value=value)
-    except ValidationError as error:
-        raise UsageError(f"{text!r}: a knob is NAME=NUMBER, NAME=true or NAME=false") from error
+def _shown(target: str, request: VerificationRequest) -> SourceText | None:
+    return None if request.source is None else SourceText(target, request.source)
 
 
 def _analysis_json(checks: tuple[Check, ...], object_: bytes | None) -> str:

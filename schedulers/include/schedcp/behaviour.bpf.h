@@ -8,8 +8,13 @@
 
 #include "schedcp/common.bpf.h"
 
+/* A scheduler may define its own default before it includes this. */
+#ifndef BURST_LIMIT_NS
+#define BURST_LIMIT_NS (4 * NSEC_PER_MSEC)
+#endif
+
 /* A burst that is longer than this is throughput work. */
-const volatile u64 burst_limit_ns = 4 * NSEC_PER_MSEC;
+const volatile u64 burst_limit_ns = BURST_LIMIT_NS;
 /* A latency-sensitive task sleeps for at least this share of its time. */
 const volatile u32 sleep_percent = 50;
 
@@ -81,11 +86,16 @@ static __always_inline bool behaviour_is_brief(const struct behaviour *behaviour
 	return behaviour->average_burst_ns <= limit_ns && behaviour->burst_ns <= limit_ns;
 }
 
-static __always_inline bool behaviour_sleeps(const struct behaviour *behaviour)
+static __always_inline bool behaviour_sleeps_for(const struct behaviour *behaviour, u32 percent)
 {
 	u64 cycle = behaviour->average_sleep_ns + behaviour->average_burst_ns;
 
-	return behaviour->average_sleep_ns * PERCENT >= cycle * sleep_percent;
+	return behaviour->average_sleep_ns * PERCENT >= cycle * percent;
+}
+
+static __always_inline bool behaviour_sleeps(const struct behaviour *behaviour)
+{
+	return behaviour_sleeps_for(behaviour, sleep_percent);
 }
 
 #endif

@@ -10,8 +10,13 @@
 
 #include "schedcp/common.bpf.h"
 
+/* A scheduler may define its own default before it includes this. */
+#ifndef AGEING_NS
+#define AGEING_NS (1 * (u64)NSEC_PER_SEC)
+#endif
+
 /* A task that has waited this long runs before all others, whatever its weight or class. */
-const volatile u64 ageing_ns = 1 * NSEC_PER_SEC;
+const volatile u64 ageing_ns = AGEING_NS;
 
 enum ageing_consts {
 	AGEING_SCANS = 8,	/* looks in one ageing_ns */
@@ -129,13 +134,16 @@ static __always_inline void pinned_insert(struct task_struct *p, struct wait_ctx
 	STAT_INC(pinned_dispatches);
 }
 
-/* Move those who have waited too long from the tail of `dsq` to `first`, a queue in FIFO order. */
-static __always_inline void dsq_age(u64 dsq, u64 first, u64 now)
+/*
+ * Move those who have waited too long to `first`, a queue in FIFO order. With SCX_DSQ_ITER_REV look
+ * from the tail of `dsq`, else from its head, where the oldest are when newcomers sort last.
+ */
+static __always_inline void dsq_age_from(u64 dsq, u64 first, u64 now, u64 iter_flags)
 {
 	struct task_struct *p;
 	u32 looked = 0;
 
-	bpf_for_each (scx_dsq, p, dsq, SCX_DSQ_ITER_REV) {
+	bpf_for_each (scx_dsq, p, dsq, iter_flags) {
 		struct wait_ctx *wait = wait_ctx_of(p);
 
 		if (wait && vtime_before(wait->queued_at + ageing_ns, now) &&
@@ -144,6 +152,11 @@ static __always_inline void dsq_age(u64 dsq, u64 first, u64 now)
 		if (++looked >= AGEING_SCAN_TASKS)
 			break;
 	}
+}
+
+static __always_inline void dsq_age(u64 dsq, u64 first, u64 now)
+{
+	dsq_age_from(dsq, first, now, SCX_DSQ_ITER_REV);
 }
 
 /* Call it first in ops.dispatch. Each CPU looks after the shared queue and its own. */

@@ -90,15 +90,6 @@ def test_whatever_breaks_is_no_rejection(
     assert "the verifier failed" in capsys.readouterr().err
 
 
-def test_a_composition_spec_is_told_to_be_unsupported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    make_bundle(tmp_path / "k")
-    monkeypatch.setenv("SCHEDCP_VERIFIER_KERNELS_DIR", str(tmp_path))
-    assert command_line.run_command(["verify", "SPEC.yaml"]) == 64
-    assert "not supported yet" in capsys.readouterr().err
-
-
 def test_what_a_child_prints_is_bounded() -> None:
     done = run(["sh", "-c", "yes | head -c 3000000"], timeout_seconds=60)
     assert len(done.stdout) == 1024**2

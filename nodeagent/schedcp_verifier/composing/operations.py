@@ -1,0 +1,230 @@
+"""The operations of a composed scheduler, in life-cycle order, and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from schedcp_api.compositions import Composition, Placement, Sharing, TaskClass, WhenWoken
+
+from .functions import order_of
+from .serving import SERVE
+from .shapes import charges_groups, clocked_classes, id_of, job_classes, knows_groups
+
+__all__ = ["operations_of"]
+
+_PLACEMENTS = {
+    Placement.PREVIOUS_CPU: "previous_cpu",
+    Placement.IDLE_SIBLING: "idle_sibling",
+    Placement.ANY_IDLE: "any_idle",
+    Placement.SYNC_WAKER: "sync_waker",
+}
+_CONTEXTS = """\
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+"""
+_CPU_CONTEXT = "\tstruct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));\n"
+_TABLE = (
+    "select_cpu",
+    "enqueue",
+    "dispatch",
+    "runnable",
+    "running",
+    "stopping",
+    "quiescent",
+    "init_task",
+    "cpu_release",
+)
+_GROUP_TABLE = ("cgroup_init", "cgroup_set_weight")
+
+
+def operations_of(composition: Composition) -> Iterator[str]:
+    """Yield each operation and the table."""
+    yield _select_cpu(composition)
+    yield _enqueue(composition)
+    yield _DISPATCH
+    yield _runnable(composition)
+    yield _running(composition)
+    yield _stopping(composition)
+    yield _QUIESCENT
+    yield _INIT_TASK
+    yield _CPU_RELEASE
+    if knows_groups(composition):
+        yield from (_CGROUP_INIT, _CGROUP_SET_WEIGHT)
+    yield _init(composition)
+    yield _EXIT
+    yield _table(composition)
+
+
+def _select_cpu(composition: Composition) -> str:
+    last = id_of(composition.classes[-1])
+    victims = any(isinstance(c.preemption, WhenWoken) for c in composition.classes)
+    cases = "".join(_select_case(task_class) for task_class in composition.classes)
+    return (
+        "s32 SCHEDCP_OPS(composed_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)"
+        "\n{\n\tstruct task_ctx *tctx = task_ctx_of(p);\n"
+        f"\tu32 class = tctx ? class_of(p, tctx) : {last};\n"
+        f"\ts32 cpu = prev_cpu{', victim' if victims else ''};\n"
+        f"\tbool is_idle = false;\n\n\tswitch (class) {{\n{cases}\t}}\n\treturn cpu;\n}}"
+    )
+
+
+def _select_case(task_class: TaskClass) -> str:
+    name = task_class.name
+    text = (
+        f"\tcase {id_of(task_class)}:\n"
+        f"\t\tcpu = {_PLACEMENTS[task_class.placement]}(p, prev_cpu, wake_flags, &is_idle);\n"
+    )
+    insert = f"idle_insert(p, {name}_slice_ns);\n"
+    if not isinstance(task_class.preemption, WhenWoken):
+        return f"{text}\t\tif (is_idle)\n\t\t\t{insert}\t\tbreak;\n"
+    return (
+        f"{text}\t\tif (is_idle) {{\n\t\t\t{insert}\t\t\tbreak;\n\t\t}}\n"
+        f"\t\tvictim = victim_of_{name}(p, prev_cpu);\n"
+        "\t\tif (victim < 0)\n\t\t\tbreak;\n"
+        f"\t\tpreempt_insert(p, {name}_slice_ns);\n\t\treturn victim;\n"
+    )
+
+
+def _enqueue(composition: Composition) -> str:
+    cases = "".join(_enqueue_case(task_class) for task_class in composition.classes)
+    last = composition.classes[-1].name
+    return (
+        "void SCHEDCP_OPS(composed_enqueue, struct task_struct *p, u64 enq_flags)\n"
+        f"{{\n{_CONTEXTS}\tu64 order;\n\n\tif (!wait || !tctx) {{\n"
+        f"\t\tscx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, {last}_slice_ns, enq_flags);\n"
+        f"\t\treturn;\n\t}}\n\tswitch (class_of(p, tctx)) {{\n{cases}\t}}\n}}"
+    )
+
+
+def _enqueue_case(task_class: TaskClass) -> str:
+    name, class_id = task_class.name, id_of(task_class)
+    preempting = (
+        f"\t\tif (woken_here(p, enq_flags) && {name}_may_take(scx_bpf_task_cpu(p))) {{\n"
+        f"\t\t\tpreempt_insert(p, {name}_slice_ns);\n\t\t\tbreak;\n\t\t}}\n"
+    )
+    return (
+        f"\tcase {class_id}:\n"
+        f"{preempting if isinstance(task_class.preemption, WhenWoken) else ''}"
+        f"\t\tif (bound_insert(p, wait, tctx, {name}_slice_ns, enq_flags))\n\t\t\tbreak;\n"
+        f"\t\torder = {order_of(task_class)};\n"
+        f"\t\tclass_insert(p, wait, {class_id}, {name}_slice_ns, order, enq_flags);\n\t\tbreak;\n"
+    )
+
+
+def _runnable(composition: Composition) -> str:
+    gaps = [f"{task_class.name}_job_gap_ns" for task_class in job_classes(composition)]
+    classes = list(job_classes(composition))
+    text = (
+        "void SCHEDCP_OPS(composed_runnable, struct task_struct *p, u64 enq_flags)\n"
+        "{\n\tstruct task_ctx *tctx = task_ctx_of(p);\n\n\tif (!tctx)\n\t\treturn;\n"
+    )
+    for task_class, gap in zip(classes, gaps, strict=True):
+        text += f"\tif (tctx->class == {id_of(task_class)})\n\t\tjob_wake(tctx, {gap});\n"
+    return f"{text}\tbehaviour_wake(&tctx->behaviour);\n}}"
+
+
+def _running(composition: Composition) -> str:
+    text = (
+        "void SCHEDCP_OPS(composed_running, struct task_struct *p)\n"
+        f"{{\n{_CONTEXTS}{_CPU_CONTEXT}\n\tif (!wait || !tctx || !cctx)\n\t\treturn;\n"
+        "\tclass_running(p, wait, tctx, cctx, class_of(p, tctx));\n"
+        "\tbound_running(p, wait, tctx, cctx);\n"
+    )
+    if composition.sharing is Sharing.TURNS:
+        weight = "share_weight_of(tctx->class)"
+        text += f"\tclass_charge(cctx, tctx->class, TURN_COST, {weight});\n"
+    for task_class in clocked_classes(composition):
+        clock = f"clock_of_{task_class.name}"
+        text += f"\tclock_advance(&{clock}, wait, tctx, {id_of(task_class)});\n"
+    return f"{text}}}"
+
+
+def _stopping(composition: Composition) -> str:
+    charges = []
+    if composition.sharing is Sharing.VIRTUAL_TIME:
+        weight = "share_weight_of(tctx->class)"
+        charges.append(f"\tclass_charge(cctx, tctx->class, used, {weight});\n")
+    if charges_groups(composition):
+        charges.append("\tgroup_charge(p, used);\n")
+    declared = "\tu64 used;\n" if charges else ""
+    stopping = "class_stopping(p, wait, tctx, cctx);\n"
+    return (
+        "void SCHEDCP_OPS(composed_stopping, struct task_struct *p, bool runnable)\n"
+        f"{{\n{_CONTEXTS}{_CPU_CONTEXT}{declared}\n\tif (!wait || !tctx || !cctx)\n\t\treturn;\n"
+        f"\t{'used = ' if charges else ''}{stopping}{''.join(charges)}}}"
+    )
+
+
+_DISPATCH = f"""\
+void SCHEDCP_OPS(composed_dispatch, s32 cpu, struct task_struct *prev)
+{{
+	classes_age(cpu);
+	if (!first_move_to_local(cpu))
+		{SERVE}(cpu, prev);
+}}"""
+
+_QUIESCENT = """\
+void SCHEDCP_OPS(composed_quiescent, struct task_struct *p, u64 deq_flags)
+{
+	struct task_ctx *tctx = task_ctx_of(p);
+
+	if (tctx)
+		behaviour_sleep(&tctx->behaviour, deq_flags);
+}"""
+
+_INIT_TASK = (
+    "s32 SCHEDCP_OPS_SLEEPABLE(composed_init_task, struct task_struct *p,\n"
+    "\t\t\t  struct scx_init_task_args *args)\n"
+    "{\n\treturn class_ctx_create(p);\n}"
+)
+
+_CPU_RELEASE = """\
+/* A real-time task took the CPU: let the others run what was waiting there. */
+void SCHEDCP_OPS(composed_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
+{
+	scx_bpf_reenqueue_local();
+}"""
+
+_CGROUP_INIT = (
+    "s32 SCHEDCP_OPS_SLEEPABLE(composed_cgroup_init, struct cgroup *cgroup,\n"
+    "\t\t\t  struct scx_cgroup_init_args *args)\n"
+    "{\n\treturn group_create(cgroup, args->weight);\n}"
+)
+
+_CGROUP_SET_WEIGHT = """\
+void SCHEDCP_OPS(composed_cgroup_set_weight, struct cgroup *cgroup, u32 weight)
+{
+	group_set_weight(cgroup, weight);
+}"""
+
+_EXIT = """\
+void SCHEDCP_OPS(composed_exit, struct scx_exit_info *ei)
+{
+	exit_record(ei);
+}"""
+
+
+def _init(composition: Composition) -> str:
+    creating = "".join(
+        f"\terr = err ?: class_dsqs_create({id_of(task_class)});\n"
+        for task_class in composition.classes[:-1]
+    )
+    last = f"class_dsqs_create({id_of(composition.classes[-1])})"
+    return (
+        "s32 SCHEDCP_OPS_SLEEPABLE(composed_init)\n"
+        "{\n\ts32 err = other_dsqs_create();\n\n\thomes_find();\n"
+        f"{creating}\treturn err ?: {last};\n}}"
+    )
+
+
+def _table(composition: Composition) -> str:
+    groups = _GROUP_TABLE if knows_groups(composition) else ()
+    members = "".join(
+        f"\t.{operation} = (void *)composed_{operation},\n"
+        for operation in (*_TABLE, *groups, "init", "exit")
+    )
+    return (
+        'SEC(".struct_ops.link")\nstruct sched_ext_ops composed_ops = {\n'
+        f"{members}\t.timeout_ms = {composition.timeout_ms},\n"
+        f'\t.name = "composed_{composition.name}",\n}};'
+    )

@@ -1,0 +1,106 @@
+"""What words on a command line name: a profile, a composition, a source, knobs; as a request.
+
+Whatever does not fit is a UsageError that says what would.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from schedcp_api.base import digest_of
+from schedcp_api.candidates import Argument, Candidate, PlanKind
+from schedcp_api.compositions import Composition
+from schedcp_api.profiles import WorkloadProfile
+from schedcp_api.verdicts import EvaluationContract, VerificationRequest
+
+from .composing import COMPOSITION_BYTES_MAX, compose, composition_of
+from .errors import UsageError
+from .kernels import KernelBundle
+
+__all__ = ["TARGET_HELP", "composition_in", "profile_of", "request_of"]
+
+TARGET_HELP = "SOURCE.bpf.c, a composition SPEC.yaml, or a scheduler of the library."
+_COMPOSITIONS = (".yaml", ".yml", ".json")
+
+
+def profile_of(path: Path | None) -> WorkloadProfile | None:
+    """Return the profile in a file, if one is named."""
+    if path is None:
+        return None
+    try:
+        return WorkloadProfile.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UsageError(f"{path} is no workload profile: {error}") from error
+
+
+def request_of(
+    target: str,
+    knobs: list[str],
+    kernel: KernelBundle,
+    *,
+    contract: EvaluationContract,
+    profile: WorkloadProfile | None,
+) -> VerificationRequest:
+    """Return the request to verify what `target` names, with these knobs (NAME=VALUE)."""
+    arguments = tuple(sorted(map(_argument, knobs), key=lambda argument: argument.name))
+    candidate, source = _candidate(target)
+    return VerificationRequest(
+        candidate=candidate.replace(arguments=arguments),
+        source=source,
+        kernel_digest=kernel.profile.content_digest(),
+        profile=profile,
+        contract=contract,
+    )
+
+
+def _candidate(target: str) -> tuple[Candidate, str | None]:
+    """Return what a target names: a composition, a source file, or a scheduler of the library."""
+    if target.endswith(_COMPOSITIONS):
+        composition = composition_in(Path(target))
+        source = compose(composition)
+        return Candidate(
+            kind=PlanKind.COMPOSE,
+            scheduler=composition.name,
+            source_digest=digest_of(source.encode()),
+            composition_digest=composition.content_digest(),
+        ), source
+    if not target.endswith(".c") and "/" not in target:
+        return Candidate(kind=PlanKind.CONFIGURE, scheduler=target), None
+    try:
+        source = Path(target).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {target}: {error}") from error
+    return Candidate(
+        kind=PlanKind.GENERATE,
+        scheduler=_scheduler_name(Path(target)),
+        source_digest=digest_of(source.encode()),
+    ), source
+
+
+def composition_in(path: Path) -> Composition:
+    """Return the composition that a file describes."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(COMPOSITION_BYTES_MAX + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    return composition_of(data)
+
+
+def _scheduler_name(path: Path) -> str:
+    stem = path.name.removesuffix(".c").removesuffix(".bpf").lower()
+    name = re.sub(r"[^a-z0-9_]", "_", stem)[:63]
+    return name if name[:1].isalpha() else f"s_{name}"[:63]
+
+
+def _argument(text: str) -> Argument:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"{text!r} is not NAME=VALUE")
+    try:
+        return Argument(name=name, value=value)
+    except ValidationError as error:
+        raise UsageError(f"{text!r}: a knob is NAME=NUMBER, NAME=true or NAME=false") from error

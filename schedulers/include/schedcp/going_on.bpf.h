@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The running task goes on while it comes before all who wait. ops.dispatch is called before it is
+ * queued again: without this, whoever waits is next, however much less it deserves the CPU, and
+ * weights show only where many wait.
+ */
+#ifndef SCHEDCP_GOING_ON_BPF_H
+#define SCHEDCP_GOING_ON_BPF_H
+
+#include "schedcp/class_queues.bpf.h"
+
+/* Kernels without it let the field be written. */
+bool scx_bpf_task_set_slice(struct task_struct *p, u64 slice) __ksym __weak;
+
+static __always_inline void slice_renew(struct task_struct *p, u64 slice_ns)
+{
+	if (bpf_ksym_exists(scx_bpf_task_set_slice))
+		scx_bpf_task_set_slice(p, slice_ns);
+	else
+		p->scx.slice = slice_ns;
+}
+
+/* For classes by the tasks' virtual time with one queue for all CPUs. */
+static __always_inline bool goes_on(struct task_struct *prev, u32 class, u64 slice_ns)
+{
+	struct wait_ctx *wait;
+	struct task_ctx *tctx;
+	u64 head, used;
+
+	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED) || is_pinned(prev))
+		return false;
+	wait = wait_ctx_of(prev);
+	tctx = task_ctx_of(prev);
+	if (!wait || !tctx || tctx->class != class || tctx->clocked != class + 1)
+		return false;
+	used = bpf_ktime_get_ns() - wait->running_at;
+	if (!dsq_head_order(class_dsq(class, 0), &head) ||
+	    !vtime_before(wait->vtime + by_weight(prev, used), head))
+		return false;
+	slice_renew(prev, slice_ns);
+	return true;
+}
+
+#endif
