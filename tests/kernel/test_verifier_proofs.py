@@ -10,9 +10,10 @@ import pytest
 from schedcp_api.base import percent_value
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.verdicts import Phase, ReplayMode, Verdict
-from schedcp_verifier.enduring import HEARTS, STARVED_NS
+from schedcp_verifier.enduring import STARVED_NS
 from schedcp_verifier.guests import proof_plan
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.troubles import HEARTS
 from support.laboratory import CONTRACT, PLANNED, Laboratory, library_request
 from support.verifier import workload_profile
 

@@ -23,9 +23,9 @@ from schedcp_api.verdicts import (
     Verdict,
     VerificationRequest,
 )
-from schedcp_verifier.enduring import HEARTS, TRIALS
 from schedcp_verifier.errors import VerifierError
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.troubles import HEARTS, TRIALS, WATCHED, WATCHING
 from schedcp_verifier.verifying import Verified
 
 OPS = "tried"
@@ -140,13 +140,12 @@ EFFECTS = {
     "tasks": 200, "forks": 1200, "bursts": 320, "sleeps": 900, "yields": 800, "niced": 90,
     "bound": 90, "realtimeMs": 400, "cgroups": 33, "moves": 32,
 }  # fmt: skip
-WATCHED = ("hog", "hog nice+19", "brisk", "brisk nice+19")
 
 
 def trial_record(name: str, *, gap_ms: int = 300, **effects: int) -> bytes:
     """Return a line about a trial in which everything happened; 0 takes an effect away."""
     counts = {key: count for key, count in {**EFFECTS, **effects}.items() if count}
-    gaps = dict.fromkeys(WATCHED, gap_ms * MS) if name == "saturated" else {}
+    gaps = dict.fromkeys(WATCHED, gap_ms * MS) if name in WATCHING else {}
     return record("trials", "trials", trial=name, tookNs=MS, effects=counts, longestGapsNs=gaps)
 
 
@@ -158,7 +157,11 @@ def heart_record(name: str, gap_ms: int = 300, beats: int = 9) -> bytes:
 
 
 def proof_lines(
-    *, fair: bool = True, gap_ms: int = 300, trials: Iterable[str] = TRIALS
+    *,
+    fair: bool = True,
+    gap_ms: int = 300,
+    trials: Iterable[str] = TRIALS,
+    hearts: Iterable[str] = HEARTS,
 ) -> list[bytes]:
     """Return what a guest says of a candidate that lives through everything."""
     programs = [{"name": "enqueue", "verifiedInstructions": 90}]
@@ -171,7 +174,7 @@ def proof_lines(
         record("status", "trials", program="trials", code=0),
         record("status", "trials", program="heartbeat", code=0),
         *(trial_record(name) for name in trials),
-        *(heart_record(name, gap_ms) for name in HEARTS),
+        *(heart_record(name, gap_ms) for name in hearts),
         state_record("trials"),
         *contract_records("candidate", fair=fair),
         state_record("contract"),

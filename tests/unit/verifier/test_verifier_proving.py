@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from schedcp_api.verdicts import ContractLoss, EvaluationContract, Phase
-from schedcp_verifier.enduring import HEARTS, TRIALS
-from schedcp_verifier.proving import Proof, judge_proof
+from schedcp_verifier.microvm import Topology
+from schedcp_verifier.proving import Proof, judge_course, judge_proof
 from schedcp_verifier.records import parse_report
+from schedcp_verifier.troubles import HEARTS, OTHER_COURSES, TRIALS, Course, hearts_of
 from support.verifier import (
     group_record,
     heart_record,
@@ -264,3 +265,42 @@ def test_a_machine_that_shows_no_weights_judges_nobody() -> None:
     proof = judged(lines)
     assert phases(proof)["keeps-CpuWeight"] is Phase.ERROR
     assert ContractLoss.CPU_WEIGHT not in proof.losses
+
+
+def course_lines(course: Course, *, gap_ms: int = 300) -> list[bytes]:
+    """Return what a guest says of a candidate that lives through a course."""
+    return proof_lines(gap_ms=gap_ms, trials=course.trials, hearts=hearts_of(course.topology))
+
+
+@pytest.mark.parametrize("course", OTHER_COURSES, ids=lambda course: str(course.topology))
+def test_each_machine_has_one_check_of_its_own_or_says_what_is_wrong_there(course: Course) -> None:
+    def judged_there(lines: list[bytes]) -> dict[str, Phase]:
+        checks = judge_course(parse_report(lines), "tried", course)
+        assert all(str(course.topology) in check.message for check in checks)
+        return {check.id: check.phase for check in checks}
+
+    name = str(course.topology)
+    good = course_lines(course)
+    last = hearts_of(course.topology)[-1]
+    assert judged_there(good) == {f"trials-on-{name}": Phase.PASSED}
+    assert judged_there(course_lines(course, gap_ms=3501)) == {
+        f"starvation-on-{name}": Phase.FAILED
+    }
+    assert judged_there(ejected(good, "settled")) == {f"attach-on-{name}": Phase.FAILED}
+    assert judged_there(ejected(good, "trials")) == {f"trials-on-{name}": Phase.FAILED}
+    assert judged_there(heart_changed(good, last, None)) == {f"starvation-on-{name}": Phase.ERROR}
+    assert judged_there(without(good, b'"kmsg"')) == {f"kernel-log-on-{name}": Phase.ERROR}
+
+
+def test_no_two_machines_are_alike() -> None:
+    machines = {str(course.topology): course.topology.cpus for course in OTHER_COURSES}
+    assert machines == {"8-cpus-2-nodes": 8, "2-cpus": 2, "1-cpu": 1}
+
+
+def test_sockets_are_memory_nodes() -> None:
+    words = " ".join(Topology(8, sockets=2).arguments(1024))
+    assert "sockets=2,cores=4" in words
+    assert "nodeid=0,memdev=memory0,cpus=0-3" in words
+    assert "nodeid=1,memdev=memory1,cpus=4-7" in words
+    assert words.count("size=512M") == 2
+    assert "-numa" not in Topology(4).arguments(1024)

@@ -1,0 +1,89 @@
+"""The catalogue of trials: which there are, in what order, and what must come of each.
+
+The guest's program `trials` makes the trouble; here is the least of it that makes a trial count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .microvm import MAIN, Topology
+
+__all__ = [
+    "HEARTS",
+    "MAIN_COURSE",
+    "OTHER_COURSES",
+    "TRIALS",
+    "WATCHED",
+    "WATCHING",
+    "Course",
+    "Trial",
+    "hearts_of",
+    "trials_of",
+]
+
+TRIALS = (
+    *("bursts", "waiting-churn", "sleeping-churn", "pinned", "forks", "yields", "realtime"),
+    *("cgroups", "crowd", "saturated"),
+)
+"""The trials of the main guest, as the guest's program names them."""
+ELSEWHERE = ("bursts", "waiting-churn", "pinned", "saturated-briefly")
+"""The trials on other machines: what depends on which CPUs there are."""
+WATCHING = frozenset({"saturated", "saturated-briefly"})
+"""The trials whose own tasks are watched."""
+WATCHED = ("hog", "hog nice+19", "brisk", "brisk nice+19")
+"""The tasks whose gaps those report."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Trials on one machine."""
+
+    topology: Topology
+    trials: tuple[str, ...]
+
+
+MAIN_COURSE = Course(MAIN, TRIALS)
+OTHER_COURSES = tuple(
+    Course(topology, ELSEWHERE) for topology in (Topology(8, sockets=2), Topology(2), Topology(1))
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The least that must have happened in a trial."""
+
+    made: Mapping[str, int] = field(default_factory=dict)
+    """By the conductor; less is the machine's trouble."""
+    served: Mapping[str, int] = field(default_factory=dict)
+    """By tasks that the candidate schedules; less is the candidate's. Only what any order gives."""
+
+
+def trials_of(topology: Topology) -> Mapping[str, Trial]:
+    """Return what must come of each trial on a machine."""
+    cpus = topology.cpus
+    saturated = Trial({"tasks": 6 * cpus}, {"niced": 2 * cpus, "sleeps": 2 * cpus})
+    return {
+        "bursts": Trial({"tasks": 64}, {"bursts": 160}),
+        "waiting-churn": Trial({"tasks": 3 * cpus, "niced": 60, "bound": 60}),
+        "sleeping-churn": Trial({"tasks": 32 + cpus, "niced": 60, "bound": 60}, {"sleeps": 200}),
+        "pinned": Trial({"tasks": 3 * cpus, "bound": 2 * cpus}),
+        "forks": Trial({"tasks": 5}, {"forks": 1200}),
+        "yields": Trial({"tasks": 2 * cpus}, {"yields": 2 * cpus}),
+        "realtime": Trial({"tasks": 2 * cpus + 1, "realtimeMs": 200}),
+        "cgroups": Trial({"tasks": 32, "cgroups": 33, "moves": 32}, {"sleeps": 32}),
+        "crowd": Trial({"tasks": 128}),
+        "saturated": saturated,
+        "saturated-briefly": saturated,
+    }
+
+
+def hearts_of(topology: Topology) -> tuple[str, ...]:
+    """Return the classes of `heartbeat` on a machine."""
+    fixed = ("normal", "nice+19", "nice-20", "rcu", "kworker", "kworker-each")
+    return (*fixed, *(f"pinned-{cpu}" for cpu in range(topology.cpus)))
+
+
+HEARTS = hearts_of(MAIN)
+"""The classes of `heartbeat` in the main guest."""
