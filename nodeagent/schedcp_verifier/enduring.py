@@ -12,6 +12,7 @@ from schedcp_api.verdicts import Check, Stage
 
 from .attaching import ended, same_enablement
 from .checks import error, failed, passed
+from .conserving import conservation
 from .records import GuestReport, TrialData
 from .troubles import WATCHED, WATCHING, Course, hearts_of, trials_of
 
@@ -42,7 +43,7 @@ def endurance(report: GuestReport, course: Course) -> tuple[Check, ...]:
     broken = _broken(report, course)
     if broken is not None:
         return (broken,)
-    return (_troubles(report, course), _starvation(report, course))
+    return (_troubles(report, course), _starvation(report, course), conservation(report, course))
 
 
 def _broken(report: GuestReport, course: Course) -> Check | None:

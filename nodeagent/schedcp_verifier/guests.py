@@ -88,6 +88,7 @@ def course_plan(contract: EvaluationContract, course: Course) -> GuestPlan:
         "CONTROL": "",
         "CONTRACT": "",
         "TRIALS": " ".join(course.trials),
+        "COMPARED": " ".join(course.compared),
     }
     return GuestPlan("proof", settings, {}, _PROOF_SHIFT, course.topology)
 

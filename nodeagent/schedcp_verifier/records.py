@@ -233,6 +233,9 @@ class GuestReport:
     """Workload groups by step and name."""
     heartbeats: tuple[HeartbeatData, ...]
     trials: tuple[TrialData, ...]
+    """Under the candidate."""
+    control: tuple[TrialData, ...]
+    """The trials that ran under the kernel's own scheduler before."""
     loader: dict[str, tuple[LoaderData, ...]]
 
     def loader_event(self, step: str, event: str) -> LoaderData | None:
@@ -247,9 +250,10 @@ def parse_report(lines: Iterable[bytes], charge: Charge | None = None) -> GuestR
     `charge` is kept up to date meanwhile, for the case that the lines never come to their end.
     """
     charge = charge or Charge()
-    report = GuestReport(False, "", {}, {}, {}, {}, (), (), {})
+    report = GuestReport(False, "", {}, {}, {}, {}, (), (), (), {})
     heartbeats: list[HeartbeatData] = []
     trials: list[TrialData] = []
+    control: list[TrialData] = []
     digest, complete = "", False
     for number, line in enumerate(lines, 1):
         if number > RECORDS_MAX:
@@ -267,8 +271,8 @@ def parse_report(lines: Iterable[bytes], charge: Charge | None = None) -> GuestR
                 report.groups.setdefault(step, {})[data.group] = data
             case _Heartbeat(data=data):
                 heartbeats.append(data)
-            case _Trials(data=data):
-                trials.append(data)
+            case _Trials(step=step, data=data):
+                (control if step == "control" else trials).append(data)
             case _Loader(step=step, data=data):
                 report.loader[step] = (*report.loader.get(step, ()), data)
             case _Border(data=data):
@@ -284,6 +288,7 @@ def parse_report(lines: Iterable[bytes], charge: Charge | None = None) -> GuestR
         report.groups,
         tuple(heartbeats),
         tuple(trials),
+        tuple(control),
         report.loader,
     )
 

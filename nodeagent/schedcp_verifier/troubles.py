@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from .microvm import MAIN, Topology
 
 __all__ = [
+    "COMPARED",
     "HEARTS",
     "MAIN_COURSE",
     "OTHER_COURSES",
@@ -23,12 +24,15 @@ __all__ = [
     "trials_of",
 ]
 
+COMPARED = ("idle", "wakeups", "few", "spread")
+"""Trials that run under the kernel's own scheduler as well, before the candidate is attached."""
 TRIALS = (
+    *COMPARED,
     *("bursts", "waiting-churn", "sleeping-churn", "pinned", "forks", "yields", "realtime"),
     *("cgroups", "crowd", "saturated"),
 )
 """The trials of the main guest, as the guest's program names them."""
-ELSEWHERE = ("bursts", "waiting-churn", "pinned", "saturated-briefly")
+ELSEWHERE = ("few", "spread", "bursts", "waiting-churn", "pinned", "saturated-briefly")
 """The trials on other machines: what depends on which CPUs there are."""
 WATCHING = frozenset({"saturated", "saturated-briefly"})
 """The trials whose own tasks are watched."""
@@ -42,6 +46,11 @@ class Course:
 
     topology: Topology
     trials: tuple[str, ...]
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Those of them that run without the candidate first."""
+        return tuple(trial for trial in self.trials if trial in COMPARED)
 
 
 MAIN_COURSE = Course(MAIN, TRIALS)
@@ -65,6 +74,10 @@ def trials_of(topology: Topology) -> Mapping[str, Trial]:
     cpus = topology.cpus
     saturated = Trial({"tasks": 6 * cpus}, {"niced": 2 * cpus, "sleeps": 2 * cpus})
     return {
+        "idle": Trial(),
+        "wakeups": Trial({"tasks": cpus}),
+        "few": Trial({"tasks": max(1, cpus // 2)}),
+        "spread": Trial({"tasks": cpus + 2}),
         "bursts": Trial({"tasks": 64}, {"bursts": 160}),
         "waiting-churn": Trial({"tasks": 3 * cpus, "niced": 60, "bound": 60}),
         "sleeping-churn": Trial({"tasks": 32 + cpus, "niced": 60, "bound": 60}, {"sleeps": 200}),

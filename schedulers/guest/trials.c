@@ -63,6 +63,34 @@ static void churn(struct crew *crew, int times, uint64_t pause_ns)
 	}
 }
 
+/* Nobody has anything to do but the hearts. */
+static void trial_idle(struct crew *crew)
+{
+	(void)crew;
+	rest(1000 * MSEC);
+}
+
+/* Short work on a machine with CPUs to spare: each sleep ends where somebody must be woken. */
+static void trial_wakeups(struct crew *crew)
+{
+	hire_many(crew, crew->cpus, live_sleeping, 0);
+	rest(600 * MSEC);
+}
+
+/* Half of the CPUs have work: everybody may have one alone. */
+static void trial_few(struct crew *crew)
+{
+	hire_many(crew, crew->cpus > 1 ? crew->cpus / 2 : 1, live_working, 0);
+	rest(800 * MSEC);
+}
+
+/* There is a little more work than CPUs: none may be idle. */
+static void trial_spread(struct crew *crew)
+{
+	hire_many(crew, crew->cpus + 2, live_working, 0);
+	rest(1200 * MSEC);
+}
+
 static void trial_bursts(struct crew *crew)
 {
 	char bytes[BURST_TASKS] = {};
@@ -221,6 +249,10 @@ static const struct trial {
 	const char *name;
 	void (*run)(struct crew *crew);
 } trials[] = {
+	{"idle", trial_idle},
+	{"wakeups", trial_wakeups},
+	{"few", trial_few},
+	{"spread", trial_spread},
 	{"bursts", trial_bursts},
 	{"waiting-churn", trial_waiting_churn},
 	{"sleeping-churn", trial_sleeping_churn},
@@ -271,14 +303,18 @@ static const struct trial *trial_named(const char *name)
 	die(EXIT_USAGE, "there is no trial '%s'", name);
 }
 
-static void trial_report(struct crew *crew, const struct trial *trial, uint64_t begin)
+static void trial_run(struct crew *crew, const struct trial *trial)
 {
-	uint64_t end = clock_ns(CLOCK_MONOTONIC);
-	struct account seen = *crew->account; /* before the tasks die, which is no gap */
+	struct counts before = counts_now();
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC), end;
+	struct account seen;
 
+	trial->run(crew);
+	end = clock_ns(CLOCK_MONOTONIC);
+	counts_note(crew->account, before);
+	seen = *crew->account; /* before the tasks die, which is no gap */
 	dismiss(crew);
-	printf("{\"trial\":\"%s\",\"tookNs\":%llu", trial->name,
-	       (unsigned long long)(clock_ns(CLOCK_MONOTONIC) - begin));
+	printf("{\"trial\":\"%s\",\"tookNs\":%llu", trial->name, (unsigned long long)(end - begin));
 	account_print(&seen, end);
 	printf("}\n");
 	fflush(stdout);
@@ -289,7 +325,6 @@ int main(int argc, char **argv)
 {
 	struct crew crew = {.random = 1};
 	bool attached = false;
-	uint64_t begin;
 	int letter;
 
 	while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -309,9 +344,7 @@ int main(int argc, char **argv)
 
 		if (attached && !scheduler_attached())
 			return 0;
-		begin = clock_ns(CLOCK_MONOTONIC);
-		trial->run(&crew);
-		trial_report(&crew, trial, begin);
+		trial_run(&crew, trial);
 	}
 	return 0;
 }

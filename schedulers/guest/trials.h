@@ -19,9 +19,14 @@ enum effect {
 	EFFECT_YIELDS,		/* returns from sched_yield() */
 	EFFECT_NICED,		/* changes of nice that were made */
 	EFFECT_BOUND,		/* changes of affinity that were made */
+	EFFECT_WORK_NS,		/* CPU time of tasks that never sleep */
 	EFFECT_REALTIME_MS,	/* CPU time of the real-time hog */
 	EFFECT_CGROUPS,		/* control groups that were made */
 	EFFECT_MOVES,		/* tasks that were moved to a control group */
+	EFFECT_SWITCHES,	/* context switches of the machine */
+	EFFECT_INTERRUPTS,	/* interrupts that CPUs sent themselves and others to schedule */
+	EFFECT_REQUEUED,	/* tasks that were enqueued again without having run */
+	EFFECT_WAITED_US,	/* time in which some task waited for a CPU */
 	EFFECT_FORKS_REFUSED,	/* forks that failed */
 	EFFECT_CGROUPS_REFUSED, /* control groups that could not be made */
 	EFFECT_MOVES_REFUSED,	/* tasks that could not be moved to one */
@@ -58,10 +63,20 @@ struct crew {
 	int cpus;
 };
 
+/* The kernel's own counters, to be compared with what they were. */
+struct counts {
+	uint64_t switches, interrupts, requeued, waited_us;
+};
+
+struct counts counts_now(void);
+void counts_note(struct account *account, struct counts since);
+
 /* What a task does until it is killed; `argument` is the life's own. */
 typedef void (*life)(struct account *account, int argument);
 
 void live_spinning(struct account *account, int argument);
+/* The same, and tell how much CPU time it got. */
+void live_working(struct account *account, int argument);
 void live_sleeping(struct account *account, int argument);
 void live_yielding(struct account *account, int argument);
 /* Wait at the pipe `argument` until everybody is released, work for a moment, wait again. */

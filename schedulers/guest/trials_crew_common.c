@@ -15,9 +15,24 @@
 enum { HOG_PRIORITY = 1, NICE_VALUES = 40, NICE_LOWEST = -20 };
 
 static const char *const effect_names[EFFECTS] = {
-	"tasks",	"forks",	  "bursts",	  "sleeps",  "yields",
-	"niced",	"bound",	  "realtimeMs",	  "cgroups", "moves",
-	"forksRefused", "cgroupsRefused", "movesRefused",
+	[EFFECT_TASKS] = "tasks",
+	[EFFECT_FORKS] = "forks",
+	[EFFECT_BURSTS] = "bursts",
+	[EFFECT_SLEEPS] = "sleeps",
+	[EFFECT_YIELDS] = "yields",
+	[EFFECT_NICED] = "niced",
+	[EFFECT_BOUND] = "bound",
+	[EFFECT_WORK_NS] = "workNs",
+	[EFFECT_REALTIME_MS] = "realtimeMs",
+	[EFFECT_CGROUPS] = "cgroups",
+	[EFFECT_MOVES] = "moves",
+	[EFFECT_SWITCHES] = "switches",
+	[EFFECT_INTERRUPTS] = "interrupts",
+	[EFFECT_REQUEUED] = "requeued",
+	[EFFECT_WAITED_US] = "waitedUs",
+	[EFFECT_FORKS_REFUSED] = "forksRefused",
+	[EFFECT_CGROUPS_REFUSED] = "cgroupsRefused",
+	[EFFECT_MOVES_REFUSED] = "movesRefused",
 };
 
 static const char *const watched_names[WATCHED] = {

@@ -25,7 +25,7 @@ from schedcp_api.verdicts import (
 )
 from schedcp_verifier.errors import VerifierError
 from schedcp_verifier.kernels import KernelBundle
-from schedcp_verifier.troubles import HEARTS, TRIALS, WATCHED, WATCHING
+from schedcp_verifier.troubles import COMPARED, HEARTS, TRIALS, WATCHED, WATCHING
 from schedcp_verifier.verifying import Verified
 
 OPS = "tried"
@@ -139,14 +139,15 @@ def contract_records(arm: str, *, fair: bool = True) -> list[bytes]:
 EFFECTS = {
     "tasks": 200, "forks": 1200, "bursts": 320, "sleeps": 900, "yields": 800, "niced": 90,
     "bound": 90, "realtimeMs": 400, "cgroups": 33, "moves": 32,
+    "workNs": 3_000_000, "switches": 5000, "interrupts": 900, "waitedUs": 1000,
 }  # fmt: skip
 
 
-def trial_record(name: str, *, gap_ms: int = 300, **effects: int) -> bytes:
+def trial_record(name: str, *, gap_ms: int = 300, step: str = "trials", **effects: int) -> bytes:
     """Return a line about a trial in which everything happened; 0 takes an effect away."""
     counts = {key: count for key, count in {**EFFECTS, **effects}.items() if count}
     gaps = dict.fromkeys(WATCHED, gap_ms * MS) if name in WATCHING else {}
-    return record("trials", "trials", trial=name, tookNs=MS, effects=counts, longestGapsNs=gaps)
+    return record("trials", step, trial=name, tookNs=MS, effects=counts, longestGapsNs=gaps)
 
 
 def heart_record(name: str, gap_ms: int = 300, beats: int = 9) -> bytes:
@@ -169,6 +170,7 @@ def proof_lines(
         record("kernel", "boot", btfDigest=digest_of(b"btf")),
         record("border", "proof", charge="candidate"),
         state_record("boot", "disabled", "", enableSeq=0),
+        *(trial_record(name, step="control") for name in trials if name in COMPARED),
         state_record("attached"),
         state_record("settled"),
         record("status", "trials", program="trials", code=0),

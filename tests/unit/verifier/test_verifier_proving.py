@@ -12,6 +12,7 @@ from schedcp_verifier.proving import Proof, judge_course, judge_proof
 from schedcp_verifier.records import parse_report
 from schedcp_verifier.troubles import HEARTS, OTHER_COURSES, TRIALS, Course, hearts_of
 from support.verifier import (
+    MS,
     group_record,
     heart_record,
     proof_lines,
@@ -79,9 +80,11 @@ def loader_ended(lines: list[bytes], code: int) -> list[bytes]:
 
 def trial_changed(lines: list[bytes], name: str, **effects: int) -> list[bytes]:
     """Return the lines with other effects of a trial."""
-    marker = f'"trial": "{name}"'.encode()
-    assert any(marker in line for line in lines)
-    return [trial_record(name, **effects) if marker in line else line for line in lines]
+    marker, step = f'"trial": "{name}"'.encode(), b'"step": "trials"'
+    assert any(marker in line and step in line for line in lines)
+    return [
+        trial_record(name, **effects) if marker in line and step in line else line for line in lines
+    ]
 
 
 def heart_changed(lines: list[bytes], name: str, new: bytes | None) -> list[bytes]:
@@ -117,6 +120,9 @@ def ejected(lines: list[bytes], step: str) -> list[bytes]:
          "trials", "pods would not start"),
         (lambda ls: trial_changed(ls, "cgroups", movesRefused=2), "trials", "2 tasks could not"),
         (lambda ls: trial_changed(ls, "bursts", bursts=9), "trials", "hardly done"),
+        (lambda ls: trial_changed(ls, "spread", workNs=MS), "work-conservation", "more tasks"),
+        (lambda ls: trial_changed(ls, "few", workNs=2 * MS), "work-conservation", "fewer tasks"),
+        (lambda ls: trial_changed(ls, "wakeups", sleeps=400), "work-conservation", "kick an idle"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_fails_and_says_so(
@@ -150,6 +156,9 @@ def test_a_loader_that_broke_refuses_nobody(
         (lambda ls: trial_changed(ls, "realtime", realtimeMs=0), "trials"),
         (lambda ls: trial_changed(ls, "waiting-churn", niced=0), "trials"),
         (lambda ls: trial_changed(ls, "pinned", bound=0), "trials"),
+        (lambda ls: without(ls, b'"control"', b'"spread"'), "work-conservation"),
+        (lambda ls: [trial_record("few", step="control", workNs=0) if b'"control"' in line
+                     and b'"few"' in line else line for line in ls], "work-conservation"),
         (lambda ls: heart_changed(ls, "kworker-each", None), "starvation"),
         (lambda ls: heart_changed(ls, "rcu", heart_record("rcu", beats=0)), "starvation"),
         (lambda ls: [*ls, heart_record("stranger")], "starvation"),
