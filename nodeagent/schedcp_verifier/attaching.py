@@ -101,20 +101,28 @@ def _attached(report: GuestReport, ops_name: str, code: int | None) -> Check:
     return ended(report, "attach", Stage.ATTACH, "the scheduler did not stay attached for 1.5 s")
 
 
-def ended(report: GuestReport, id_: str, stage: Stage, words: str, **evidence: object) -> Check:
+def ended(
+    report: GuestReport,
+    id_: str,
+    stage: Stage,
+    words: str,
+    *,
+    step: str = "proof",
+    **evidence: object,
+) -> Check:
     """Return the judgement of a scheduler that is gone before its time.
 
     The kernel ends a scheduler for a reason; a loader that was killed or broke ends it for none.
     """
-    code = report.statuses.get(("schedcp-loader", "proof"))
-    exit_ = report.loader_event("proof", "exit")
+    code = report.statuses.get(("schedcp-loader", step))
+    exit_ = report.loader_event(step, "exit")
     shown = {"states": states_of(report), "loaderExitCode": code, **evidence}
     if exit_ is None and code not in _EJECTED:
         return error(
             id_,
             stage,
             f"{words}, and the loader ended with {code} without an account of it",
-            log=report.texts.get(("loader", "proof"), ""),
+            log=report.texts.get(("loader", step), ""),
             **shown,
         )
     return failed(id_, stage, f"{words}: {_why(exit_)}", **shown, **_exit_evidence(exit_))

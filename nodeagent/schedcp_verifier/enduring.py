@@ -48,12 +48,10 @@ def endurance(report: GuestReport, course: Course) -> tuple[Check, ...]:
 
 def _broken(report: GuestReport, course: Course) -> Check | None:
     """Return the check that ends the stage: the scheduler was ended, or a trial not made."""
-    begin = report.states["settled"]
     done = [trial.trial for trial in report.trials]
-    end = report.states.get("contract") or report.states.get("trials")
-    if not same_enablement(begin, report.states.get("trials")) or not same_enablement(begin, end):
+    if not same_enablement(report.states["settled"], report.states.get("trials")):
         left = course.trials[len(done) :]
-        during = left[0] if left else "the contract's measurement"
+        during = left[0] if left else "the end of the trials"
         words = f"the kernel ended the scheduler during or before {during}"
         return ended(report, "trials", Stage.DYNAMIC, words, trials=_took(report))
     refused = [words for trial in report.trials for words in _refused(trial)]

@@ -40,8 +40,9 @@ _KERNEL_ARGUMENTS = (
     "cgroup_no_v1=all no_timer_check log_buf_len=1M "
     # A kernel that is beyond help ends the guest at once, instead of at the deadline.
     "oops=panic softlockup_panic=1 sysctl.kernel.panic_on_rcu_stall=1 rdinit=/init "
-    # Fresh pages are cleared for secrecy, which costs time and has no secrets to keep here.
-    "init_on_alloc=0"
+    # Fresh pages are cleared for secrecy, which costs time and has no secrets to keep here. The
+    # crypto library's tests of itself keep CPUs busy for seconds after the boot.
+    "init_on_alloc=0 cryptomgr.notests"
 )
 
 

@@ -12,7 +12,8 @@ from schedcp_api.verdicts import Check, ContractLoss, EvaluationContract, Phase,
 
 from .attaching import attachment
 from .checks import passed
-from .enduring import endurance
+from .enduring import STARVED_NS, endurance
+from .hotplugging import held_to_the_end, hotplug
 from .kernellog import judge_kernel_log
 from .records import GuestReport
 from .sharing import contract_kept
@@ -43,6 +44,11 @@ def judge_proof(report: GuestReport, ops_name: str, contract: EvaluationContract
     if not all_well(attach):
         return Proof((*attach, *_complaints(report, Stage.ATTACH)))
     dynamic = (*endurance(report, MAIN_COURSE), judge_kernel_log(report, "proof", Stage.DYNAMIC))
+    if all_well(dynamic):
+        dynamic += (hotplug(report, starved_ns=STARVED_NS),)
+    if all_well(dynamic):
+        lost = held_to_the_end(report)
+        dynamic += (lost,) if lost is not None else ()
     if not all_well(dynamic):
         return Proof((*attach, *dynamic))
     checks, losses = contract_kept(report, contract)

@@ -34,7 +34,7 @@ TRIALS = (
 """The trials of the main guest, as the guest's program names them."""
 ELSEWHERE = ("few", "spread", "bursts", "waiting-churn", "pinned", "saturated-briefly")
 """The trials on other machines: what depends on which CPUs there are."""
-WATCHING = frozenset({"saturated", "saturated-briefly"})
+WATCHING = frozenset({"saturated", "saturated-briefly", "hotplug"})
 """The trials whose own tasks are watched."""
 WATCHED = ("hog", "hog nice+19", "brisk", "brisk nice+19")
 """The tasks whose gaps those report."""

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,14 +81,14 @@ static void trial_wakeups(struct crew *crew)
 /* Half of the CPUs have work: everybody may have one alone. */
 static void trial_few(struct crew *crew)
 {
-	hire_many(crew, crew->cpus > 1 ? crew->cpus / 2 : 1, live_working, 0);
+	hire_many(crew, crew->cpus > 1 ? crew->cpus / 2 : 1, live_spinning, 0);
 	rest(800 * MSEC);
 }
 
 /* There is a little more work than CPUs: none may be idle. */
 static void trial_spread(struct crew *crew)
 {
-	hire_many(crew, crew->cpus + 2, live_working, 0);
+	hire_many(crew, crew->cpus + 2, live_spinning, 0);
 	rest(1200 * MSEC);
 }
 
@@ -245,6 +246,48 @@ static void trial_saturated_briefly(struct crew *crew)
 	saturate(crew, SATURATED_BRIEFLY_NS);
 }
 
+static bool cpu_switch(int cpu, const char *online)
+{
+	char path[PATH_BYTES];
+	bool written;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		die(EXIT_BROKEN, "cannot open %s: %s", path, strerror(errno));
+	written = write(fd, online, 1) == 1;
+	close(fd);
+	return written;
+}
+
+/*
+ * The last CPU goes, for longer than anybody may go without running, and comes back, while tasks
+ * run that are bound to it alone, to it and its neighbour, and to nothing. The kernel lifts the
+ * bounds of a task whose last CPU goes.
+ */
+static void trial_hotplug(struct crew *crew)
+{
+	int last = crew->cpus - 1;
+	cpu_set_t two;
+
+	CPU_ZERO(&two);
+	CPU_SET(last, &two);
+	CPU_SET(last - 1, &two);
+	hire_watched(crew, crew->cpus, WATCHED_HOG);
+	hire_watched(crew, 3, WATCHED_BRISK);
+	bind_to(crew, crew->pids[crew->count - 1], last);
+	affinity_set(crew, crew->pids[crew->count - 2], &two);
+	bind_to(crew, crew->pids[0], last);
+	rest(300 * MSEC);
+	if (cpu_switch(last, "0"))
+		effect_add(crew->account, EFFECT_OFFLINED, 1);
+	rest(SATURATED_BRIEFLY_NS);
+	if (cpu_switch(last, "1"))
+		effect_add(crew->account, EFFECT_ONLINED, 1);
+	rest(500 * MSEC);
+}
+
 static const struct trial {
 	const char *name;
 	void (*run)(struct crew *crew);
@@ -263,6 +306,7 @@ static const struct trial {
 	{"cgroups", trial_cgroups},
 	{"crowd", trial_crowd},
 	{"saturated", trial_saturated},
+	{"hotplug", trial_hotplug},
 	{"saturated-briefly", trial_saturated_briefly},
 };
 

@@ -3,6 +3,7 @@
 #ifndef SCHEDCP_TRIALS_H
 #define SCHEDCP_TRIALS_H
 
+#include <sched.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,14 +20,16 @@ enum effect {
 	EFFECT_YIELDS,		/* returns from sched_yield() */
 	EFFECT_NICED,		/* changes of nice that were made */
 	EFFECT_BOUND,		/* changes of affinity that were made */
-	EFFECT_WORK_NS,		/* CPU time of tasks that never sleep */
 	EFFECT_REALTIME_MS,	/* CPU time of the real-time hog */
 	EFFECT_CGROUPS,		/* control groups that were made */
 	EFFECT_MOVES,		/* tasks that were moved to a control group */
+	EFFECT_IDLE_MS,		/* idle time of all CPUs together */
 	EFFECT_SWITCHES,	/* context switches of the machine */
 	EFFECT_INTERRUPTS,	/* interrupts that CPUs sent themselves and others to schedule */
 	EFFECT_REQUEUED,	/* tasks that were enqueued again without having run */
 	EFFECT_WAITED_US,	/* time in which some task waited for a CPU */
+	EFFECT_OFFLINED,	/* CPUs that were taken off line */
+	EFFECT_ONLINED,		/* CPUs that were brought back */
 	EFFECT_FORKS_REFUSED,	/* forks that failed */
 	EFFECT_CGROUPS_REFUSED, /* control groups that could not be made */
 	EFFECT_MOVES_REFUSED,	/* tasks that could not be moved to one */
@@ -65,7 +68,7 @@ struct crew {
 
 /* The kernel's own counters, to be compared with what they were. */
 struct counts {
-	uint64_t switches, interrupts, requeued, waited_us;
+	uint64_t idle_ms, switches, interrupts, requeued, waited_us;
 };
 
 struct counts counts_now(void);
@@ -75,8 +78,6 @@ void counts_note(struct account *account, struct counts since);
 typedef void (*life)(struct account *account, int argument);
 
 void live_spinning(struct account *account, int argument);
-/* The same, and tell how much CPU time it got. */
-void live_working(struct account *account, int argument);
 void live_sleeping(struct account *account, int argument);
 void live_yielding(struct account *account, int argument);
 /* Wait at the pipe `argument` until everybody is released, work for a moment, wait again. */
@@ -96,6 +97,7 @@ void hire_many(struct crew *crew, int count, life live, int argument);
 void hire_watched(struct crew *crew, int count, enum watched kind);
 void dismiss(struct crew *crew);
 void bind_to(struct crew *crew, pid_t pid, int cpu);
+void affinity_set(struct crew *crew, pid_t pid, const cpu_set_t *cpus);
 /* Bind a task to a CPU and make it real-time, also when no scheduler lets it run before. */
 void make_realtime(struct crew *crew, pid_t pid, int cpu);
 /* Move a task to one CPU, to a random set of CPUs, or to all of them. */

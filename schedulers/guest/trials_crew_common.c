@@ -22,14 +22,16 @@ static const char *const effect_names[EFFECTS] = {
 	[EFFECT_YIELDS] = "yields",
 	[EFFECT_NICED] = "niced",
 	[EFFECT_BOUND] = "bound",
-	[EFFECT_WORK_NS] = "workNs",
 	[EFFECT_REALTIME_MS] = "realtimeMs",
 	[EFFECT_CGROUPS] = "cgroups",
 	[EFFECT_MOVES] = "moves",
+	[EFFECT_IDLE_MS] = "idleMs",
 	[EFFECT_SWITCHES] = "switches",
 	[EFFECT_INTERRUPTS] = "interrupts",
 	[EFFECT_REQUEUED] = "requeued",
 	[EFFECT_WAITED_US] = "waitedUs",
+	[EFFECT_OFFLINED] = "offlined",
+	[EFFECT_ONLINED] = "onlined",
 	[EFFECT_FORKS_REFUSED] = "forksRefused",
 	[EFFECT_CGROUPS_REFUSED] = "cgroupsRefused",
 	[EFFECT_MOVES_REFUSED] = "movesRefused",
@@ -105,7 +107,7 @@ void dismiss(struct crew *crew)
 	crew->count = 0;
 }
 
-static void affinity_set(struct crew *crew, pid_t pid, const cpu_set_t *cpus)
+void affinity_set(struct crew *crew, pid_t pid, const cpu_set_t *cpus)
 {
 	if (pid > 0 && !sched_setaffinity(pid, sizeof(*cpus), cpus))
 		effect_add(crew->account, EFFECT_BOUND, 1);

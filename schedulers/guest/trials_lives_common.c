@@ -37,18 +37,6 @@ void live_spinning(struct account *account, int argument)
 		spin();
 }
 
-void live_working(struct account *account, int argument)
-{
-	uint64_t last = clock_ns(CLOCK_THREAD_CPUTIME_ID), now;
-
-	(void)argument;
-	for (;; last = now) {
-		spin();
-		now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-		effect_add(account, EFFECT_WORK_NS, now - last);
-	}
-}
-
 void live_sleeping(struct account *account, int argument)
 {
 	(void)argument;

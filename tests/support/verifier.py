@@ -139,7 +139,7 @@ def contract_records(arm: str, *, fair: bool = True) -> list[bytes]:
 EFFECTS = {
     "tasks": 200, "forks": 1200, "bursts": 320, "sleeps": 900, "yields": 800, "niced": 90,
     "bound": 90, "realtimeMs": 400, "cgroups": 33, "moves": 32,
-    "workNs": 3_000_000, "switches": 5000, "interrupts": 900, "waitedUs": 1000,
+    "switches": 5000, "interrupts": 900, "waitedUs": 1000,
 }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def trial_record(name: str, *, gap_ms: int = 300, step: str = "trials", **effect
     """Return a line about a trial in which everything happened; 0 takes an effect away."""
     counts = {key: count for key, count in {**EFFECTS, **effects}.items() if count}
     gaps = dict.fromkeys(WATCHED, gap_ms * MS) if name in WATCHING else {}
-    return record("trials", step, trial=name, tookNs=MS, effects=counts, longestGapsNs=gaps)
+    return record("trials", step, trial=name, tookNs=1000 * MS, effects=counts, longestGapsNs=gaps)
 
 
 def heart_record(name: str, gap_ms: int = 300, beats: int = 9) -> bytes:
@@ -178,6 +178,8 @@ def proof_lines(
         *(trial_record(name) for name in trials),
         *(heart_record(name, gap_ms) for name in hearts),
         state_record("trials"),
+        trial_record("hotplug", step="hotplug", offlined=1, onlined=1),
+        state_record("hotplug"),
         *contract_records("candidate", fair=fair),
         state_record("contract"),
         record("status", "proof", program="schedcp-loader", code=0),

@@ -12,7 +12,6 @@ from schedcp_verifier.proving import Proof, judge_course, judge_proof
 from schedcp_verifier.records import parse_report
 from schedcp_verifier.troubles import HEARTS, OTHER_COURSES, TRIALS, Course, hearts_of
 from support.verifier import (
-    MS,
     group_record,
     heart_record,
     proof_lines,
@@ -120,8 +119,8 @@ def ejected(lines: list[bytes], step: str) -> list[bytes]:
          "trials", "pods would not start"),
         (lambda ls: trial_changed(ls, "cgroups", movesRefused=2), "trials", "2 tasks could not"),
         (lambda ls: trial_changed(ls, "bursts", bursts=9), "trials", "hardly done"),
-        (lambda ls: trial_changed(ls, "spread", workNs=MS), "work-conservation", "more tasks"),
-        (lambda ls: trial_changed(ls, "few", workNs=2 * MS), "work-conservation", "fewer tasks"),
+        (lambda ls: trial_changed(ls, "spread", idleMs=700), "work-conservation", "more tasks"),
+        (lambda ls: trial_changed(ls, "few", idleMs=1300), "work-conservation", "fewer tasks"),
         (lambda ls: trial_changed(ls, "wakeups", sleeps=400), "work-conservation", "kick an idle"),
     ],
 )  # fmt: skip
@@ -157,7 +156,7 @@ def test_a_loader_that_broke_refuses_nobody(
         (lambda ls: trial_changed(ls, "waiting-churn", niced=0), "trials"),
         (lambda ls: trial_changed(ls, "pinned", bound=0), "trials"),
         (lambda ls: without(ls, b'"control"', b'"spread"'), "work-conservation"),
-        (lambda ls: [trial_record("few", step="control", workNs=0) if b'"control"' in line
+        (lambda ls: [trial_record("few", step="control", idleMs=4000) if b'"control"' in line
                      and b'"few"' in line else line for line in ls], "work-conservation"),
         (lambda ls: heart_changed(ls, "kworker-each", None), "starvation"),
         (lambda ls: heart_changed(ls, "rcu", heart_record("rcu", beats=0)), "starvation"),
@@ -313,3 +312,63 @@ def test_sockets_are_memory_nodes() -> None:
     assert "nodeid=1,memdev=memory1,cpus=4-7" in words
     assert words.count("size=512M") == 2
     assert "-numa" not in Topology(4).arguments(1024)
+
+
+def unplugged(kind: int = 66, **again: str) -> list[bytes]:
+    """Return what a guest says of a scheduler that the kernel ended when a CPU went."""
+    lines = replaced(proof_lines(), "hotplug", state_record("hotplug", "disabled", ""))
+    lines = replaced(lines, "contract", state_record("contract", enableSeq=2))
+    exit_ = record("loader", "proof", event="exit", kind=kind, code=1 << 48)
+    ended = without(lines, b'"status"', b"schedcp-loader")
+    return [
+        *ended,
+        exit_,
+        record("status", "proof", program="schedcp-loader", code=20),
+        record("status", "again", program="schedcp-loader", code=0),
+        state_record("again", **{"enableSeq": 2, **again}),
+    ]
+
+
+def test_a_scheduler_without_callbacks_for_hotplug_is_attached_again() -> None:
+    assert set(phases(judged(unplugged())).values()) == {Phase.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("lines", "phase", "words"),
+    [
+        (unplugged(kind=1025), Phase.FAILED, "did not live through"),
+        (unplugged(kind=65), Phase.FAILED, "did not live through"),
+        (unplugged(ops="another"), Phase.ERROR, "not attached again"),
+        (without(unplugged(), b'"again"', b'"state"'), Phase.ERROR, "not attached again"),
+        (
+            [
+                *without(unplugged(), b'"again"'),
+                record("status", "again", program="schedcp-loader", code=18),
+                record("loader", "again", event="error", exitCode=18, message="init: -17"),
+            ],
+            Phase.FAILED,
+            "init: -17",
+        ),
+        (without(proof_lines(), b'"trial": "hotplug"'), Phase.ERROR, "did not go off line"),
+        (
+            [
+                *without(proof_lines(), b'"trial": "hotplug"'),
+                trial_record("hotplug", step="hotplug", offlined=1),
+            ],
+            Phase.ERROR,
+            "did not go off line",
+        ),
+        (
+            [
+                *without(proof_lines(), b'"trial": "hotplug"'),
+                trial_record("hotplug", step="hotplug", offlined=1, onlined=1, gap_ms=3501),
+            ],
+            Phase.FAILED,
+            "empty that CPU's queue",
+        ),
+    ],
+)
+def test_what_a_cpu_that_goes_may_bring_about(lines: list[bytes], phase: Phase, words: str) -> None:
+    (check,) = [check for check in judged(lines).checks if check.id == "hotplug"]
+    assert check.phase is phase
+    assert words in check.message
