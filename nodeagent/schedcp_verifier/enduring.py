@@ -88,6 +88,12 @@ def _troubles(report: GuestReport, course: Course) -> Check:
     least = trials_of(course.topology)
     served = [w for trial in report.trials for w in _less(trial, least[trial.trial].served)]
     made = [w for trial in report.trials for w in _less(trial, least[trial.trial].made)]
+    stuck = [
+        f"{trial.trial}: {late} of the light tasks"
+        for trial in report.trials
+        if (most := least[trial.trial].late) is not None
+        and (late := trial.effects.get("late", 0)) > most
+    ]
     counters = report.loader_event("proof", "stats")
     evidence = {
         "trials": _took(report),
@@ -100,6 +106,13 @@ def _troubles(report: GuestReport, course: Course) -> Check:
         return error("trials", Stage.DYNAMIC, words, **evidence)
     if served:
         words = f"work was hardly done under this scheduler: {'; '.join(served)}"
+        return failed("trials", Stage.DYNAMIC, words, **evidence)
+    if stuck:
+        words = (
+            f"tasks were put on CPUs that a real-time task kept, beside CPUs with time to spare: "
+            f"{'; '.join(stuck)}; leave them where every CPU finds them, and take those back that "
+            f"wait on a CPU that is taken away (cpu_release)"
+        )
         return failed("trials", Stage.DYNAMIC, words, **evidence)
     words = f"{len(report.trials)} trials were lived through"
     return passed("trials", Stage.DYNAMIC, words, **evidence)
@@ -128,7 +141,12 @@ def _events(report: GuestReport) -> list[str]:
 
 def _starvation(report: GuestReport, course: Course) -> Check:
     beats = {beat.class_: beat for beat in report.heartbeats}
-    watched = {kind: gap for trial in report.trials for kind, gap in trial.longest_gaps_ns.items()}
+    watched = {
+        kind: gap
+        for trial in report.trials
+        if trial.trial in WATCHING
+        for kind, gap in trial.longest_gaps_ns.items()
+    }
     longest = {name: beat.longest_gap_ns for name, beat in beats.items()} | watched
     gaps = [f"{name} {gap // 1_000_000} ms" for name, gap in longest.items()]
     starved = [

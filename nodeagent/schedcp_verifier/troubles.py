@@ -28,8 +28,8 @@ COMPARED = ("idle", "wakeups", "few", "spread")
 """Trials that run under the kernel's own scheduler as well, before the candidate is attached."""
 TRIALS = (
     *COMPARED,
-    *("bursts", "waiting-churn", "sleeping-churn", "pinned", "forks", "yields", "realtime"),
-    *("cgroups", "crowd", "saturated"),
+    *("bursts", "many", "waiting-churn", "sleeping-churn", "pinned", "forks", "yields"),
+    *("realtime", "hogged-one", "hogged-most", "cgroups", "throttle", "crowd", "saturated"),
 )
 """The trials of the main guest, as the guest's program names them."""
 ELSEWHERE = ("few", "spread", "bursts", "waiting-churn", "pinned", "saturated-briefly")
@@ -67,6 +67,9 @@ class Trial:
     """By the conductor; less is the machine's trouble."""
     served: Mapping[str, int] = field(default_factory=dict)
     """By tasks that the candidate schedules; less is the candidate's. Only what any order gives."""
+    late: int | None = None
+    """How many light tasks may have been stuck: as many as CPUs were taken from the candidate, each
+    of which may have been about to run one."""
 
 
 def trials_of(topology: Topology) -> Mapping[str, Trial]:
@@ -82,10 +85,15 @@ def trials_of(topology: Topology) -> Mapping[str, Trial]:
         "waiting-churn": Trial({"tasks": 3 * cpus, "niced": 60, "bound": 60}),
         "sleeping-churn": Trial({"tasks": 32 + cpus, "niced": 60, "bound": 60}, {"sleeps": 200}),
         "pinned": Trial({"tasks": 3 * cpus, "bound": 2 * cpus}),
-        "forks": Trial({"tasks": 5}, {"forks": 1200}),
+        # Beside nothing else: whoever was released and did not run by then was forgotten.
+        "many": Trial({"tasks": 600}, {"bursts": 1200}),
+        "forks": Trial({"tasks": 5}, {"forks": 1950}),
         "yields": Trial({"tasks": 2 * cpus}, {"yields": 2 * cpus}),
         "realtime": Trial({"tasks": 2 * cpus + 1, "realtimeMs": 200}),
-        "cgroups": Trial({"tasks": 32, "cgroups": 33, "moves": 32}, {"sleeps": 32}),
+        "hogged-one": Trial({"tasks": 13, "realtimeMs": 1000}, {"sleeps": 1000}, 1),
+        "hogged-most": Trial({"tasks": 11 + cpus, "realtimeMs": 1000}, {"sleeps": 1000}, cpus - 1),
+        "cgroups": Trial({"tasks": 192, "cgroups": 290, "moves": 192}, {"sleeps": 192}),
+        "throttle": Trial({"tasks": 8 + cpus, "cgroups": 1, "moves": 8}, {"released": 8}),
         "crowd": Trial({"tasks": 128}),
         "saturated": saturated,
         "saturated-briefly": saturated,

@@ -15,31 +15,28 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CGROUP_AT "/sys/fs/cgroup/trials"
 
 enum {
 	CONDUCTOR_PRIORITY = 65,
 	CROWD = 128,
 	BURST_TASKS = 64,
+	MANY = 600,
+	MANY_BURSTS = 2,
 	BURSTS = 5,
 	SLEEPERS = 32,
 	FORKING_PARENTS = 3,
 	CHANGES = 200,
-	CGROUPS = 16,
-	CGROUP_ROUNDS = 2,
-	PATH_BYTES = 128,
 	BRISK_EACH = 3, /* for each CPU, half of the time: more than there is */
 };
 
+/* Several times what that work takes; a machine that is done idles, which costs nothing. */
+#define MANY_NS (2000 * MSEC)
 /* Longer than the proof's watchdog (4.2 s) takes to see a task that never runs. */
 #define SATURATED_NS (7000 * MSEC)
 /* Longer than anybody may go without running: enough for the observers, too short for the kernel.
@@ -110,6 +107,25 @@ static void trial_bursts(struct crew *crew)
 	close(gate[1]);
 }
 
+/* More tasks than any queue of a fixed length was made for, all at once, and nothing else to do. */
+static void trial_many(struct crew *crew)
+{
+	static char bytes[MANY];
+	int gate[2];
+
+	if (pipe(gate))
+		die(EXIT_BROKEN, "cannot make a pipe: %s", strerror(errno));
+	hire_many(crew, MANY, live_in_bursts, gate[0]);
+	for (int i = 0; i < MANY_BURSTS; i++) {
+		rest(100 * MSEC);
+		if (write(gate[1], bytes, sizeof(bytes)) != sizeof(bytes))
+			die(EXIT_BROKEN, "cannot release the burst: %s", strerror(errno));
+		rest(MANY_NS);
+	}
+	close(gate[0]);
+	close(gate[1]);
+}
+
 static void trial_waiting_churn(struct crew *crew)
 {
 	hire_many(crew, 3 * crew->cpus, live_spinning, 0);
@@ -161,71 +177,6 @@ static void trial_realtime(struct crew *crew)
 	rest(700 * MSEC);
 }
 
-static bool cgroup_write(const char *cgroup, const char *name, const char *text)
-{
-	char path[PATH_BYTES];
-	bool written;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", cgroup, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		die(EXIT_BROKEN, "cannot open %s: %s", path, strerror(errno));
-	written = write(fd, text, strlen(text)) > 0;
-	close(fd);
-	return written;
-}
-
-/* A scheduler may refuse a control group, and then its pods do not start. */
-static bool cgroup_make(struct crew *crew, const char *path)
-{
-	bool made = !mkdir(path, 0755) || errno == EEXIST;
-
-	effect_add(crew->account, made ? EFFECT_CGROUPS : EFFECT_CGROUPS_REFUSED, 1);
-	return made;
-}
-
-static void cgroup_fill(struct crew *crew, const char *path)
-{
-	pid_t pid = hire(crew, live_sleeping, 0);
-	char text[16];
-
-	if (pid > 0) {
-		snprintf(text, sizeof(text), "%d", pid);
-		effect_add(crew->account,
-			   cgroup_write(path, "cgroup.procs", text) ? EFFECT_MOVES
-								    : EFFECT_MOVES_REFUSED,
-			   1);
-	}
-	snprintf(text, sizeof(text), "%u", 1 + draw(crew, 10000));
-	if (!cgroup_write(path, "cpu.weight", text))
-		die(EXIT_BROKEN, "cannot set %s of %s", text, path);
-}
-
-static void trial_cgroups(struct crew *crew)
-{
-	char path[PATH_BYTES];
-
-	if (!cgroup_make(crew, CGROUP_AT))
-		return;
-	if (!cgroup_write(CGROUP_AT, "cgroup.subtree_control", "+cpu"))
-		die(EXIT_BROKEN, "cannot delegate cpu in %s: %s", CGROUP_AT, strerror(errno));
-	for (int round = 0; round < CGROUP_ROUNDS; round++) {
-		for (int i = 0; i < CGROUPS; i++) {
-			snprintf(path, sizeof(path), "%s/c%d", CGROUP_AT, i);
-			if (cgroup_make(crew, path))
-				cgroup_fill(crew, path);
-			rest(5 * MSEC);
-		}
-		dismiss(crew);
-		for (int i = 0; i < CGROUPS; i++) {
-			snprintf(path, sizeof(path), "%s/c%d", CGROUP_AT, i);
-			rmdir(path);
-		}
-	}
-	rmdir(CGROUP_AT);
-}
-
 /* Nobody idles, nobody is alone, and it lasts: whoever is passed over is passed over for good. */
 static void saturate(struct crew *crew, uint64_t ns)
 {
@@ -246,48 +197,6 @@ static void trial_saturated_briefly(struct crew *crew)
 	saturate(crew, SATURATED_BRIEFLY_NS);
 }
 
-static bool cpu_switch(int cpu, const char *online)
-{
-	char path[PATH_BYTES];
-	bool written;
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		die(EXIT_BROKEN, "cannot open %s: %s", path, strerror(errno));
-	written = write(fd, online, 1) == 1;
-	close(fd);
-	return written;
-}
-
-/*
- * The last CPU goes, for longer than anybody may go without running, and comes back, while tasks
- * run that are bound to it alone, to it and its neighbour, and to nothing. The kernel lifts the
- * bounds of a task whose last CPU goes.
- */
-static void trial_hotplug(struct crew *crew)
-{
-	int last = crew->cpus - 1;
-	cpu_set_t two;
-
-	CPU_ZERO(&two);
-	CPU_SET(last, &two);
-	CPU_SET(last - 1, &two);
-	hire_watched(crew, crew->cpus, WATCHED_HOG);
-	hire_watched(crew, 3, WATCHED_BRISK);
-	bind_to(crew, crew->pids[crew->count - 1], last);
-	affinity_set(crew, crew->pids[crew->count - 2], &two);
-	bind_to(crew, crew->pids[0], last);
-	rest(300 * MSEC);
-	if (cpu_switch(last, "0"))
-		effect_add(crew->account, EFFECT_OFFLINED, 1);
-	rest(SATURATED_BRIEFLY_NS);
-	if (cpu_switch(last, "1"))
-		effect_add(crew->account, EFFECT_ONLINED, 1);
-	rest(500 * MSEC);
-}
-
 static const struct trial {
 	const char *name;
 	void (*run)(struct crew *crew);
@@ -297,13 +206,17 @@ static const struct trial {
 	{"few", trial_few},
 	{"spread", trial_spread},
 	{"bursts", trial_bursts},
+	{"many", trial_many},
 	{"waiting-churn", trial_waiting_churn},
 	{"sleeping-churn", trial_sleeping_churn},
 	{"pinned", trial_pinned},
 	{"forks", trial_forks},
 	{"yields", trial_yields},
 	{"realtime", trial_realtime},
+	{"hogged-one", trial_hogged_one},
+	{"hogged-most", trial_hogged_most},
 	{"cgroups", trial_cgroups},
+	{"throttle", trial_throttle},
 	{"crowd", trial_crowd},
 	{"saturated", trial_saturated},
 	{"hotplug", trial_hotplug},

@@ -9,7 +9,7 @@
 
 #define MSEC 1000000ULL
 
-enum { TASKS_MAX = 160 };
+enum { TASKS_MAX = 640 };
 
 /* What a trial did and what was refused; a record lists those that are not zero. */
 enum effect {
@@ -28,6 +28,8 @@ enum effect {
 	EFFECT_INTERRUPTS,	/* interrupts that CPUs sent themselves and others to schedule */
 	EFFECT_REQUEUED,	/* tasks that were enqueued again without having run */
 	EFFECT_WAITED_US,	/* time in which some task waited for a CPU */
+	EFFECT_LATE,		/* light tasks that did not run for long beside idle CPUs */
+	EFFECT_RELEASED,	/* throttled tasks that ran again after their release */
 	EFFECT_OFFLINED,	/* CPUs that were taken off line */
 	EFFECT_ONLINED,		/* CPUs that were brought back */
 	EFFECT_FORKS_REFUSED,	/* forks that failed */
@@ -42,6 +44,7 @@ enum watched {
 	WATCHED_HOG_NICE, /* the same at nice 19 */
 	WATCHED_BRISK,	  /* sleeps half of its time, in short bursts */
 	WATCHED_BRISK_NICE,
+	WATCHED_LIGHT, /* sleeps nearly always */
 	WATCHED,
 };
 
@@ -96,6 +99,8 @@ pid_t hire(struct crew *crew, life live, int argument);
 void hire_many(struct crew *crew, int count, life live, int argument);
 void hire_watched(struct crew *crew, int count, enum watched kind);
 void dismiss(struct crew *crew);
+/* Dismiss all but the first `kept` tasks. */
+void dismiss_after(struct crew *crew, int kept);
 void bind_to(struct crew *crew, pid_t pid, int cpu);
 void affinity_set(struct crew *crew, pid_t pid, const cpu_set_t *cpus);
 /* Bind a task to a CPU and make it real-time, also when no scheduler lets it run before. */
@@ -105,5 +110,11 @@ void affinity_change(struct crew *crew, pid_t pid);
 void nice_change(struct crew *crew, pid_t pid);
 /* Write `,"effects":{...},"longestGapsNs":{...}`; a gap that is open at `now` counts. */
 void account_print(const struct account *account, uint64_t now);
+
+void trial_cgroups(struct crew *crew);
+void trial_throttle(struct crew *crew);
+void trial_hogged_one(struct crew *crew);
+void trial_hogged_most(struct crew *crew);
+void trial_hotplug(struct crew *crew);
 
 #endif

@@ -30,6 +30,8 @@ static const char *const effect_names[EFFECTS] = {
 	[EFFECT_INTERRUPTS] = "interrupts",
 	[EFFECT_REQUEUED] = "requeued",
 	[EFFECT_WAITED_US] = "waitedUs",
+	[EFFECT_LATE] = "late",
+	[EFFECT_RELEASED] = "released",
 	[EFFECT_OFFLINED] = "offlined",
 	[EFFECT_ONLINED] = "onlined",
 	[EFFECT_FORKS_REFUSED] = "forksRefused",
@@ -38,10 +40,7 @@ static const char *const effect_names[EFFECTS] = {
 };
 
 static const char *const watched_names[WATCHED] = {
-	"hog",
-	"hog nice+19",
-	"brisk",
-	"brisk nice+19",
+	"hog", "hog nice+19", "brisk", "brisk nice+19", "light",
 };
 
 void crew_prepare(struct crew *crew)
@@ -98,13 +97,18 @@ void hire_watched(struct crew *crew, int count, enum watched kind)
 	}
 }
 
+void dismiss_after(struct crew *crew, int kept)
+{
+	for (int i = kept; i < crew->count; i++)
+		kill(crew->pids[i], SIGKILL);
+	for (int i = kept; i < crew->count; i++)
+		waitpid(crew->pids[i], NULL, 0);
+	crew->count = kept < crew->count ? kept : crew->count;
+}
+
 void dismiss(struct crew *crew)
 {
-	for (int i = 0; i < crew->count; i++)
-		kill(crew->pids[i], SIGKILL);
-	for (int i = 0; i < crew->count; i++)
-		waitpid(crew->pids[i], NULL, 0);
-	crew->count = 0;
+	dismiss_after(crew, 0);
 }
 
 void affinity_set(struct crew *crew, pid_t pid, const cpu_set_t *cpus)

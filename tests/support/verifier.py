@@ -137,8 +137,8 @@ def contract_records(arm: str, *, fair: bool = True) -> list[bytes]:
 
 
 EFFECTS = {
-    "tasks": 200, "forks": 1200, "bursts": 320, "sleeps": 900, "yields": 800, "niced": 90,
-    "bound": 90, "realtimeMs": 400, "cgroups": 33, "moves": 32,
+    "tasks": 700, "forks": 1950, "bursts": 1200, "sleeps": 1900, "yields": 800, "niced": 90,
+    "bound": 90, "realtimeMs": 1400, "cgroups": 300, "moves": 200, "released": 8,
     "switches": 5000, "interrupts": 900, "waitedUs": 1000,
 }  # fmt: skip
 
