@@ -14,6 +14,7 @@ from .attaching import ended, same_enablement
 from .checks import error, failed, passed
 from .conserving import conservation
 from .records import GuestReport, TrialData
+from .storming import storms
 from .troubles import WATCHED, WATCHING, Course, hearts_of, trials_of
 
 __all__ = ["STARVED_NS", "endurance"]
@@ -43,7 +44,12 @@ def endurance(report: GuestReport, course: Course) -> tuple[Check, ...]:
     broken = _broken(report, course)
     if broken is not None:
         return (broken,)
-    return (_troubles(report, course), _starvation(report, course), conservation(report, course))
+    return (
+        _troubles(report, course),
+        _starvation(report, course),
+        conservation(report, course),
+        storms(report, course),
+    )
 
 
 def _broken(report: GuestReport, course: Course) -> Check | None:

@@ -123,6 +123,9 @@ def ejected(lines: list[bytes], step: str) -> list[bytes]:
         (lambda ls: trial_changed(ls, "hogged-one", late=2), "trials", "2 of the light tasks"),
         (lambda ls: trial_changed(ls, "hogged-most", late=4), "trials", "cpu_release"),
         (lambda ls: trial_changed(ls, "throttle", released=7), "trials", "7 released"),
+        (lambda ls: trial_changed(ls, "idle", switches=110_000), "storms", "let a task use"),
+        (lambda ls: trial_changed(ls, "spread", interrupts=20_001), "storms", "kick a CPU once"),
+        (lambda ls: trial_changed(ls, "spread", requeued=20_001), "storms", "queued again"),
         (lambda ls: trial_changed(ls, "spread", idleMs=700), "work-conservation", "more tasks"),
         (lambda ls: trial_changed(ls, "few", idleMs=1300), "work-conservation", "fewer tasks"),
         (lambda ls: trial_changed(ls, "wakeups", sleeps=400), "work-conservation", "kick an idle"),
@@ -163,6 +166,7 @@ def test_a_loader_that_broke_refuses_nobody(
         (lambda ls: trial_changed(ls, "waiting-churn", niced=0), "trials"),
         (lambda ls: trial_changed(ls, "pinned", bound=0), "trials"),
         (lambda ls: without(ls, b'"control"', b'"spread"'), "work-conservation"),
+        (lambda ls: without(ls, b'"control"', b'"idle"'), "storms"),
         (lambda ls: [trial_record("few", step="control", idleMs=4000) if b'"control"' in line
                      and b'"few"' in line else line for line in ls], "work-conservation"),
         (lambda ls: heart_changed(ls, "kworker-each", None), "starvation"),
