@@ -25,6 +25,9 @@ _REFUSED = {
 }
 """Exit codes of the loader that are the candidate's doing (`schedcp-loader --help`)."""
 _EJECTED = (20, 21)
+_BY_ITSELF = 65
+_RESTART = 1 << 48
+"""In an exit code: SCX_ECODE_ACT_RESTART."""
 _OUT_OF_MEMORY = "Cannot allocate memory"
 
 
@@ -148,7 +151,19 @@ def _why(exit_: LoaderData | None) -> str:
         # The scheduler recorded no exit of its own; the kernel's log has the reason last.
         lines = exit_.log.splitlines()
         return lines[-1] if lines else "the kernel gave no reason"
-    return f"{exit_.reason or 'exit'} (kind {exit_.kind}): {exit_.message}"
+    return f"{exit_.reason or 'exit'} (kind {exit_.kind}): {exit_.message}{_meaning(exit_)}"
+
+
+def _meaning(exit_: LoaderData) -> str:
+    """Return what an end that is no error means for who runs the scheduler."""
+    if exit_.kind != _BY_ITSELF:
+        return ""
+    if isinstance(exit_.code, int) and exit_.code & _RESTART:
+        return " (it asked to be attached again, and would do so for ever: stay attached)"
+    return (
+        " (it left by itself, and the default scheduler would do its work: stay attached, or end "
+        "with scx_bpf_error())"
+    )
 
 
 def states_of(report: GuestReport) -> list[str]:

@@ -29,6 +29,7 @@ from .kernels import KernelBundle
 from .microvm import MAIN, VCPUS, MicroVm, Topology, VmSpec
 from .records import Charge, GuestReport, parse_report
 from .replaying import arm_names
+from .soaking import SOAK_SECONDS
 from .troubles import MAIN_COURSE, Course
 from .workloads import HOG_BURST_NS, WorkloadSpec
 
@@ -45,7 +46,7 @@ __all__ = [
 _SCRIPTS = Path(__file__).parent / "guest"
 _APPLETS = (
     *("base64", "cat", "dmesg", "echo", "grep", "kill", "mkdir", "mount", "poweroff", "sed"),
-    *("sh", "sha256sum", "tail", "tr", "usleep"),
+    *("sh", "sha256sum", "sleep", "tail", "tr", "usleep"),
 )
 _PROGRAMS = ("schedcp-loader", "workload", "metronome", "heartbeat", "trials")
 _PROOF_SHIFT = 2
@@ -87,6 +88,7 @@ def course_plan(contract: EvaluationContract, course: Course) -> GuestPlan:
         "TIMEOUT_MS": str(min(PROOF_WATCHDOG_MS, contract.watchdog_ms)),
         "CONTROL": "",
         "CONTRACT": "",
+        "SOAK_SECONDS": "",
         "TRIALS": " ".join(course.trials),
         "COMPARED": " ".join(course.compared),
     }
@@ -108,7 +110,7 @@ def proof_plan(contract: EvaluationContract) -> GuestPlan:
     plan = course_plan(contract, MAIN_COURSE)
     return replace(
         plan,
-        settings={**plan.settings, "CONTRACT": "yes"},
+        settings={**plan.settings, "CONTRACT": "yes", "SOAK_SECONDS": str(SOAK_SECONDS)},
         files={
             "contract-weight": head + weight,
             "contract-limits": head + limits,

@@ -17,6 +17,7 @@ from .hotplugging import held_to_the_end, hotplug
 from .kernellog import judge_kernel_log
 from .records import GuestReport
 from .sharing import contract_kept
+from .soaking import soaked
 from .troubles import MAIN_COURSE, Course
 
 __all__ = ["Proof", "all_well", "judge_course", "judge_proof"]
@@ -44,6 +45,8 @@ def judge_proof(report: GuestReport, ops_name: str, contract: EvaluationContract
     if not all_well(attach):
         return Proof((*attach, *_complaints(report, Stage.ATTACH)))
     dynamic = (*endurance(report, MAIN_COURSE), judge_kernel_log(report, "proof", Stage.DYNAMIC))
+    if all_well(dynamic):
+        dynamic += (soaked(report, starved_ns=STARVED_NS),)
     if all_well(dynamic):
         dynamic += (hotplug(report, starved_ns=STARVED_NS),)
     if all_well(dynamic):

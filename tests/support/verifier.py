@@ -25,6 +25,7 @@ from schedcp_api.verdicts import (
 )
 from schedcp_verifier.errors import VerifierError
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.soaking import SOAK_SECONDS
 from schedcp_verifier.troubles import COMPARED, HEARTS, TRIALS, WATCHED, WATCHING
 from schedcp_verifier.verifying import Verified
 
@@ -178,6 +179,8 @@ def proof_lines(
         *(trial_record(name) for name in trials),
         *(heart_record(name, gap_ms) for name in hearts),
         state_record("trials"),
+        trial_record("saturated-briefly", step="soak"),
+        state_record("soak", uptime=f"{20 + SOAK_SECONDS}.00"),
         trial_record("hotplug", step="hotplug", offlined=1, onlined=1),
         state_record("hotplug"),
         *contract_records("candidate", fair=fair),

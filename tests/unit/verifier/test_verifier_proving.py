@@ -383,3 +383,47 @@ def test_what_a_cpu_that_goes_may_bring_about(lines: list[bytes], phase: Phase, 
     (check,) = [check for check in judged(lines).checks if check.id == "hotplug"]
     assert check.phase is phase
     assert words in check.message
+
+
+@pytest.mark.parametrize(
+    ("lines", "phase", "words"),
+    [
+        (ejected(proof_lines(), "soak"), Phase.FAILED, "of idleness"),
+        (
+            [
+                *without(proof_lines(), b'"step": "soak"', b'"trials"'),
+                trial_record("saturated-briefly", step="soak", gap_ms=3501),
+            ],
+            Phase.FAILED,
+            "how long it has been there",
+        ),
+        (without(proof_lines(), b'"step": "soak"', b'"trials"'), Phase.ERROR, "did not idle"),
+        (without(proof_lines(), b'"step": "soak"', b'"state"'), Phase.ERROR, "did not idle"),
+        (replaced(proof_lines(), "soak", state_record("soak")), Phase.ERROR, "did not idle"),
+        (
+            replaced(proof_lines(), "soak", state_record("soak", uptime="for ever")),
+            Phase.ERROR,
+            "did not idle",
+        ),
+    ],
+)
+def test_after_a_long_rest_there_is_work_again(
+    lines: list[bytes], phase: Phase, words: str
+) -> None:
+    (check,) = [check for check in judged(lines).checks if check.id == "soak"]
+    assert check.phase is phase
+    assert words in check.message
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(1 << 48, "asked to be attached again"), (7, "left by itself"), ("7", "left by itself")],
+)
+def test_who_leaves_by_itself_is_told_what_that_means(code: int | str, words: str) -> None:
+    for step in ("settled", "trials", "soak"):
+        lines = without(ejected(proof_lines(), step), b'"event": "exit"')
+        exit_ = record(
+            "loader", "proof", event="exit", kind=65, code=code, reason="unregistered from BPF"
+        )
+        failed = [c for c in judged([*lines, exit_]).checks if c.phase is Phase.FAILED]
+        assert [words in check.message for check in failed] == [True]
