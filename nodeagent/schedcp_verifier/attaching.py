@@ -12,7 +12,7 @@ from .checks import bounded, error, failed, passed
 from .records import GuestReport, LoaderData, StateData
 from .verifierlog import refusal_of
 
-__all__ = ["attachment", "ended", "same_enablement", "states_of"]
+__all__ = ["attachment", "ended", "gone_with_its_loader", "same_enablement", "states_of"]
 
 _LOAD_FAILED, _ATTACH_FAILED = 17, 18
 _REFUSED = {
@@ -164,6 +164,21 @@ def _meaning(exit_: LoaderData) -> str:
         " (it left by itself, and the default scheduler would do its work: stay attached, or end "
         "with scx_bpf_error())"
     )
+
+
+def gone_with_its_loader(report: GuestReport) -> Check:
+    """Return whether the default scheduler was back after the loader had been killed."""
+    after = report.states.get("killed")
+    if after is None:
+        return error("loader-killed", Stage.DYNAMIC, "nobody tried what comes of a killed loader")
+    if after.state != "disabled":
+        return failed(
+            "loader-killed",
+            Stage.DYNAMIC,
+            "the scheduler outlived its loader by more than 60 s: nothing else may hold it",
+            states=states_of(report),
+        )
+    return passed("loader-killed", Stage.DYNAMIC, "the scheduler went with its loader")
 
 
 def states_of(report: GuestReport) -> list[str]:

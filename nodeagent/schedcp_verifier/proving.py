@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from schedcp_api.verdicts import Check, ContractLoss, EvaluationContract, Phase, Stage
 
-from .attaching import attachment
+from .attaching import attachment, gone_with_its_loader
 from .checks import passed
 from .enduring import STARVED_NS, endurance
 from .hotplugging import held_to_the_end, hotplug
@@ -51,7 +51,7 @@ def judge_proof(report: GuestReport, ops_name: str, contract: EvaluationContract
         dynamic += (hotplug(report, starved_ns=STARVED_NS),)
     if all_well(dynamic):
         lost = held_to_the_end(report)
-        dynamic += (lost,) if lost is not None else ()
+        dynamic += (lost or gone_with_its_loader(report),)
     if not all_well(dynamic):
         return Proof((*attach, *dynamic))
     checks, losses = contract_kept(report, contract)

@@ -185,6 +185,7 @@ def proof_lines(
         state_record("hotplug"),
         *contract_records("candidate", fair=fair),
         state_record("contract"),
+        state_record("killed", "disabled", ""),
         record("status", "proof", program="schedcp-loader", code=0),
         record("loader", "proof", event="stats", counters={"shared_dispatches": 5}),
         record("loader", "proof", event="loaded", programs=programs),

@@ -120,8 +120,8 @@ def ejected(lines: list[bytes], step: str) -> list[bytes]:
         (lambda ls: trial_changed(ls, "cgroups", movesRefused=2), "trials", "2 tasks could not"),
         (lambda ls: trial_changed(ls, "bursts", bursts=9), "trials", "hardly done"),
         (lambda ls: trial_changed(ls, "many", bursts=1199), "trials", "1199 bursts"),
-        (lambda ls: trial_changed(ls, "hogged-one", late=2), "trials", "2 of the light tasks"),
-        (lambda ls: trial_changed(ls, "hogged-most", late=4), "trials", "cpu_release"),
+        (lambda ls: trial_changed(ls, "hogged-one", late=3), "trials", "3 of the light tasks"),
+        (lambda ls: trial_changed(ls, "hogged-most", late=7), "trials", "cpu_release"),
         (lambda ls: trial_changed(ls, "throttle", released=7), "trials", "7 released"),
         (lambda ls: trial_changed(ls, "idle", switches=110_000), "storms", "let a task use"),
         (lambda ls: trial_changed(ls, "spread", interrupts=20_001), "storms", "kick a CPU once"),
@@ -427,3 +427,21 @@ def test_who_leaves_by_itself_is_told_what_that_means(code: int | str, words: st
         )
         failed = [c for c in judged([*lines, exit_]).checks if c.phase is Phase.FAILED]
         assert [words in check.message for check in failed] == [True]
+
+
+@pytest.mark.parametrize(
+    ("lines", "phase"),
+    [
+        (proof_lines(), Phase.PASSED),
+        (replaced(proof_lines(), "killed", state_record("killed")), Phase.FAILED),
+        (replaced(proof_lines(), "killed", state_record("killed", "disabling")), Phase.FAILED),
+        (without(proof_lines(), b'"killed"'), Phase.ERROR),
+    ],
+)
+def test_a_scheduler_goes_with_its_loader(lines: list[bytes], phase: Phase) -> None:
+    assert phases(judged(lines))["loader-killed"] is phase
+
+
+def test_some_tasks_may_be_stuck_where_a_cpu_was_taken_away() -> None:
+    lines = trial_changed(trial_changed(proof_lines(), "hogged-one", late=2), "hogged-most", late=6)
+    assert phases(judged(lines))["trials"] is Phase.PASSED
