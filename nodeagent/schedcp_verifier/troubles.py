@@ -80,10 +80,10 @@ def _hogged(hogs: int, cpus: int) -> Trial:
     Each CPU that is taken away may have been about to run some, more than one where they are taken
     in batches; and where the kernel serves sched_ext beside real-time tasks, it takes some again
     each second. A scheduler that sends tasks where they ran before has all of those CPUs' share
-    stuck: two thirds of it are allowed.
+    stuck, and that is too many.
     """
     made = {"tasks": _LIGHT + hogs, "realtimeMs": 1000}
-    return Trial(made, {"sleeps": 1000}, late=_LIGHT * hogs * 2 // (3 * cpus))
+    return Trial(made, {"sleeps": 1000}, late=_LIGHT * hogs // cpus - 1)
 
 
 def trials_of(topology: Topology) -> Mapping[str, Trial]:
