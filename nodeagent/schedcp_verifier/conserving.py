@@ -49,6 +49,11 @@ def _busy_cpus(trial: TrialData, cpus: int) -> float:
     return max(0.0, cpus - trial.effects.get("idleMs", 0) * 1e6 / max(1, trial.took_ns))
 
 
+def _waited_ms(trial: TrialData) -> int:
+    """Return for how long some task waited for a CPU, by the kernel's pressure figures."""
+    return trial.effects.get("waitedUs", 0) // 1000
+
+
 def _bursts_a_second(trial: TrialData) -> float:
     return trial.effects.get("sleeps", 0) * 1e9 / max(1, trial.took_ns)
 
@@ -61,7 +66,7 @@ def conservation(report: GuestReport, course: Course) -> Check:
     cpus = course.topology.cpus
     default = {trial.trial: trial for trial in report.control}
     candidate = {trial.trial: trial for trial in report.trials}
-    lost, shown = [], []
+    lost, shown, pressure = [], [], []
     for name in default.keys() & _ADVICE.keys():
         if name == "wakeups":
             least, what = _WAKEUPS_LEAST, "bursts a second"
@@ -73,11 +78,14 @@ def conservation(report: GuestReport, course: Course) -> Check:
             words = f"the kernel's own scheduler got no work done in {name}: nothing to compare"
             return error("work-conservation", Stage.DYNAMIC, words)
         shown.append(f"{name}: {got:.2f} {what}, default scheduler {base:.2f}")
+        pressure.append(
+            f"{name}: {_waited_ms(candidate[name])} ms, default {_waited_ms(default[name])} ms"
+        )
         if got < least * base:
             lost.append(f"{got:.2f} {what} instead of {base:.2f} {_ADVICE[name]}")
     shown.sort()
     if lost:
         words = f"tasks waited while CPUs were idle: {'; '.join(sorted(lost))}"
-        return failed("work-conservation", Stage.DYNAMIC, words, figures=shown)
+        return failed("work-conservation", Stage.DYNAMIC, words, figures=shown, pressure=pressure)
     words = f"CPUs worked as under the default scheduler: {'; '.join(shown)}"
-    return passed("work-conservation", Stage.DYNAMIC, words, figures=shown)
+    return passed("work-conservation", Stage.DYNAMIC, words, figures=shown, pressure=pressure)

@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -154,6 +155,14 @@ void nice_change(struct crew *crew, pid_t pid)
 		effect_add(crew->account, EFFECT_NICED, 1);
 }
 
+static bool any_watched(const struct account *account, enum watched kind)
+{
+	for (int i = 0; i < TASKS_MAX; i++)
+		if (account->pulses[i].last_ns && account->pulses[i].kind == kind)
+			return true;
+	return false;
+}
+
 static uint64_t longest_gap(const struct account *account, enum watched kind, uint64_t now)
 {
 	uint64_t longest = 0;
@@ -185,7 +194,9 @@ void account_print(const struct account *account, uint64_t now)
 	}
 	printf("},\"longestGapsNs\":{");
 	comma = "";
-	for (int kind = 0; kind < WATCHED && account->pulses[0].last_ns; kind++) {
+	for (int kind = 0; kind < WATCHED; kind++) {
+		if (!any_watched(account, kind))
+			continue;
 		printf("%s\"%s\":%llu", comma, watched_names[kind],
 		       (unsigned long long)longest_gap(account, kind, now));
 		comma = ",";
