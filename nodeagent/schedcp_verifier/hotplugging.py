@@ -1,11 +1,11 @@
 """Judge what becomes of a scheduler when a CPU goes off line and comes back.
 
-Pure. The kernel ends a scheduler that has no callback for what happens to the CPU (`cpu_offline`,
-then `cpu_online`; kernel/sched/ext.c, handle_hotplug()): exit kind 66, with a code that asks for a
-restart. That is no fault: it is attached once more. Whoever has the callbacks must live through
-it. In 6.18 and 7.3 a CPU that goes is first taken from the scheduler's idle masks, its tasks are
-moved away by enqueueing them once more, and a task that was bound to that CPU alone may then run
-anywhere; what waits in the scheduler's own queues is the scheduler's own affair.
+Pure. The kernel ends a scheduler that has no callback for what happens to a CPU (`cpu_offline` when
+it goes, `cpu_online` when it comes; kernel/sched/ext.c, handle_hotplug()): exit kind 66, with a
+code that says hotplug and asks for a restart. That is no fault: it is attached once more. Where the
+scheduler does not record its end, the kernel's log tells the kind and nothing tells the code; but
+no scheduler can bring kind 66 about by itself. Whoever has the callbacks must live through it; what
+waits in its own queues for the CPU that goes is its own affair.
 """
 
 from __future__ import annotations
