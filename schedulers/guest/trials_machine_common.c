@@ -75,8 +75,9 @@ static bool cpu_switch(int cpu, const char *online)
 
 /*
  * The last CPU goes, for longer than anybody may go without running, and comes back, while tasks
- * run that are bound to it alone, to it and its neighbour, and to nothing. The kernel lifts the
- * bounds of a task whose last CPU goes.
+ * run that are bound to it and its neighbour, and to nothing. Nobody is bound to it alone: the
+ * kernel lifts such a bound when it places the task, and whoever waits in a scheduler's own queue
+ * is not placed.
  */
 void trial_hotplug(struct crew *crew)
 {
@@ -88,9 +89,8 @@ void trial_hotplug(struct crew *crew)
 	CPU_SET(last - 1, &two);
 	hire_watched(crew, crew->cpus, WATCHED_HOG);
 	hire_watched(crew, 3, WATCHED_BRISK);
-	bind_to(crew, crew->pids[crew->count - 1], last);
-	affinity_set(crew, crew->pids[crew->count - 2], &two);
-	bind_to(crew, crew->pids[0], last);
+	affinity_set(crew, crew->pids[0], &two);
+	affinity_set(crew, crew->pids[crew->count - 1], &two);
 	rest(300 * MSEC);
 	if (cpu_switch(last, "0"))
 		effect_add(crew->account, EFFECT_OFFLINED, 1);
