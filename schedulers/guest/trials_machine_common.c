@@ -75,9 +75,10 @@ static bool cpu_switch(int cpu, const char *online)
 
 /*
  * The last CPU goes, for longer than anybody may go without running, and comes back, while tasks
- * run that are bound to it and its neighbour, and to nothing. Nobody is bound to it alone: the
- * kernel lifts such a bound when it places the task, and whoever waits in a scheduler's own queue
- * is not placed.
+ * run that are bound to it and its neighbour, and to nothing. The CPUs that are left are enough for
+ * them, so that nobody has to wait who is found. Nobody is bound to the last CPU alone: the kernel
+ * lifts such a bound when it places the task, and whoever waits in a scheduler's own queue is not
+ * placed.
  */
 void trial_hotplug(struct crew *crew)
 {
@@ -87,9 +88,10 @@ void trial_hotplug(struct crew *crew)
 	CPU_ZERO(&two);
 	CPU_SET(last, &two);
 	CPU_SET(last - 1, &two);
-	hire_watched(crew, crew->cpus, WATCHED_HOG);
-	hire_watched(crew, 3, WATCHED_BRISK);
-	affinity_set(crew, crew->pids[0], &two);
+	hire_watched(crew, 1, WATCHED_HOG);
+	hire_watched(crew, 2, WATCHED_BRISK);
+	hire_watched(crew, crew->cpus, WATCHED_LIGHT);
+	affinity_set(crew, crew->pids[1], &two);
 	affinity_set(crew, crew->pids[crew->count - 1], &two);
 	rest(300 * MSEC);
 	if (cpu_switch(last, "0"))
