@@ -49,12 +49,18 @@ class HostTool:
     service: str | None = None
     static: bool = False
     """The program must need no libraries: it runs in guests that have none."""
+    formerly: str = ""
+    """Where an older release has the file."""
 
 
 HOST_TOOLS: tuple[HostTool, ...] = (
     HostTool("qemu-system-x86", "qemu-system-x86_64", (10, 0)),
     HostTool("qemu-utils", "qemu-img", (10, 0)),
-    HostTool("ipxe-qemu", "/usr/lib/ipxe/qemu/efi-virtio.rom"),
+    HostTool(
+        "ipxe-qemu",
+        "/usr/share/qemu/efi-virtio.rom",
+        formerly="/usr/lib/ipxe/qemu/efi-virtio.rom",
+    ),
     HostTool("clang-19", "clang-19"),
     HostTool("llvm-19", "llvm-objdump-19"),
     HostTool("clang-format-19", "clang-format-19"),
@@ -168,7 +174,7 @@ def _is_missing(tool: HostTool) -> bool:
     if tool.probe.startswith("pkg-config:"):
         return _pkg_config_lacks(tool)
     if tool.probe.startswith("/"):
-        return not Path(tool.probe).exists()
+        return not any(Path(path).exists() for path in (tool.probe, tool.formerly) if path)
     program = find_program(tool.probe)
     if program is None or (tool.static and not is_static(program)):
         return True

@@ -12,7 +12,7 @@ from .checks import bounded, error, failed, passed
 from .records import GuestReport, LoaderData, StateData
 from .verifierlog import refusal_of
 
-__all__ = ["attachment", "ended", "same_enablement", "states_of"]
+__all__ = ["attachment", "ended", "gone_with_its_loader", "same_enablement", "states_of"]
 
 _LOAD_FAILED, _ATTACH_FAILED = 17, 18
 _REFUSED = {
@@ -25,6 +25,9 @@ _REFUSED = {
 }
 """Exit codes of the loader that are the candidate's doing (`schedcp-loader --help`)."""
 _EJECTED = (20, 21)
+_BY_ITSELF = 65
+_RESTART = 1 << 48
+"""In an exit code: SCX_ECODE_ACT_RESTART."""
 _OUT_OF_MEMORY = "Cannot allocate memory"
 
 
@@ -101,20 +104,28 @@ def _attached(report: GuestReport, ops_name: str, code: int | None) -> Check:
     return ended(report, "attach", Stage.ATTACH, "the scheduler did not stay attached for 1.5 s")
 
 
-def ended(report: GuestReport, id_: str, stage: Stage, words: str, **evidence: object) -> Check:
+def ended(
+    report: GuestReport,
+    id_: str,
+    stage: Stage,
+    words: str,
+    *,
+    step: str = "proof",
+    **evidence: object,
+) -> Check:
     """Return the judgement of a scheduler that is gone before its time.
 
     The kernel ends a scheduler for a reason; a loader that was killed or broke ends it for none.
     """
-    code = report.statuses.get(("schedcp-loader", "proof"))
-    exit_ = report.loader_event("proof", "exit")
+    code = report.statuses.get(("schedcp-loader", step))
+    exit_ = report.loader_event(step, "exit")
     shown = {"states": states_of(report), "loaderExitCode": code, **evidence}
     if exit_ is None and code not in _EJECTED:
         return error(
             id_,
             stage,
             f"{words}, and the loader ended with {code} without an account of it",
-            log=report.texts.get(("loader", "proof"), ""),
+            log=report.texts.get(("loader", step), ""),
             **shown,
         )
     return failed(id_, stage, f"{words}: {_why(exit_)}", **shown, **_exit_evidence(exit_))
@@ -140,7 +151,34 @@ def _why(exit_: LoaderData | None) -> str:
         # The scheduler recorded no exit of its own; the kernel's log has the reason last.
         lines = exit_.log.splitlines()
         return lines[-1] if lines else "the kernel gave no reason"
-    return f"{exit_.reason or 'exit'} (kind {exit_.kind}): {exit_.message}"
+    return f"{exit_.reason or 'exit'} (kind {exit_.kind}): {exit_.message}{_meaning(exit_)}"
+
+
+def _meaning(exit_: LoaderData) -> str:
+    """Return what an end that is no error means for who runs the scheduler."""
+    if exit_.kind != _BY_ITSELF:
+        return ""
+    if isinstance(exit_.code, int) and exit_.code & _RESTART:
+        return " (it asked to be attached again, and would do so for ever: stay attached)"
+    return (
+        " (it left by itself, and the default scheduler would do its work: stay attached, or end "
+        "with scx_bpf_error())"
+    )
+
+
+def gone_with_its_loader(report: GuestReport) -> Check:
+    """Return whether the default scheduler was back after the loader had been killed."""
+    after = report.states.get("killed")
+    if after is None:
+        return error("loader-killed", Stage.DYNAMIC, "nobody tried what comes of a killed loader")
+    if after.state != "disabled":
+        return failed(
+            "loader-killed",
+            Stage.DYNAMIC,
+            "the scheduler outlived its loader by more than 60 s: nothing else may hold it",
+            states=states_of(report),
+        )
+    return passed("loader-killed", Stage.DYNAMIC, "the scheduler went with its loader")
 
 
 def states_of(report: GuestReport) -> list[str]:

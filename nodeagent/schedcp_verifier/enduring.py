@@ -7,54 +7,24 @@ groups) or hardly serves is held against it; trouble that the machine failed to 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from schedcp_api.verdicts import Check, Stage
 
 from .attaching import ended, same_enablement
 from .checks import error, failed, passed
-from .microvm import VCPUS
+from .conserving import conservation
 from .records import GuestReport, TrialData
+from .storming import storms
+from .troubles import WATCHED, WATCHING, Course, hearts_of, trials_of
 
-__all__ = ["HEARTS", "STARVED_NS", "TRIALS", "endurance"]
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """The least that must have happened in a trial."""
-
-    made: Mapping[str, int] = field(default_factory=dict)
-    """By the conductor; less is the machine's trouble."""
-    served: Mapping[str, int] = field(default_factory=dict)
-    """By tasks that the candidate schedules; less is the candidate's. Only what any order gives."""
+__all__ = ["STARVED_NS", "endurance"]
 
 
-_TRIALS: Mapping[str, _Trial] = {
-    "bursts": _Trial({"tasks": 64}, {"bursts": 160}),
-    "waiting-churn": _Trial({"tasks": 3 * VCPUS, "niced": 60, "bound": 60}),
-    "sleeping-churn": _Trial({"tasks": 32 + VCPUS, "niced": 60, "bound": 60}, {"sleeps": 200}),
-    "pinned": _Trial({"tasks": 3 * VCPUS, "bound": 2 * VCPUS}),
-    "forks": _Trial({"tasks": 5}, {"forks": 1200}),
-    "yields": _Trial({"tasks": 2 * VCPUS}, {"yields": 2 * VCPUS}),
-    "realtime": _Trial({"tasks": 2 * VCPUS + 1, "realtimeMs": 200}),
-    "cgroups": _Trial({"tasks": 32, "cgroups": 33, "moves": 32}, {"sleeps": 32}),
-    "crowd": _Trial({"tasks": 128}),
-    "saturated": _Trial({"tasks": 6 * VCPUS}, {"niced": 2 * VCPUS, "sleeps": 2 * VCPUS}),
-}
-TRIALS = tuple(_TRIALS)
-"""The trials that a candidate must live through, as the guest's program names them."""
-_WATCHED = ("hog", "hog nice+19", "brisk", "brisk nice+19")
-"""The tasks whose gaps the trial `saturated` reports."""
 _REFUSALS = {
     "forksRefused": "forks failed: init_task must not fail",
     "cgroupsRefused": "control groups could not be made: pods would not start",
     "movesRefused": "tasks could not be moved to a control group: containers would not start",
 }
-HEARTS = (
-    *("normal", "nice+19", "nice-20", "rcu", "kworker", "kworker-each"),
-    *(f"pinned-{cpu}" for cpu in range(VCPUS)),
-)
-"""The classes of `heartbeat`."""
 STARVED_NS = 3_500_000_000
 """Nobody may go without running for longer.
 
@@ -69,22 +39,25 @@ _GRACE_NS = 2 * STARVED_NS
 for the present and for the next."""
 
 
-def endurance(report: GuestReport) -> tuple[Check, ...]:
+def endurance(report: GuestReport, course: Course) -> tuple[Check, ...]:
     """Return the checks of the Dynamic stage but the kernel's log."""
-    broken = _broken(report)
+    broken = _broken(report, course)
     if broken is not None:
         return (broken,)
-    trials = _troubles(report)
-    return (trials, _starvation(report))
+    return (
+        _troubles(report, course),
+        _starvation(report, course),
+        conservation(report, course),
+        storms(report, course),
+    )
 
 
-def _broken(report: GuestReport) -> Check | None:
+def _broken(report: GuestReport, course: Course) -> Check | None:
     """Return the check that ends the stage: the scheduler was ended, or a trial not made."""
-    begin = report.states["settled"]
     done = [trial.trial for trial in report.trials]
-    end = report.states.get("contract") or report.states.get("trials")
-    if not same_enablement(begin, report.states.get("trials")) or not same_enablement(begin, end):
-        during = TRIALS[len(done)] if len(done) < len(TRIALS) else "the contract's measurement"
+    if not same_enablement(report.states["settled"], report.states.get("trials")):
+        left = course.trials[len(done) :]
+        during = left[0] if left else "the end of the trials"
         words = f"the kernel ended the scheduler during or before {during}"
         return ended(report, "trials", Stage.DYNAMIC, words, trials=_took(report))
     refused = [words for trial in report.trials for words in _refused(trial)]
@@ -93,8 +66,8 @@ def _broken(report: GuestReport) -> Check | None:
         return failed(
             "trials", Stage.DYNAMIC, words, trials=_took(report), effects=_effects(report)
         )
-    if tuple(done) != TRIALS:
-        missing = next((name for name in TRIALS if name not in done), "none")
+    if tuple(done) != course.trials:
+        missing = next((name for name in course.trials if name not in done), "none")
         said = report.texts.get(("trials", "trials"), "no message").strip()
         return error(
             "trials",
@@ -117,12 +90,16 @@ def _effects(report: GuestReport) -> list[str]:
     ]
 
 
-def _troubles(report: GuestReport) -> Check:
-    found = {trial.trial: trial for trial in report.trials}
-    served = [
-        words for name, trial in _TRIALS.items() for words in _less(found[name], trial.served)
+def _troubles(report: GuestReport, course: Course) -> Check:
+    least = trials_of(course.topology)
+    served = [w for trial in report.trials for w in _less(trial, least[trial.trial].served)]
+    made = [w for trial in report.trials for w in _less(trial, least[trial.trial].made)]
+    stuck = [
+        f"{trial.trial}: {late} of the light tasks"
+        for trial in report.trials
+        if (most := least[trial.trial].late) is not None
+        and (late := trial.effects.get("late", 0)) > most
     ]
-    made = [words for name, trial in _TRIALS.items() for words in _less(found[name], trial.made)]
     counters = report.loader_event("proof", "stats")
     evidence = {
         "trials": _took(report),
@@ -135,6 +112,13 @@ def _troubles(report: GuestReport) -> Check:
         return error("trials", Stage.DYNAMIC, words, **evidence)
     if served:
         words = f"work was hardly done under this scheduler: {'; '.join(served)}"
+        return failed("trials", Stage.DYNAMIC, words, **evidence)
+    if stuck:
+        words = (
+            f"tasks were put on CPUs that a real-time task kept, beside CPUs with time to spare: "
+            f"{'; '.join(stuck)}; leave them where every CPU finds them, and take those back that "
+            f"wait on a CPU that is taken away (cpu_release)"
+        )
         return failed("trials", Stage.DYNAMIC, words, **evidence)
     words = f"{len(report.trials)} trials were lived through"
     return passed("trials", Stage.DYNAMIC, words, **evidence)
@@ -161,9 +145,14 @@ def _events(report: GuestReport) -> list[str]:
     return [line for line in lines if not line.endswith(" 0")]
 
 
-def _starvation(report: GuestReport) -> Check:
+def _starvation(report: GuestReport, course: Course) -> Check:
     beats = {beat.class_: beat for beat in report.heartbeats}
-    watched = {kind: gap for trial in report.trials for kind, gap in trial.longest_gaps_ns.items()}
+    watched = {
+        kind: gap
+        for trial in report.trials
+        if trial.trial in WATCHING
+        for kind, gap in trial.longest_gaps_ns.items()
+    }
     longest = {name: beat.longest_gap_ns for name, beat in beats.items()} | watched
     gaps = [f"{name} {gap // 1_000_000} ms" for name, gap in longest.items()]
     starved = [
@@ -181,12 +170,13 @@ def _starvation(report: GuestReport) -> Check:
             **evidence,
         )
     status = report.statuses.get(("heartbeat", "trials"))
-    silent = [name for name in HEARTS if name not in beats or not beats[name].beats]
+    hearts = hearts_of(course.topology)
+    silent = [name for name in hearts if name not in beats or not beats[name].beats]
     if (
         status != 0
         or silent
-        or len(report.heartbeats) != len(HEARTS)
-        or set(watched) != set(_WATCHED)
+        or len(report.heartbeats) != len(hearts)
+        or (WATCHING & set(course.trials) and set(watched) != set(WATCHED))
     ):
         return error(
             "starvation",

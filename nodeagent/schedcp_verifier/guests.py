@@ -6,15 +6,17 @@ need in their initramfs: programs, plan, workloads and the candidate's object.
 
 from __future__ import annotations
 
-import itertools
 import os
+import queue
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Argument
@@ -24,17 +26,27 @@ from .errors import ToolMissing, VmError, VmLostError
 from .initramfs import Entry, archive, file, program, symlink
 from .kernellog import LOG_DENIED
 from .kernels import KernelBundle
-from .microvm import VCPUS, MicroVm, VmSpec
+from .microvm import MAIN, VCPUS, MicroVm, Topology, VmSpec
 from .records import Charge, GuestReport, parse_report
 from .replaying import arm_names
+from .soaking import SOAK_SECONDS
+from .troubles import MAIN_COURSE, Course
 from .workloads import HOG_BURST_NS, WorkloadSpec
 
-__all__ = ["GuestFactory", "GuestPlan", "GuestRun", "proof_plan", "replay_plan"]
+__all__ = [
+    "CpuPool",
+    "GuestFactory",
+    "GuestPlan",
+    "GuestRun",
+    "course_plan",
+    "proof_plan",
+    "replay_plan",
+]
 
 _SCRIPTS = Path(__file__).parent / "guest"
 _APPLETS = (
     *("base64", "cat", "dmesg", "echo", "grep", "kill", "mkdir", "mount", "poweroff", "sed"),
-    *("sh", "sha256sum", "tail", "tr", "usleep"),
+    *("sh", "sha256sum", "sleep", "tail", "tr", "usleep"),
 )
 _PROGRAMS = ("schedcp-loader", "workload", "metronome", "heartbeat", "trials")
 _PROOF_SHIFT = 2
@@ -54,6 +66,7 @@ class GuestPlan:
     settings: Mapping[str, str]
     files: Mapping[str, str]
     shift: int
+    topology: Topology = MAIN
 
     def without_candidate(self) -> GuestPlan:
         """Return the same plan under the kernel's own scheduler alone."""
@@ -69,8 +82,21 @@ class GuestRun:
     seconds: float
 
 
+def course_plan(contract: EvaluationContract, course: Course) -> GuestPlan:
+    """Return the plan of a proof's trials alone."""
+    settings = {
+        "TIMEOUT_MS": str(min(PROOF_WATCHDOG_MS, contract.watchdog_ms)),
+        "CONTROL": "",
+        "CONTRACT": "",
+        "SOAK_SECONDS": "",
+        "TRIALS": " ".join(course.trials),
+        "COMPARED": " ".join(course.compared),
+    }
+    return GuestPlan("proof", settings, {}, _PROOF_SHIFT, course.topology)
+
+
 def proof_plan(contract: EvaluationContract) -> GuestPlan:
-    """Return the plan of a proof."""
+    """Return the plan of a proof: the trials, and what becomes of the CPU contract."""
     hog = f"burst_ns=fixed:{HOG_BURST_NS}"
     head = "warmup_ns 300000000\nduration_ns 1000000000\n"
     weight = "".join(
@@ -81,18 +107,15 @@ def proof_plan(contract: EvaluationContract) -> GuestPlan:
         f"group ordinary threads={VCPUS} {hog} cgroup=nice\n"
         f"group nice10 threads={VCPUS} nice=10 {hog} cgroup=nice\n"
     )
-    return GuestPlan(
-        "proof",
-        {
-            "TIMEOUT_MS": str(min(PROOF_WATCHDOG_MS, contract.watchdog_ms)),
-            "CONTROL": "",
-        },
-        {
+    plan = course_plan(contract, MAIN_COURSE)
+    return replace(
+        plan,
+        settings={**plan.settings, "CONTRACT": "yes", "SOAK_SECONDS": str(SOAK_SECONDS)},
+        files={
             "contract-weight": head + weight,
             "contract-limits": head + limits,
             "contract-nice": head + nice,
         },
-        _PROOF_SHIFT,
     )
 
 
@@ -109,6 +132,33 @@ def replay_plan(contract: EvaluationContract, spec: WorkloadSpec) -> GuestPlan:
 
 
 @dataclass(frozen=True)
+class CpuPool:
+    """The host's CPUs that guests may use, one each; whoever finds none waits."""
+
+    free: queue.SimpleQueue[int]
+    size: int
+
+    @classmethod
+    def of_process(cls) -> Self:
+        """Return the CPUs of this process, beginning somewhere else in each process."""
+        cpus = sorted(os.sched_getaffinity(0))
+        first = os.getpid() % len(cpus)
+        free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for cpu in (*cpus[first:], *cpus[:first]):
+            free.put(cpu)
+        return cls(free, len(cpus))
+
+    @contextmanager
+    def lease(self) -> Iterator[int]:
+        """Have a CPU until the end of the block; who has one gives it back by its deadline."""
+        cpu = self.free.get()
+        try:
+            yield cpu
+        finally:
+            self.free.put(cpu)
+
+
+@dataclass(frozen=True)
 class GuestFactory:
     """Boots guests with the programs of one place."""
 
@@ -119,8 +169,8 @@ class GuestFactory:
     deadline_seconds: float
     stopping: threading.Event = field(default_factory=threading.Event, compare=False)
     """Set it to give up every guest that runs."""
-    turns: Iterator[int] = field(default_factory=itertools.count, compare=False)
-    """Guests take the host's CPUs in turn."""
+    cpus: CpuPool = field(default_factory=CpuPool.of_process, compare=False)
+    """Each guest has one of the host's CPUs to itself."""
 
     def run(
         self,
@@ -137,9 +187,12 @@ class GuestFactory:
             raise VmError(f"cannot prepare a guest: {trouble}") from trouble
 
     def _run(self, plan: GuestPlan, kernel: KernelBundle, entries: list[Entry]) -> GuestRun:
-        started = time.monotonic()
         image = archive(entries)
-        with tempfile.TemporaryDirectory(prefix="schedcp-guest-") as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix="schedcp-guest-") as folder,
+            self.cpus.lease() as cpu,
+        ):
+            started = time.monotonic()
             initramfs = Path(folder) / "initramfs"
             initramfs.write_bytes(image)
             spec = VmSpec(
@@ -147,8 +200,9 @@ class GuestFactory:
                 initramfs,
                 self.deadline_seconds,
                 qemu=self.qemu,
+                topology=plan.topology,
                 shift=plan.shift,
-                cpu=self._cpu(),
+                cpu=cpu,
             )
             with MicroVm(spec, self.stopping) as vm:
                 report = self._report(vm)
@@ -175,11 +229,6 @@ class GuestFactory:
                 under_candidate=charge.candidate,
             )
         return report
-
-    def _cpu(self) -> int:
-        """Return the CPU of the next guest, beginning somewhere else in each process."""
-        cpus = sorted(os.sched_getaffinity(0))
-        return cpus[(os.getpid() + next(self.turns)) % len(cpus)]
 
     def digest(self) -> str:
         """Return the digest of everything that every guest runs."""

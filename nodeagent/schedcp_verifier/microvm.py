@@ -25,9 +25,10 @@ from typing import Self
 from .errors import GuestOutputError, ToolMissing, VmLostError
 from .processes import SAFE_PATH
 
-__all__ = ["PORT_NAME", "VCPUS", "BoundedLog", "MicroVm", "VmSpec"]
+__all__ = ["MAIN", "PORT_NAME", "VCPUS", "BoundedLog", "MicroVm", "Topology", "VmSpec"]
 
 VCPUS = 4
+"""Of the guests whose figures are compared."""
 PORT_NAME = "schedcp.result"
 """The guest finds its port as /dev/virtio-ports/NAME, or as the only vport."""
 
@@ -38,8 +39,38 @@ _KERNEL_ARGUMENTS = (
     "console=ttyS0 loglevel=5 panic=1 tsc=reliable nokaslr mitigations=off random.trust_cpu=on "
     "cgroup_no_v1=all no_timer_check log_buf_len=1M "
     # A kernel that is beyond help ends the guest at once, instead of at the deadline.
-    "oops=panic softlockup_panic=1 sysctl.kernel.panic_on_rcu_stall=1 rdinit=/init"
+    "oops=panic softlockup_panic=1 sysctl.kernel.panic_on_rcu_stall=1 rdinit=/init "
+    # Fresh pages are cleared for secrecy, which costs time and has no secrets to keep here. The
+    # crypto library's tests of itself keep CPUs busy for seconds after the boot.
+    "init_on_alloc=0 cryptomgr.notests"
 )
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A guest's CPUs: so many sockets, each with a last-level cache and memory of its own."""
+
+    cpus: int
+    sockets: int = 1
+
+    def __str__(self) -> str:
+        """Return it as a name: `8-cpus-2-nodes`."""
+        nodes = f"-{self.sockets}-nodes" if self.sockets > 1 else ""
+        return f"{self.cpus}-cpu{'s' if self.cpus > 1 else ''}{nodes}"
+
+    def arguments(self, memory_mib: int) -> tuple[str, ...]:
+        """Return QEMU's options."""
+        each, share = self.cpus // self.sockets, memory_mib // self.sockets
+        size = f"cpus={self.cpus},sockets={self.sockets},cores={each},threads=1"
+        nodes: list[str] = []
+        for node in range(self.sockets if self.sockets > 1 else 0):
+            cpus = f"{node * each}-{(node + 1) * each - 1}"
+            nodes += ("-object", f"memory-backend-ram,id=memory{node},size={share}M")
+            nodes += ("-numa", f"node,nodeid={node},memdev=memory{node},cpus={cpus}")
+        return ("-smp", size, "-m", f"{memory_mib}M", *nodes)
+
+
+MAIN = Topology(VCPUS)
 
 
 @dataclass(frozen=True)
@@ -50,6 +81,7 @@ class VmSpec:
     initramfs: Path
     deadline_seconds: float
     memory_mib: int = 1024
+    topology: Topology = MAIN
     console_bytes: int = 128 * 1024
     """How much of the console is kept from its start, and again from its end."""
     shift: int = 1
@@ -76,7 +108,8 @@ class VmSpec:
             *("-machine", "q35,usb=off,vmport=off", "-accel", "tcg,thread=single"),
             *("-icount", f"shift={self.shift},sleep=off", "-rtc", "base=2026-01-01,clock=vm"),
             *("-seed", "1"),  # of whatever QEMU itself would draw for the guest
-            *("-cpu", "max,-rdrand,-rdseed", "-smp", str(VCPUS), "-m", f"{self.memory_mib}M"),
+            *("-cpu", "max,-rdrand,-rdseed"),
+            *self.topology.arguments(self.memory_mib),
             *("-kernel", str(self.vmlinuz), "-initrd", str(self.initramfs)),
             *("-append", _KERNEL_ARGUMENTS),
             *("-serial", "stdio"),

@@ -232,8 +232,19 @@ class GuestReport:
     groups: dict[str, dict[str, GroupData]]
     """Workload groups by step and name."""
     heartbeats: tuple[HeartbeatData, ...]
-    trials: tuple[TrialData, ...]
+    trials_at: dict[str, tuple[TrialData, ...]]
+    """Trials by step."""
     loader: dict[str, tuple[LoaderData, ...]]
+
+    @property
+    def trials(self) -> tuple[TrialData, ...]:
+        """The trials under the candidate."""
+        return self.trials_at.get("trials", ())
+
+    @property
+    def control(self) -> tuple[TrialData, ...]:
+        """The trials that ran under the kernel's own scheduler before."""
+        return self.trials_at.get("control", ())
 
     def loader_event(self, step: str, event: str) -> LoaderData | None:
         """Return the loader's last event of that kind in a step."""
@@ -247,9 +258,8 @@ def parse_report(lines: Iterable[bytes], charge: Charge | None = None) -> GuestR
     `charge` is kept up to date meanwhile, for the case that the lines never come to their end.
     """
     charge = charge or Charge()
-    report = GuestReport(False, "", {}, {}, {}, {}, (), (), {})
+    report = GuestReport(False, "", {}, {}, {}, {}, (), {}, {})
     heartbeats: list[HeartbeatData] = []
-    trials: list[TrialData] = []
     digest, complete = "", False
     for number, line in enumerate(lines, 1):
         if number > RECORDS_MAX:
@@ -269,8 +279,8 @@ def parse_report(lines: Iterable[bytes], charge: Charge | None = None) -> GuestR
                 report.groups.setdefault(step, {})[data.group] = data
             case _Heartbeat(data=data):
                 heartbeats.append(data)
-            case _Trials(data=data):
-                trials.append(data)
+            case _Trials(step=step, data=data):
+                report.trials_at[step] = (*report.trials_at.get(step, ()), data)
             case _Loader(step=step, data=data):
                 report.loader[step] = (*report.loader.get(step, ()), data)
             case _Border(data=data):
@@ -285,7 +295,7 @@ def parse_report(lines: Iterable[bytes], charge: Charge | None = None) -> GuestR
         report.texts,
         report.groups,
         tuple(heartbeats),
-        tuple(trials),
+        report.trials_at,
         report.loader,
     )
 

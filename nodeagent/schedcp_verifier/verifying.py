@@ -28,15 +28,16 @@ from schedcp_api.verdicts import (
 )
 
 from .analysing import analyse_bytecode
+from .booting import Tried, boot, prove
 from .building import BuildRoom, Toolchain
 from .checks import error, failed, passed, skipped
-from .errors import LibraryInvalid, UsageError, VmError, VmLostError
-from .guests import GuestFactory, GuestPlan, GuestRun, proof_plan, replay_plan
+from .errors import LibraryInvalid, UsageError
+from .guests import GuestFactory, replay_plan
 from .kernels import KernelBundle
 from .library import Library
 from .objects import ObjectFacts, inspect, judge_object
 from .processes import run
-from .proving import Proof, judge_proof
+from .proving import Proof
 from .replaying import Replayed, judge_replay
 from .settings import Settings
 from .sources import judge_expanded, judge_written, without_reports
@@ -264,45 +265,8 @@ class Verifier:
     def prove(
         self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
     ) -> Proof:
-        """Boot the proof's guest and judge what it reports."""
-        found = self._boot(proof_plan(request.contract), request, kernel, object_=object_)
-        if isinstance(found, Check):
-            return Proof((found,))
-        return judge_proof(found.report, ops_name, request.contract)
-
-    def _boot(
-        self,
-        plan: GuestPlan,
-        request: VerificationRequest,
-        kernel: KernelBundle,
-        *,
-        object_: bytes,
-    ) -> GuestRun | Check:
-        """Return what came of a guest, or the check that says why it was lost.
-
-        When it died with the candidate in charge, the same guest without it tells whose fault that
-        was.
-        """
-        arguments = request.candidate.arguments
-        try:
-            return self.guests.run(plan, kernel, object_=object_, arguments=arguments)
-        except VmLostError as lost:
-            words = f"the {plan.steps} was lost: {lost}"
-            if not lost.under_candidate:
-                return error("guest", Stage.DYNAMIC, words)
-        except VmError as lost:
-            return error("guest", Stage.DYNAMIC, f"the {plan.steps} was lost: {lost}")
-        try:
-            control = proof_plan(request.contract).without_candidate()
-            self.guests.run(control, kernel, object_=object_, arguments=arguments)
-        except VmError as lost:
-            return error("guest", Stage.DYNAMIC, f"{words}\nso was one without it: {lost}")
-        return failed(
-            "guest",
-            Stage.DYNAMIC,
-            "the machine did not survive the candidate, and the same one without it did",
-            log=words,
-        )
+        """Boot the proof's guests and judge what they report."""
+        return prove(self.guests, _tried(request, kernel, object_, ops_name))
 
     def replay(
         self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
@@ -315,10 +279,16 @@ class Verifier:
         if spec is None:
             return Replayed((refusal,))
         plan = replay_plan(request.contract, spec)
-        found = self._boot(plan, request, kernel, object_=object_)
+        found = boot(self.guests, plan, _tried(request, kernel, object_, ops_name))
         if isinstance(found, Check):
             return Replayed((found.replace(id="replay", stage=Stage.REPLAY),))
         return judge_replay(found.report, ops_name, request.contract, profile=profile, spec=spec)
+
+
+def _tried(
+    request: VerificationRequest, kernel: KernelBundle, object_: bytes, ops_name: str
+) -> Tried:
+    return Tried(object_, ops_name, request.candidate.arguments, kernel, request.contract)
 
 
 def _expanded(room: BuildRoom, source: bytes, *, trusted: bool) -> tuple[Check, ...]:

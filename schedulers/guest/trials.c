@@ -19,28 +19,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CGROUP_AT "/sys/fs/cgroup/trials"
 
 enum {
 	CONDUCTOR_PRIORITY = 65,
 	CROWD = 128,
 	BURST_TASKS = 64,
+	MANY = 600,
+	MANY_BURSTS = 2,
 	BURSTS = 5,
 	SLEEPERS = 32,
 	FORKING_PARENTS = 3,
 	CHANGES = 200,
-	CGROUPS = 16,
-	CGROUP_ROUNDS = 2,
-	PATH_BYTES = 128,
 	BRISK_EACH = 3, /* for each CPU, half of the time: more than there is */
 };
 
+/* Several times what that work takes; a machine that is done idles, which costs nothing. */
+#define MANY_NS (2000 * MSEC)
 /* Longer than the proof's watchdog (4.2 s) takes to see a task that never runs. */
 #define SATURATED_NS (7000 * MSEC)
+/* Longer than anybody may go without running: enough for the observers, too short for the kernel.
+ */
+#define SATURATED_BRIEFLY_NS (4500 * MSEC)
 
 static void rest(uint64_t ns)
 {
@@ -60,6 +61,34 @@ static void churn(struct crew *crew, int times, uint64_t pause_ns)
 	}
 }
 
+/* Nobody has anything to do but the hearts. */
+static void trial_idle(struct crew *crew)
+{
+	(void)crew;
+	rest(1000 * MSEC);
+}
+
+/* Short work on a machine with CPUs to spare: each sleep ends where somebody must be woken. */
+static void trial_wakeups(struct crew *crew)
+{
+	hire_many(crew, crew->cpus, live_sleeping, 0);
+	rest(600 * MSEC);
+}
+
+/* Half of the CPUs have work: everybody may have one alone. */
+static void trial_few(struct crew *crew)
+{
+	hire_many(crew, crew->cpus > 1 ? crew->cpus / 2 : 1, live_spinning, 0);
+	rest(800 * MSEC);
+}
+
+/* There is a little more work than CPUs: none may be idle. */
+static void trial_spread(struct crew *crew)
+{
+	hire_many(crew, crew->cpus + 2, live_spinning, 0);
+	rest(1200 * MSEC);
+}
+
 static void trial_bursts(struct crew *crew)
 {
 	char bytes[BURST_TASKS] = {};
@@ -74,6 +103,25 @@ static void trial_bursts(struct crew *crew)
 			die(EXIT_BROKEN, "cannot release the burst: %s", strerror(errno));
 	}
 	rest(100 * MSEC);
+	close(gate[0]);
+	close(gate[1]);
+}
+
+/* More tasks than any queue of a fixed length was made for, all at once, and nothing else to do. */
+static void trial_many(struct crew *crew)
+{
+	static char bytes[MANY];
+	int gate[2];
+
+	if (pipe(gate))
+		die(EXIT_BROKEN, "cannot make a pipe: %s", strerror(errno));
+	hire_many(crew, MANY, live_in_bursts, gate[0]);
+	for (int i = 0; i < MANY_BURSTS; i++) {
+		rest(100 * MSEC);
+		if (write(gate[1], bytes, sizeof(bytes)) != sizeof(bytes))
+			die(EXIT_BROKEN, "cannot release the burst: %s", strerror(errno));
+		rest(MANY_NS);
+	}
 	close(gate[0]);
 	close(gate[1]);
 }
@@ -129,101 +177,56 @@ static void trial_realtime(struct crew *crew)
 	rest(700 * MSEC);
 }
 
-static bool cgroup_write(const char *cgroup, const char *name, const char *text)
-{
-	char path[PATH_BYTES];
-	bool written;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", cgroup, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		die(EXIT_BROKEN, "cannot open %s: %s", path, strerror(errno));
-	written = write(fd, text, strlen(text)) > 0;
-	close(fd);
-	return written;
-}
-
-/* A scheduler may refuse a control group, and then its pods do not start. */
-static bool cgroup_make(struct crew *crew, const char *path)
-{
-	bool made = !mkdir(path, 0755) || errno == EEXIST;
-
-	effect_add(crew->account, made ? EFFECT_CGROUPS : EFFECT_CGROUPS_REFUSED, 1);
-	return made;
-}
-
-static void cgroup_fill(struct crew *crew, const char *path)
-{
-	pid_t pid = hire(crew, live_sleeping, 0);
-	char text[16];
-
-	if (pid > 0) {
-		snprintf(text, sizeof(text), "%d", pid);
-		effect_add(crew->account,
-			   cgroup_write(path, "cgroup.procs", text) ? EFFECT_MOVES
-								    : EFFECT_MOVES_REFUSED,
-			   1);
-	}
-	snprintf(text, sizeof(text), "%u", 1 + draw(crew, 10000));
-	if (!cgroup_write(path, "cpu.weight", text))
-		die(EXIT_BROKEN, "cannot set %s of %s", text, path);
-}
-
-static void trial_cgroups(struct crew *crew)
-{
-	char path[PATH_BYTES];
-
-	if (!cgroup_make(crew, CGROUP_AT))
-		return;
-	if (!cgroup_write(CGROUP_AT, "cgroup.subtree_control", "+cpu"))
-		die(EXIT_BROKEN, "cannot delegate cpu in %s: %s", CGROUP_AT, strerror(errno));
-	for (int round = 0; round < CGROUP_ROUNDS; round++) {
-		for (int i = 0; i < CGROUPS; i++) {
-			snprintf(path, sizeof(path), "%s/c%d", CGROUP_AT, i);
-			if (cgroup_make(crew, path))
-				cgroup_fill(crew, path);
-			rest(5 * MSEC);
-		}
-		dismiss(crew);
-		for (int i = 0; i < CGROUPS; i++) {
-			snprintf(path, sizeof(path), "%s/c%d", CGROUP_AT, i);
-			rmdir(path);
-		}
-	}
-	rmdir(CGROUP_AT);
-}
-
 /* Nobody idles, nobody is alone, and it lasts: whoever is passed over is passed over for good. */
-static void trial_saturated(struct crew *crew)
+static void saturate(struct crew *crew, uint64_t ns)
 {
 	hire_watched(crew, 2 * crew->cpus, WATCHED_HOG);
 	hire_watched(crew, crew->cpus, WATCHED_HOG_NICE);
 	hire_watched(crew, (BRISK_EACH - 1) * crew->cpus, WATCHED_BRISK);
 	hire_watched(crew, crew->cpus, WATCHED_BRISK_NICE);
-	rest(SATURATED_NS);
+	rest(ns);
+}
+
+static void trial_saturated(struct crew *crew)
+{
+	saturate(crew, SATURATED_NS);
+}
+
+static void trial_saturated_briefly(struct crew *crew)
+{
+	saturate(crew, SATURATED_BRIEFLY_NS);
 }
 
 static const struct trial {
 	const char *name;
 	void (*run)(struct crew *crew);
 } trials[] = {
+	{"idle", trial_idle},
+	{"wakeups", trial_wakeups},
+	{"few", trial_few},
+	{"spread", trial_spread},
 	{"bursts", trial_bursts},
+	{"many", trial_many},
 	{"waiting-churn", trial_waiting_churn},
 	{"sleeping-churn", trial_sleeping_churn},
 	{"pinned", trial_pinned},
 	{"forks", trial_forks},
 	{"yields", trial_yields},
 	{"realtime", trial_realtime},
+	{"hogged-one", trial_hogged_one},
+	{"hogged-most", trial_hogged_most},
 	{"cgroups", trial_cgroups},
+	{"throttle", trial_throttle},
 	{"crowd", trial_crowd},
 	{"saturated", trial_saturated},
+	{"hotplug", trial_hotplug},
+	{"saturated-briefly", trial_saturated_briefly},
 };
 
 static const char help_text[] =
-	"usage: trials [--seed N] [--attached]\n"
+	"usage: trials [--seed N] [--attached] TRIAL...\n"
 	"\n"
-	"Run every trial in turn and print one JSON line for each: trial, tookNs, effects (how "
+	"Run the trials in turn and print one JSON line for each: trial, tookNs, effects (how "
 	"much\n"
 	"of the trouble was made, and what was refused), longestGapsNs (by kind of watched task).\n"
 	"Needs root: the conductor is real-time. /sys/fs/cgroup must be a cgroup2 with the cpu "
@@ -249,14 +252,26 @@ static bool scheduler_attached(void)
 	return !strncmp(state, "enabled", strlen("enabled"));
 }
 
-static void trial_report(struct crew *crew, const struct trial *trial, uint64_t begin)
+static const struct trial *trial_named(const char *name)
 {
-	uint64_t end = clock_ns(CLOCK_MONOTONIC);
-	struct account seen = *crew->account; /* before the tasks die, which is no gap */
+	for (size_t i = 0; i < sizeof(trials) / sizeof(*trials); i++)
+		if (!strcmp(trials[i].name, name))
+			return trials + i;
+	die(EXIT_USAGE, "there is no trial '%s'", name);
+}
 
+static void trial_run(struct crew *crew, const struct trial *trial)
+{
+	struct counts before = counts_now();
+	uint64_t begin = clock_ns(CLOCK_MONOTONIC), end;
+	struct account seen;
+
+	trial->run(crew);
+	end = clock_ns(CLOCK_MONOTONIC);
+	counts_note(crew->account, before);
+	seen = *crew->account; /* before the tasks die, which is no gap */
 	dismiss(crew);
-	printf("{\"trial\":\"%s\",\"tookNs\":%llu", trial->name,
-	       (unsigned long long)(clock_ns(CLOCK_MONOTONIC) - begin));
+	printf("{\"trial\":\"%s\",\"tookNs\":%llu", trial->name, (unsigned long long)(end - begin));
 	account_print(&seen, end);
 	printf("}\n");
 	fflush(stdout);
@@ -267,7 +282,6 @@ int main(int argc, char **argv)
 {
 	struct crew crew = {.random = 1};
 	bool attached = false;
-	uint64_t begin;
 	int letter;
 
 	while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -282,12 +296,12 @@ int main(int argc, char **argv)
 	}
 	become_observer(CONDUCTOR_PRIORITY);
 	crew_prepare(&crew);
-	for (size_t i = 0; i < sizeof(trials) / sizeof(*trials); i++) {
+	for (int i = optind; i < argc; i++) {
+		const struct trial *trial = trial_named(argv[i]);
+
 		if (attached && !scheduler_attached())
 			return 0;
-		begin = clock_ns(CLOCK_MONOTONIC);
-		trials[i].run(&crew);
-		trial_report(&crew, trials + i, begin);
+		trial_run(&crew, trial);
 	}
 	return 0;
 }

@@ -3,12 +3,13 @@
 #ifndef SCHEDCP_TRIALS_H
 #define SCHEDCP_TRIALS_H
 
+#include <sched.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #define MSEC 1000000ULL
 
-enum { TASKS_MAX = 160 };
+enum { TASKS_MAX = 640 };
 
 /* What a trial did and what was refused; a record lists those that are not zero. */
 enum effect {
@@ -22,6 +23,15 @@ enum effect {
 	EFFECT_REALTIME_MS,	/* CPU time of the real-time hog */
 	EFFECT_CGROUPS,		/* control groups that were made */
 	EFFECT_MOVES,		/* tasks that were moved to a control group */
+	EFFECT_IDLE_MS,		/* idle time of all CPUs together */
+	EFFECT_SWITCHES,	/* context switches of the machine */
+	EFFECT_INTERRUPTS,	/* interrupts that CPUs sent themselves and others to schedule */
+	EFFECT_REQUEUED,	/* tasks that were enqueued again without having run */
+	EFFECT_WAITED_US,	/* time in which some task waited for a CPU */
+	EFFECT_LATE,		/* light tasks that did not run for long beside idle CPUs */
+	EFFECT_RELEASED,	/* throttled tasks that ran again after their release */
+	EFFECT_OFFLINED,	/* CPUs that were taken off line */
+	EFFECT_ONLINED,		/* CPUs that were brought back */
 	EFFECT_FORKS_REFUSED,	/* forks that failed */
 	EFFECT_CGROUPS_REFUSED, /* control groups that could not be made */
 	EFFECT_MOVES_REFUSED,	/* tasks that could not be moved to one */
@@ -34,6 +44,7 @@ enum watched {
 	WATCHED_HOG_NICE, /* the same at nice 19 */
 	WATCHED_BRISK,	  /* sleeps half of its time, in short bursts */
 	WATCHED_BRISK_NICE,
+	WATCHED_LIGHT, /* sleeps nearly always */
 	WATCHED,
 };
 
@@ -58,6 +69,14 @@ struct crew {
 	int cpus;
 };
 
+/* The kernel's own counters, to be compared with what they were. */
+struct counts {
+	uint64_t idle_ms, switches, interrupts, requeued, waited_us;
+};
+
+struct counts counts_now(void);
+void counts_note(struct account *account, struct counts since);
+
 /* What a task does until it is killed; `argument` is the life's own. */
 typedef void (*life)(struct account *account, int argument);
 
@@ -80,7 +99,10 @@ pid_t hire(struct crew *crew, life live, int argument);
 void hire_many(struct crew *crew, int count, life live, int argument);
 void hire_watched(struct crew *crew, int count, enum watched kind);
 void dismiss(struct crew *crew);
+/* Dismiss all but the first `kept` tasks. */
+void dismiss_after(struct crew *crew, int kept);
 void bind_to(struct crew *crew, pid_t pid, int cpu);
+void affinity_set(struct crew *crew, pid_t pid, const cpu_set_t *cpus);
 /* Bind a task to a CPU and make it real-time, also when no scheduler lets it run before. */
 void make_realtime(struct crew *crew, pid_t pid, int cpu);
 /* Move a task to one CPU, to a random set of CPUs, or to all of them. */
@@ -88,5 +110,11 @@ void affinity_change(struct crew *crew, pid_t pid);
 void nice_change(struct crew *crew, pid_t pid);
 /* Write `,"effects":{...},"longestGapsNs":{...}`; a gap that is open at `now` counts. */
 void account_print(const struct account *account, uint64_t now);
+
+void trial_cgroups(struct crew *crew);
+void trial_throttle(struct crew *crew);
+void trial_hogged_one(struct crew *crew);
+void trial_hogged_most(struct crew *crew);
+void trial_hotplug(struct crew *crew);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -15,16 +16,32 @@
 enum { HOG_PRIORITY = 1, NICE_VALUES = 40, NICE_LOWEST = -20 };
 
 static const char *const effect_names[EFFECTS] = {
-	"tasks",	"forks",	  "bursts",	  "sleeps",  "yields",
-	"niced",	"bound",	  "realtimeMs",	  "cgroups", "moves",
-	"forksRefused", "cgroupsRefused", "movesRefused",
+	[EFFECT_TASKS] = "tasks",
+	[EFFECT_FORKS] = "forks",
+	[EFFECT_BURSTS] = "bursts",
+	[EFFECT_SLEEPS] = "sleeps",
+	[EFFECT_YIELDS] = "yields",
+	[EFFECT_NICED] = "niced",
+	[EFFECT_BOUND] = "bound",
+	[EFFECT_REALTIME_MS] = "realtimeMs",
+	[EFFECT_CGROUPS] = "cgroups",
+	[EFFECT_MOVES] = "moves",
+	[EFFECT_IDLE_MS] = "idleMs",
+	[EFFECT_SWITCHES] = "switches",
+	[EFFECT_INTERRUPTS] = "interrupts",
+	[EFFECT_REQUEUED] = "requeued",
+	[EFFECT_WAITED_US] = "waitedUs",
+	[EFFECT_LATE] = "late",
+	[EFFECT_RELEASED] = "released",
+	[EFFECT_OFFLINED] = "offlined",
+	[EFFECT_ONLINED] = "onlined",
+	[EFFECT_FORKS_REFUSED] = "forksRefused",
+	[EFFECT_CGROUPS_REFUSED] = "cgroupsRefused",
+	[EFFECT_MOVES_REFUSED] = "movesRefused",
 };
 
 static const char *const watched_names[WATCHED] = {
-	"hog",
-	"hog nice+19",
-	"brisk",
-	"brisk nice+19",
+	"hog", "hog nice+19", "brisk", "brisk nice+19", "light",
 };
 
 void crew_prepare(struct crew *crew)
@@ -81,16 +98,21 @@ void hire_watched(struct crew *crew, int count, enum watched kind)
 	}
 }
 
-void dismiss(struct crew *crew)
+void dismiss_after(struct crew *crew, int kept)
 {
-	for (int i = 0; i < crew->count; i++)
+	for (int i = kept; i < crew->count; i++)
 		kill(crew->pids[i], SIGKILL);
-	for (int i = 0; i < crew->count; i++)
+	for (int i = kept; i < crew->count; i++)
 		waitpid(crew->pids[i], NULL, 0);
-	crew->count = 0;
+	crew->count = kept < crew->count ? kept : crew->count;
 }
 
-static void affinity_set(struct crew *crew, pid_t pid, const cpu_set_t *cpus)
+void dismiss(struct crew *crew)
+{
+	dismiss_after(crew, 0);
+}
+
+void affinity_set(struct crew *crew, pid_t pid, const cpu_set_t *cpus)
 {
 	if (pid > 0 && !sched_setaffinity(pid, sizeof(*cpus), cpus))
 		effect_add(crew->account, EFFECT_BOUND, 1);
@@ -133,6 +155,14 @@ void nice_change(struct crew *crew, pid_t pid)
 		effect_add(crew->account, EFFECT_NICED, 1);
 }
 
+static bool any_watched(const struct account *account, enum watched kind)
+{
+	for (int i = 0; i < TASKS_MAX; i++)
+		if (account->pulses[i].last_ns && account->pulses[i].kind == kind)
+			return true;
+	return false;
+}
+
 static uint64_t longest_gap(const struct account *account, enum watched kind, uint64_t now)
 {
 	uint64_t longest = 0;
@@ -164,7 +194,9 @@ void account_print(const struct account *account, uint64_t now)
 	}
 	printf("},\"longestGapsNs\":{");
 	comma = "";
-	for (int kind = 0; kind < WATCHED && account->pulses[0].last_ns; kind++) {
+	for (int kind = 0; kind < WATCHED; kind++) {
+		if (!any_watched(account, kind))
+			continue;
 		printf("%s\"%s\":%llu", comma, watched_names[kind],
 		       (unsigned long long)longest_gap(account, kind, now));
 		comma = ",";

@@ -9,11 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FORKS_EACH = 400, NICE_MOST = 19 };
+enum { FORKS_EACH = 650, NICE_MOST = 19 };
 
 #define SLEEP_NS       (3 * MSEC)
 #define BRISK_BURST_NS (2 * MSEC)
 #define BRISK_SLEEP_NS (2 * MSEC)
+#define LIGHT_BURST_NS (MSEC / 5)
+#define LIGHT_SLEEP_NS (4 * MSEC)
 
 static void spin(void)
 {
@@ -116,17 +118,20 @@ static void pulse_burn(struct pulse *pulse, uint64_t ns)
 void live_watched(struct account *account, int number)
 {
 	struct pulse *pulse = account->pulses + number;
-	bool sleeps = pulse->kind == WATCHED_BRISK || pulse->kind == WATCHED_BRISK_NICE;
+	bool light = pulse->kind == WATCHED_LIGHT;
+	bool sleeps = pulse->kind == WATCHED_BRISK || pulse->kind == WATCHED_BRISK_NICE || light;
 	bool nice = pulse->kind == WATCHED_HOG_NICE || pulse->kind == WATCHED_BRISK_NICE;
 
 	if (nice && !setpriority(PRIO_PROCESS, 0, NICE_MOST))
 		effect_add(account, EFFECT_NICED, 1);
 	for (;;) {
-		pulse_burn(pulse, BRISK_BURST_NS);
+		pulse_burn(pulse, light ? LIGHT_BURST_NS : BRISK_BURST_NS);
 		if (!sleeps)
 			continue;
 		effect_add(account, EFFECT_SLEEPS, 1);
-		__atomic_store_n(&pulse->last_ns, clock_ns(CLOCK_MONOTONIC) + BRISK_SLEEP_NS,
+		__atomic_store_n(&pulse->last_ns,
+				 clock_ns(CLOCK_MONOTONIC) +
+					 (light ? LIGHT_SLEEP_NS : BRISK_SLEEP_NS),
 				 __ATOMIC_RELEASE);
 		sleep_until(pulse->last_ns);
 	}

@@ -10,14 +10,27 @@ import pytest
 from schedcp_api.base import percent_value
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.verdicts import Phase, ReplayMode, Verdict
-from schedcp_verifier.enduring import HEARTS, STARVED_NS
+from schedcp_verifier.building import BuildRoom
+from schedcp_verifier.enduring import STARVED_NS
 from schedcp_verifier.guests import proof_plan
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.objects import inspect
+from schedcp_verifier.troubles import HEARTS
 from support.laboratory import CONTRACT, PLANNED, Laboratory, library_request
-from support.verifier import workload_profile
+from support.verifier import source_request, workload_profile
 
 DATA = Path(__file__).parent.parent / "data" / "schedulers"
-GOOD = [DATA / f"good/{name}.bpf.c" for name in ("bounded_vtime", "minimal_fifo", "queue_per_cpu")]
+GOOD = [
+    DATA / f"good/{name}.bpf.c"
+    for name in (
+        "bounded_vtime",
+        "by_cid",
+        "minimal_fifo",
+        "pool_of_cpus",
+        "queue_per_cpu",
+        "takes_four_at_once",
+    )
+]
 BAD = [
     DATA / f"bad/{name}.bpf.c"
     for name in (
@@ -34,6 +47,14 @@ BAD = [
     )
 ]
 """Some of the examination set, through the whole pipeline; `make bench-verifier` takes all."""
+SEEN_BY_GUESTS = {
+    "K05-timer-without-a-rest": "storms",
+    "Q07-lower-half": "work-conservation",
+    "T12-after-a-quarter-of-an-hour": "soak",
+    "T13-four-cpus-at-most": "trials-on-8-cpus-2-nodes",
+    "T14-stays-at-home": "trials",
+}
+"""What guests must see by themselves, whether or not the bytecode tells it, and by which check."""
 VERDICT_SECONDS = 900
 
 
@@ -63,6 +84,20 @@ def test_a_bad_scheduler_is_stopped_where_it_should(
     assert failed, verdict.reasons()
     assert failed[0].stage.value in stages_named(source_path), verdict.reasons()
     assert all(check.message for check in failed)
+
+
+@pytest.mark.parametrize("name", SEEN_BY_GUESTS)
+def test_guests_see_it_too(name: str, laboratory: Laboratory, kernel: KernelBundle) -> None:
+    verifier = laboratory.verifier
+    request = source_request(DATA / f"bad/{name}.bpf.c", kernel, CONTRACT)
+    subject = verifier.subject(request)
+    with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=verifier.tools) as room:
+        built = room.compile(subject.source)
+    assert built.object is not None
+    ops_name = inspect(built.object).ops_name
+    proof = verifier.prove(request, kernel, object_=built.object, ops_name=ops_name)
+    failed = {check.id: check.message for check in proof.checks if check.phase is Phase.FAILED}
+    assert SEEN_BY_GUESTS[name] in failed, proof.checks
 
 
 def test_the_same_source_gives_the_same_object(

@@ -23,9 +23,10 @@ from schedcp_api.verdicts import (
     Verdict,
     VerificationRequest,
 )
-from schedcp_verifier.enduring import HEARTS, TRIALS
 from schedcp_verifier.errors import VerifierError
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.soaking import SOAK_SECONDS
+from schedcp_verifier.troubles import COMPARED, HEARTS, TRIALS, WATCHED, WATCHING
 from schedcp_verifier.verifying import Verified
 
 OPS = "tried"
@@ -146,17 +147,17 @@ def contract_records(arm: str, *, fair: bool = True) -> list[bytes]:
 
 
 EFFECTS = {
-    "tasks": 200, "forks": 1200, "bursts": 320, "sleeps": 900, "yields": 800, "niced": 90,
-    "bound": 90, "realtimeMs": 400, "cgroups": 33, "moves": 32,
+    "tasks": 700, "forks": 1950, "bursts": 1200, "sleeps": 1900, "yields": 800, "niced": 90,
+    "bound": 90, "realtimeMs": 1400, "cgroups": 300, "moves": 200, "released": 8,
+    "switches": 5000, "interrupts": 900, "waitedUs": 1000,
 }  # fmt: skip
-WATCHED = ("hog", "hog nice+19", "brisk", "brisk nice+19")
 
 
-def trial_record(name: str, *, gap_ms: int = 300, **effects: int) -> bytes:
+def trial_record(name: str, *, gap_ms: int = 300, step: str = "trials", **effects: int) -> bytes:
     """Return a line about a trial in which everything happened; 0 takes an effect away."""
     counts = {key: count for key, count in {**EFFECTS, **effects}.items() if count}
-    gaps = dict.fromkeys(WATCHED, gap_ms * MS) if name == "saturated" else {}
-    return record("trials", "trials", trial=name, tookNs=MS, effects=counts, longestGapsNs=gaps)
+    gaps = dict.fromkeys(WATCHED, gap_ms * MS) if name in WATCHING else {}
+    return record("trials", step, trial=name, tookNs=1000 * MS, effects=counts, longestGapsNs=gaps)
 
 
 def heart_record(name: str, gap_ms: int = 300, beats: int = 9) -> bytes:
@@ -167,7 +168,11 @@ def heart_record(name: str, gap_ms: int = 300, beats: int = 9) -> bytes:
 
 
 def proof_lines(
-    *, fair: bool = True, gap_ms: int = 300, trials: Iterable[str] = TRIALS
+    *,
+    fair: bool = True,
+    gap_ms: int = 300,
+    trials: Iterable[str] = TRIALS,
+    hearts: Iterable[str] = HEARTS,
 ) -> list[bytes]:
     """Return what a guest says of a candidate that lives through everything."""
     programs = [{"name": "enqueue", "verifiedInstructions": 90}]
@@ -175,15 +180,21 @@ def proof_lines(
         record("kernel", "boot", btfDigest=digest_of(b"btf")),
         record("border", "proof", charge="candidate"),
         state_record("boot", "disabled", "", enableSeq=0),
+        *(trial_record(name, step="control") for name in trials if name in COMPARED),
         state_record("attached"),
         state_record("settled"),
         record("status", "trials", program="trials", code=0),
         record("status", "trials", program="heartbeat", code=0),
         *(trial_record(name) for name in trials),
-        *(heart_record(name, gap_ms) for name in HEARTS),
+        *(heart_record(name, gap_ms) for name in hearts),
         state_record("trials"),
+        trial_record("saturated-briefly", step="soak"),
+        state_record("soak", uptime=f"{20 + SOAK_SECONDS}.00"),
+        trial_record("hotplug", step="hotplug", offlined=1, onlined=1),
+        state_record("hotplug"),
         *contract_records("candidate", fair=fair),
         state_record("contract"),
+        state_record("killed", "disabled", ""),
         record("status", "proof", program="schedcp-loader", code=0),
         record("loader", "proof", event="stats", counters={"shared_dispatches": 5}),
         record("loader", "proof", event="loaded", programs=programs),

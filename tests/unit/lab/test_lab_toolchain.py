@@ -21,7 +21,12 @@ from schedcp_lab.toolchain import HOST_TOOLS, HostTool, _upstream, is_static, mi
 def test_an_absent_file_means_a_missing_tool(tmp_path: Path) -> None:
     here = tmp_path / "header.h"
     here.write_text("")
-    tools = [HostTool("here-dev", str(here)), HostTool("away-dev", str(tmp_path / "away.h"))]
+    away = str(tmp_path / "away.h")
+    tools = [
+        HostTool("here-dev", str(here)),
+        HostTool("away-dev", away),
+        HostTool("moved-dev", away, formerly=str(here)),
+    ]
     assert [tool.package for tool in missing_tools(tools)] == ["away-dev"]
 
 

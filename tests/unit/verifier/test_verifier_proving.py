@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from schedcp_api.verdicts import ContractLoss, EvaluationContract, Phase
-from schedcp_verifier.enduring import HEARTS, TRIALS
-from schedcp_verifier.proving import Proof, judge_proof
+from schedcp_verifier.microvm import Topology
+from schedcp_verifier.proving import Proof, judge_course, judge_proof
 from schedcp_verifier.records import parse_report
+from schedcp_verifier.troubles import HEARTS, OTHER_COURSES, TRIALS, Course, hearts_of
 from support.verifier import (
     group_record,
     heart_record,
@@ -93,9 +94,11 @@ def loader_ended(lines: list[bytes], code: int) -> list[bytes]:
 
 def trial_changed(lines: list[bytes], name: str, **effects: int) -> list[bytes]:
     """Return the lines with other effects of a trial."""
-    marker = f'"trial": "{name}"'.encode()
-    assert any(marker in line for line in lines)
-    return [trial_record(name, **effects) if marker in line else line for line in lines]
+    marker, step = f'"trial": "{name}"'.encode(), b'"step": "trials"'
+    assert any(marker in line and step in line for line in lines)
+    return [
+        trial_record(name, **effects) if marker in line and step in line else line for line in lines
+    ]
 
 
 def heart_changed(lines: list[bytes], name: str, new: bytes | None) -> list[bytes]:
@@ -131,6 +134,16 @@ def ejected(lines: list[bytes], step: str) -> list[bytes]:
          "trials", "pods would not start"),
         (lambda ls: trial_changed(ls, "cgroups", movesRefused=2), "trials", "2 tasks could not"),
         (lambda ls: trial_changed(ls, "bursts", bursts=9), "trials", "hardly done"),
+        (lambda ls: trial_changed(ls, "many", bursts=1199), "trials", "1199 bursts"),
+        (lambda ls: trial_changed(ls, "hogged-one", late=3), "trials", "3 of the light tasks"),
+        (lambda ls: trial_changed(ls, "hogged-most", late=9), "trials", "cpu_release"),
+        (lambda ls: trial_changed(ls, "throttle", released=7), "trials", "7 released"),
+        (lambda ls: trial_changed(ls, "idle", switches=110_000), "storms", "let a task use"),
+        (lambda ls: trial_changed(ls, "spread", interrupts=20_001), "storms", "kick a CPU once"),
+        (lambda ls: trial_changed(ls, "spread", requeued=20_001), "storms", "queued again"),
+        (lambda ls: trial_changed(ls, "spread", idleMs=700), "work-conservation", "more tasks"),
+        (lambda ls: trial_changed(ls, "few", idleMs=1300), "work-conservation", "fewer tasks"),
+        (lambda ls: trial_changed(ls, "wakeups", sleeps=400), "work-conservation", "kick an idle"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_fails_and_says_so(
@@ -162,8 +175,15 @@ def test_a_loader_that_broke_refuses_nobody(
     [
         (lambda _: proof_lines(trials=TRIALS[:3]), "trials"),
         (lambda ls: trial_changed(ls, "realtime", realtimeMs=0), "trials"),
+        (lambda ls: trial_changed(ls, "hogged-one", realtimeMs=0, late=9), "trials"),
+        (lambda ls: trial_changed(ls, "throttle", moves=7), "trials"),
+        (lambda ls: trial_changed(ls, "cgroups", cgroups=200), "trials"),
         (lambda ls: trial_changed(ls, "waiting-churn", niced=0), "trials"),
         (lambda ls: trial_changed(ls, "pinned", bound=0), "trials"),
+        (lambda ls: without(ls, b'"control"', b'"spread"'), "work-conservation"),
+        (lambda ls: without(ls, b'"control"', b'"idle"'), "storms"),
+        (lambda ls: [trial_record("few", step="control", idleMs=4000) if b'"control"' in line
+                     and b'"few"' in line else line for line in ls], "work-conservation"),
         (lambda ls: heart_changed(ls, "kworker-each", None), "starvation"),
         (lambda ls: heart_changed(ls, "rcu", heart_record("rcu", beats=0)), "starvation"),
         (lambda ls: [*ls, heart_record("stranger")], "starvation"),
@@ -279,3 +299,164 @@ def test_a_machine_that_shows_no_weights_judges_nobody() -> None:
     proof = judged(lines)
     assert phases(proof)["keeps-CpuWeight"] is Phase.ERROR
     assert ContractLoss.CPU_WEIGHT not in proof.losses
+
+
+def course_lines(course: Course, *, gap_ms: int = 300) -> list[bytes]:
+    """Return what a guest says of a candidate that lives through a course."""
+    return proof_lines(gap_ms=gap_ms, trials=course.trials, hearts=hearts_of(course.topology))
+
+
+@pytest.mark.parametrize("course", OTHER_COURSES, ids=lambda course: str(course.topology))
+def test_each_machine_has_one_check_of_its_own_or_says_what_is_wrong_there(course: Course) -> None:
+    def judged_there(lines: list[bytes]) -> dict[str, Phase]:
+        checks = judge_course(parse_report(sorted(lines, key=END.__eq__)), "tried", course)
+        assert all(str(course.topology) in check.message for check in checks)
+        return {check.id: check.phase for check in checks}
+
+    name = str(course.topology)
+    good = course_lines(course)
+    last = hearts_of(course.topology)[-1]
+    assert judged_there(good) == {f"trials-on-{name}": Phase.PASSED}
+    assert judged_there(course_lines(course, gap_ms=3501)) == {
+        f"starvation-on-{name}": Phase.FAILED
+    }
+    assert judged_there(ejected(good, "settled")) == {f"attach-on-{name}": Phase.FAILED}
+    assert judged_there(ejected(good, "trials")) == {f"trials-on-{name}": Phase.FAILED}
+    assert judged_there(heart_changed(good, last, None)) == {f"starvation-on-{name}": Phase.ERROR}
+    assert judged_there(without(good, b'"kmsg"')) == {f"kernel-log-on-{name}": Phase.ERROR}
+
+
+def test_no_two_machines_are_alike() -> None:
+    machines = {str(course.topology): course.topology.cpus for course in OTHER_COURSES}
+    assert machines == {"8-cpus-2-nodes": 8, "2-cpus": 2, "1-cpu": 1}
+
+
+def test_sockets_are_memory_nodes() -> None:
+    words = " ".join(Topology(8, sockets=2).arguments(1024))
+    assert "sockets=2,cores=4" in words
+    assert "nodeid=0,memdev=memory0,cpus=0-3" in words
+    assert "nodeid=1,memdev=memory1,cpus=4-7" in words
+    assert words.count("size=512M") == 2
+    assert "-numa" not in Topology(4).arguments(1024)
+
+
+def unplugged(kind: int = 66, **again: str) -> list[bytes]:
+    """Return what a guest says of a scheduler that the kernel ended when a CPU went."""
+    lines = replaced(proof_lines(), "hotplug", state_record("hotplug", "disabled", ""))
+    lines = replaced(lines, "contract", state_record("contract", enableSeq=2))
+    exit_ = record("loader", "proof", event="exit", kind=kind, code=1 << 48)
+    ended = without(lines, b'"status"', b"schedcp-loader")
+    return [
+        *ended,
+        exit_,
+        record("status", "proof", program="schedcp-loader", code=20),
+        record("status", "again", program="schedcp-loader", code=0),
+        state_record("again", **{"enableSeq": 2, **again}),
+    ]
+
+
+def test_a_scheduler_without_callbacks_for_hotplug_is_attached_again() -> None:
+    assert set(phases(judged(unplugged())).values()) == {Phase.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("lines", "phase", "words"),
+    [
+        (unplugged(kind=1025), Phase.FAILED, "did not live through"),
+        (unplugged(kind=65), Phase.FAILED, "did not live through"),
+        (unplugged(ops="another"), Phase.ERROR, "not attached again"),
+        (without(unplugged(), b'"again"', b'"state"'), Phase.ERROR, "not attached again"),
+        (
+            [
+                *without(unplugged(), b'"again"'),
+                record("status", "again", program="schedcp-loader", code=18),
+                record("loader", "again", event="error", exitCode=18, message="init: -17"),
+            ],
+            Phase.FAILED,
+            "init: -17",
+        ),
+        (without(proof_lines(), b'"trial": "hotplug"'), Phase.ERROR, "did not go off line"),
+        (
+            [
+                *without(proof_lines(), b'"trial": "hotplug"'),
+                trial_record("hotplug", step="hotplug", offlined=1),
+            ],
+            Phase.ERROR,
+            "did not go off line",
+        ),
+        (
+            [
+                *without(proof_lines(), b'"trial": "hotplug"'),
+                trial_record("hotplug", step="hotplug", offlined=1, onlined=1, gap_ms=3501),
+            ],
+            Phase.FAILED,
+            "empty that CPU's queue",
+        ),
+    ],
+)
+def test_what_a_cpu_that_goes_may_bring_about(lines: list[bytes], phase: Phase, words: str) -> None:
+    (check,) = [check for check in judged(lines).checks if check.id == "hotplug"]
+    assert check.phase is phase
+    assert words in check.message
+
+
+@pytest.mark.parametrize(
+    ("lines", "phase", "words"),
+    [
+        (ejected(proof_lines(), "soak"), Phase.FAILED, "of idleness"),
+        (
+            [
+                *without(proof_lines(), b'"step": "soak"', b'"trials"'),
+                trial_record("saturated-briefly", step="soak", gap_ms=3501),
+            ],
+            Phase.FAILED,
+            "how long it has been there",
+        ),
+        (without(proof_lines(), b'"step": "soak"', b'"trials"'), Phase.ERROR, "did not idle"),
+        (without(proof_lines(), b'"step": "soak"', b'"state"'), Phase.ERROR, "did not idle"),
+        (replaced(proof_lines(), "soak", state_record("soak")), Phase.ERROR, "did not idle"),
+        (
+            replaced(proof_lines(), "soak", state_record("soak", uptime="for ever")),
+            Phase.ERROR,
+            "did not idle",
+        ),
+    ],
+)
+def test_after_a_long_rest_there_is_work_again(
+    lines: list[bytes], phase: Phase, words: str
+) -> None:
+    (check,) = [check for check in judged(lines).checks if check.id == "soak"]
+    assert check.phase is phase
+    assert words in check.message
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(1 << 48, "asked to be attached again"), (7, "left by itself"), ("7", "left by itself")],
+)
+def test_who_leaves_by_itself_is_told_what_that_means(code: int | str, words: str) -> None:
+    for step in ("settled", "trials", "soak"):
+        lines = without(ejected(proof_lines(), step), b'"event": "exit"')
+        exit_ = record(
+            "loader", "proof", event="exit", kind=65, code=code, reason="unregistered from BPF"
+        )
+        failed = [c for c in judged([*lines, exit_]).checks if c.phase is Phase.FAILED]
+        assert [words in check.message for check in failed] == [True]
+
+
+@pytest.mark.parametrize(
+    ("lines", "phase"),
+    [
+        (proof_lines(), Phase.PASSED),
+        (replaced(proof_lines(), "killed", state_record("killed")), Phase.FAILED),
+        (replaced(proof_lines(), "killed", state_record("killed", "disabling")), Phase.FAILED),
+        (without(proof_lines(), b'"killed"'), Phase.ERROR),
+    ],
+)
+def test_a_scheduler_goes_with_its_loader(lines: list[bytes], phase: Phase) -> None:
+    assert phases(judged(lines))["loader-killed"] is phase
+
+
+def test_some_tasks_may_be_stuck_where_a_cpu_was_taken_away() -> None:
+    lines = trial_changed(trial_changed(proof_lines(), "hogged-one", late=2), "hogged-most", late=8)
+    assert phases(judged(lines))["trials"] is Phase.PASSED

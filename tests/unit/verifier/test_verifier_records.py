@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedcp_verifier.enduring import HEARTS
 from schedcp_verifier.errors import GuestOutputError
 from schedcp_verifier.microvm import BoundedLog
 from schedcp_verifier.records import RECORDS_MAX, Charge, parse_report
+from schedcp_verifier.troubles import HEARTS
 from support.verifier import group_record, proof_lines, record, state_record, text_record
 
 JSON = st.recursive(

@@ -1,0 +1,93 @@
+"""Boot a proof's guests and tell whose fault it is when one is lost."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from schedcp_api.candidates import Argument
+from schedcp_api.verdicts import Check, EvaluationContract, Stage
+
+from .checks import error, failed
+from .errors import VmError, VmLostError
+from .guests import GuestFactory, GuestPlan, GuestRun, course_plan, proof_plan
+from .kernels import KernelBundle
+from .proving import Proof, all_well, judge_course, judge_proof
+from .troubles import OTHER_COURSES, Course
+
+__all__ = ["Tried", "boot", "prove"]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate on a kernel under a contract."""
+
+    object: bytes
+    ops_name: str
+    arguments: tuple[Argument, ...]
+    kernel: KernelBundle
+    contract: EvaluationContract
+
+
+def prove(guests: GuestFactory, tried: Tried) -> Proof:
+    """Boot the main guest and those of other topologies side by side, and judge their reports.
+
+    What the others found counts only when all was well in the main guest, so that a verdict does
+    not depend on which of them was done first.
+    """
+    with ThreadPoolExecutor(guests.cpus.size, thread_name_prefix="guest") as pool:
+        main = pool.submit(_main, guests, tried)
+        others = [pool.submit(_elsewhere, guests, tried, course) for course in OTHER_COURSES]
+        proof = main.result()
+        if not all_well(proof.checks):
+            for other in others:
+                other.cancel()
+            return proof
+        found = tuple(check for other in others for check in other.result())
+    return Proof((*proof.checks, *found), proof.losses)
+
+
+def _main(guests: GuestFactory, tried: Tried) -> Proof:
+    found = boot(guests, proof_plan(tried.contract), tried)
+    if isinstance(found, Check):
+        return Proof((found,))
+    return judge_proof(found.report, tried.ops_name, tried.contract)
+
+
+def _elsewhere(guests: GuestFactory, tried: Tried, course: Course) -> tuple[Check, ...]:
+    found = boot(guests, course_plan(tried.contract, course), tried)
+    if isinstance(found, Check):
+        return (found.replace(id=f"guest-of-{course.topology}"),)
+    return judge_course(found.report, tried.ops_name, course)
+
+
+def boot(guests: GuestFactory, plan: GuestPlan, tried: Tried) -> GuestRun | Check:
+    """Return what came of a guest, or the check that says why it was lost.
+
+    When it died with the candidate in charge, the same guest without it tells whose fault that
+    was.
+    """
+    try:
+        return guests.run(plan, tried.kernel, object_=tried.object, arguments=tried.arguments)
+    except VmLostError as lost:
+        words = f"the {plan.steps} was lost: {lost}"
+        if not lost.under_candidate:
+            return error("guest", Stage.DYNAMIC, words)
+    except VmError as lost:
+        return error("guest", Stage.DYNAMIC, f"the {plan.steps} was lost: {lost}")
+    try:
+        control = plan if "CONTROL" in plan.settings else proof_plan(tried.contract)
+        guests.run(
+            control.without_candidate(),
+            tried.kernel,
+            object_=tried.object,
+            arguments=tried.arguments,
+        )
+    except VmError as lost:
+        return error("guest", Stage.DYNAMIC, f"{words}\nso was one without it: {lost}")
+    return failed(
+        "guest",
+        Stage.DYNAMIC,
+        "the machine did not survive the candidate, and the same one without it did",
+        log=words,
+    )
