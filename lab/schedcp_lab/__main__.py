@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from schedcp_lab.bench import bench
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.demo import Demo
 from schedcp_lab.errors import LabError
@@ -40,6 +41,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 node = typer.Typer(no_args_is_help=True, help="The running lab's nodes.")
 app.add_typer(node, name="node")
+app.add_typer(bench, name="bench")
 
 
 KernelOption = Annotated[str, typer.Option("--kernel", help="A kernel release, such as 6.18.15.")]
