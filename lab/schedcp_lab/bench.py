@@ -17,16 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from schedcp_api.base import digest_of
 from schedcp_api.verdicts import VerificationRequest
-from schedcp_lab.bench_baselines import (
-    BATCH,
-    BaselineTools,
-    Batch,
-    Loaded,
-    built,
-    programs_of,
-    trials_of,
-)
-from schedcp_lab.bench_cases import Case, examination, sampled
+from schedcp_lab.bench_baselines import BATCH, BaselineTools, Batch, programs_of, trials_of
+from schedcp_lab.bench_cases import Case, examination, mixed, sampled
 from schedcp_lab.bench_report import Circumstances, as_json, plot, text_report
 from schedcp_lab.bench_results import Judgement, Shelf, Trial
 from schedcp_lab.bench_runs import Order, crew, judge, served, start_seconds, verifier_of
@@ -109,6 +101,12 @@ def _settings(root: Path) -> Settings:
     return given.model_copy(update={k: path for k, path in own.items() if k not in named})
 
 
+def _seen(trial: Trial) -> str:
+    if not trial.built:
+        return "not built"
+    return "the guest died" if trial.crashed else "enabled" if trial.enabled else "gone"
+
+
 def _write(folder: Path, board: Scoreboard, at: Circumstances, console: Console) -> None:
     for name, text in (("verifier.json", as_json(board, at)), ("verifier.svg", plot(board, at))):
         (folder / name).write_text(text, encoding="utf-8")
@@ -133,7 +131,8 @@ class _Examiner:
         found = self._judged(cases, "static stages", static=True)
         if static:
             return found
-        left = tuple(case for case in cases if found[case.name].open)
+        # Mixed, so that what a limit of time leaves undone is no kind of its own.
+        left = mixed(tuple(case for case in cases if found[case.name].open))
         return found | self._judged(left, "guests", static=False)
 
     def _judged(self, cases: tuple[Case, ...], title: str, *, static: bool) -> dict[str, Judgement]:
@@ -194,7 +193,7 @@ class _Examiner:
         }
         found = {name: known for name, key in keys.items() if (known := shelf.find(key))}
         self.reused += len(found)
-        left = [case for case in cases if case.name not in found]
+        left = mixed(tuple(case for case in cases if case.name not in found))
 
         def keep(name: str, trial: Trial) -> None:
             found[name] = trial
@@ -207,24 +206,16 @@ class _Examiner:
 
     def _try(
         self,
-        cases: list[Case],
+        cases: tuple[Case, ...],
         tools: BaselineTools,
         keep: Callable[[str, Trial], None],
         tell: Callable[[str], None],
     ) -> None:
-        objects: list[Loaded] = []
-        for case in cases:
-            made = built(case, tools, self.kernel.folder)
-            if isinstance(made, Loaded):
-                objects.append(made)
-            else:
-                keep(case.name, made)
-                tell(f"{case.name}: not built")
         programs = cache_of(self.root).directory("bench/programs")
         programs_of(tools, programs)
         batches = [
-            Batch(tools, self.kernel.vmlinuz, programs, tuple(objects[at : at + BATCH]))
-            for at in range(0, len(objects), BATCH)
+            Batch(tools, self.kernel.folder, programs, cases[at : at + BATCH])
+            for at in range(0, len(cases), BATCH)
         ]
         with crew(self.workers) as pool:
             for _, trials in served(
@@ -232,7 +223,7 @@ class _Examiner:
             ):
                 for name, trial in trials:
                     keep(name, trial)
-                    tell(f"{name}: {'still enabled' if trial.enabled else 'gone'}")
+                    tell(f"{name}: {_seen(trial)}")
 
     def _tools(self) -> BaselineTools:
         return BaselineTools(

@@ -36,7 +36,7 @@ __all__ = [
     "trials_of",
 ]
 
-BATCH = 16
+BATCH = 12
 """Objects in one guest, at most."""
 SECONDS_EACH = 10
 HOGS = 6
@@ -92,9 +92,10 @@ class Batch:
     """What one guest is to load."""
 
     tools: BaselineTools
-    vmlinuz: Path
+    kernel: Path
+    """The folder of a kernel bundle."""
     programs: Path
-    objects: tuple[Loaded, ...]
+    cases: tuple[Case, ...]
 
 
 def programs_of(tools: BaselineTools, folder: Path) -> None:
@@ -137,9 +138,15 @@ def _tolerant(command: list[str | Path]) -> Completed:
 
 
 def trials_of(batch: Batch) -> list[tuple[str, Trial]]:
-    """Return how each object of a batch fared; a guest that dies is followed by another one."""
-    left = list(batch.objects)
+    """Return how each case of a batch fared; a guest that dies is followed by another one."""
+    left: list[Loaded] = []
     found: list[tuple[str, Trial]] = []
+    for case in batch.cases:
+        made = built(case, batch.tools, batch.kernel)
+        if isinstance(made, Loaded):
+            left.append(made)
+        else:
+            found.append((case.name, made))
     while left:
         done = list(_trials(batch, left))
         if not done:
@@ -158,7 +165,7 @@ def _trials(batch: Batch, objects: Sequence[Loaded]) -> Iterator[tuple[str, Tria
         initramfs = Path(folder) / "initramfs"
         initramfs.write_bytes(_image(batch, objects))
         spec = VmSpec(
-            batch.vmlinuz,
+            batch.kernel / "vmlinuz",
             initramfs,
             _GUEST_SECONDS,
             qemu=batch.tools.qemu,

@@ -19,7 +19,7 @@ from schedcp_lab.errors import LabError
 from schedcp_verifier.__main__ import WAIVED_WITHOUT_POLICY
 from schedcp_verifier.kernels import KernelBundle
 
-__all__ = ["GOOD", "NOT_ON", "Case", "examination", "sampled"]
+__all__ = ["GOOD", "NOT_ON", "Case", "examination", "mixed", "sampled"]
 
 GOOD = "good"
 NOT_ON = {
@@ -111,12 +111,17 @@ def examination(folder: Path, release: str, only: str = "*") -> tuple[Case, ...]
     return cases
 
 
+def mixed(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Return the cases in an order that has nothing to do with what they are, always the same."""
+    return tuple(sorted(cases, key=lambda case: sha256(case.name.encode()).digest()))
+
+
 def sampled(cases: tuple[Case, ...], count: int) -> tuple[Case, ...]:
     """Return `count` of the cases, always the same ones: a quarter good, many kinds of bad."""
-    mixed = sorted(cases, key=lambda case: sha256(case.name.encode()).digest())
-    good = [case for case in mixed if case.good]
+    shuffled = mixed(cases)
+    good = [case for case in shuffled if case.good]
     bad, turns = [], Counter[str]()
-    for case in mixed:
+    for case in shuffled:
         if not case.good:
             bad.append((turns[case.id], case.name, case))
             turns[case.id] += 1

@@ -108,6 +108,11 @@ def crew(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(workers, context, _settle, (cores,))
     try:
         yield pool
+    except BaseException:
+        # A guest would be waited for; it goes with the worker that booted it.
+        for child in multiprocessing.active_children():
+            child.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
