@@ -4,13 +4,14 @@
  *
  *   baseline OBJECT SECONDS HOGS
  *
- * HOGS processes of the ordinary class compute without end before, during and after. The object is
- * loaded with all that is in it, and every table of operations is registered; nothing is refused
- * here that libbpf or the kernel does not refuse. SECONDS later one line on standard output says
- * what the kernel then runs: `STATE OPS NAME`, where NAME is what the object calls itself.
- * Complaints go to standard error, libbpf's own among them.
+ * The object is loaded with all that is in it. Beside HOGS processes of the ordinary class, which
+ * compute without end, every table of operations is registered; nothing is refused here that libbpf
+ * or the kernel does not refuse. SECONDS later one line on standard output says what the kernel
+ * then runs: `STATE OPS NAME`, where NAME is what the object calls itself. Complaints go to
+ * standard error, libbpf's own among them.
  *
- * It runs in real time, so that it comes to the end whatever the scheduler does.
+ * From the registration on it runs in real time, so that it comes to the end whatever the scheduler
+ * does. Loading can take the kernel's verifier long, and is nothing to keep a CPU for.
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -162,11 +163,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: baseline OBJECT SECONDS HOGS\n");
 		return 64;
 	}
-	hogs_start(atoi(argv[3]));
-	if (!observe()) {
-		fprintf(stderr, "not in real time: %s\n", strerror(errno));
-		return 1;
-	}
 	libbpf_set_print(complain);
 	object = bpf_object__open_file(argv[1], NULL);
 	if (!object) {
@@ -177,6 +173,11 @@ int main(int argc, char **argv)
 	if (bpf_object__load(object)) {
 		fprintf(stderr, "error: cannot load %s: %s\n", argv[1], strerror(errno));
 		return 2;
+	}
+	hogs_start(atoi(argv[3]));
+	if (!observe()) {
+		fprintf(stderr, "not in real time: %s\n", strerror(errno));
+		return 1;
 	}
 	register_all(object, &tables);
 	if (!tables.failed)

@@ -136,7 +136,7 @@ def _good_lines(board: Scoreboard) -> list[Text]:
     left = sum(entry.judgement.open for entry in good)
     words = f"good: {len(good)}, refused {len(refused)}"
     if left:
-        words += f", {left} passed by the static stages and not tried in a guest"
+        words += f", {left} passed the static stages and were not tried in a guest"
     if board.compared:
         theirs = [entry.trial for entry in good if entry.trial is not None]
         words += (
@@ -152,19 +152,13 @@ def _good_lines(board: Scoreboard) -> list[Text]:
 
 def _times_table(board: Scoreboard) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("ended at", "n", "CPU s, median", "worst", "wall s, median", "worst"):
-        table.add_column(heading, no_wrap=True)
+    for heading in ("ended at", "n", "CPU s", "worst", "wall s", "worst"):
+        table.add_column(heading, justify="right" if heading != "ended at" else "left")
     table.add_column("slowest", overflow="fold")
     for times in board.times():
-        table.add_row(
-            times.where,
-            str(times.count),
-            f"{times.cpu_median:.2f}",
-            f"{times.cpu_worst:.2f}",
-            f"{times.wall_median:.2f}",
-            f"{times.wall_worst:.2f}",
-            times.worst,
-        )
+        figures = (times.cpu_median, times.cpu_worst, times.wall_median, times.wall_worst)
+        cells = [str(times.count), *(f"{seconds:.2f}" for seconds in figures)]
+        table.add_row(times.where, *cells, times.worst.partition("/")[2])
     return table
 
 

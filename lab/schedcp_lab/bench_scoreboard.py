@@ -131,7 +131,7 @@ class Scoreboard:
         ends: dict[str, list[Entry]] = {}
         for entry in self.entries:
             stage = entry.judgement.stage
-            passed = "not stopped, static stages only" if entry.judgement.open else "full verdict"
+            passed = "static only" if entry.judgement.open else "full verdict"
             ends.setdefault(stage.value if stage else passed, []).append(entry)
         order = [*(stage.value for stage in _STAGES), *ends]
         return tuple(_times(end, ends[end]) for end in dict.fromkeys(order) if end in ends)
