@@ -28,6 +28,7 @@ from schedcp_lab.views import Api
 from schedcp_lab.watching import watcher_for
 from schedcp_lab.witness import Witness
 from schedcp_lab.workshop import STEPS, cache_of, prepare, prepare_only, repository_root
+from schedcp_verifier.errors import VerifierError
 
 __all__ = ["app", "main"]
 
@@ -163,7 +164,7 @@ def main() -> None:
     except TyperException as error:
         Console(stderr=True).print(f"error: {error.format_message()}; try --help", markup=False)
         sys.exit(EXIT_USAGE)
-    except LabError as error:
+    except (LabError, VerifierError) as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False)
         sys.exit(EXIT_BROKEN)
     except (typer.Abort, KeyboardInterrupt):

@@ -36,7 +36,7 @@ __all__ = [
     "trials_of",
 ]
 
-BATCH = 12
+BATCH = 24
 """Objects in one guest, at most."""
 SECONDS_EACH = 10
 HOGS = 6
@@ -75,8 +75,9 @@ class BaselineTools:
 
     def identity(self) -> str:
         """Return the digest of all that a trial depends on, but kernel and candidate."""
-        here = (Path(__file__), self.sources / "baseline.c", self.sources / "init", self.busybox)
-        return digest_of(b"".join(path.read_bytes() for path in here))
+        settings = f"{SECONDS_EACH} {HOGS} {_SHIFT} {_FLAGS}".encode()
+        files = (self.sources / "baseline.c", self.sources / "init", self.busybox)
+        return digest_of(b"".join([settings, *(path.read_bytes() for path in files)]))
 
 
 @dataclass(frozen=True)
