@@ -11,7 +11,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -122,7 +122,7 @@ def _settle(cores: Queue[int]) -> None:
 
 
 def served(
-    pool: ProcessPoolExecutor,
+    pool: Executor,
     work: Callable[[Item], Found],
     items: Iterable[Item],
     *,
