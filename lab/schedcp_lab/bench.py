@@ -76,6 +76,7 @@ def verifier(
         tuple(Entry(case, judged[case.name], tried.get(case.name)) for case in cases)
     )
     circumstances = Circumstances(
+        scope=f"{len(cases)} schedulers ({only}), {'static' if static else 'all'} stages",
         machine=f"{platform.machine()}, {os.cpu_count()} CPUs",
         kernel=bundle.profile.release,
         accelerator="tcg, virtual time",

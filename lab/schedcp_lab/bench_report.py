@@ -38,6 +38,8 @@ _NAMES_SHOWN = 400
 class Circumstances:
     """Where and how the figures were made."""
 
+    scope: str
+    """Which part of the set, and how far it was taken."""
     machine: str
     kernel: str
     accelerator: str
@@ -54,6 +56,7 @@ class Circumstances:
 def as_json(board: Scoreboard, at: Circumstances) -> str:
     """Return the bench's JSON: circumstances, rows, and what was found of each scheduler."""
     found = {
+        "scope": at.scope,
         "machine": at.machine,
         "kernel": at.kernel,
         "date": at.started_at.isoformat(timespec="seconds"),
@@ -82,10 +85,10 @@ def text_report(board: Scoreboard, at: Circumstances) -> Group:
     parts += [Text(""), _times_table(board), Text(""), _goals_table(board.rows())]
     parts.append(
         Text(
-            f"{at.machine}; kernel {at.kernel}, {at.accelerator}; {at.workers} workers, one to a "
-            "core. CPU time is of the verifier and its children; wall time is as the machine was, "
-            f"shared or not. A fresh verifier starts in {at.start_cpu_seconds:.1f} s of CPU time, "
-            "once.",
+            f"{at.scope}; {at.machine}; kernel {at.kernel}, {at.accelerator}; {at.workers} at a "
+            "time, one to a core. CPU time is of the verifier and its children; wall time is as "
+            "the machine was, shared or not. A fresh verifier starts in "
+            f"{at.start_cpu_seconds:.1f} s of CPU time, once.",
             style="dim",
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -142,36 +142,38 @@ class Scoreboard:
 
     def _goals(self) -> Iterable[Row]:
         bad, good = self.bad, self.good
-        stopped = sum(entry.stopped for entry in bad)
         if bad:
-            for name, by in (("error", "by_error"), ("state", "by_state")):
-                theirs = self._baseline(bad, by)
-                yield self._share(
-                    f"bad ones stopped before a node, against {_BASELINES[name]}",
-                    stopped,
-                    len(bad),
-                    baseline=theirs,
-                )
-            yield self._share(
-                "bad ones stopped at the stage named or earlier",
-                sum(entry.in_time for entry in bad),
-                len(bad),
-            )
+            stopped = sum(entry.stopped for entry in bad)
+            in_time = sum(entry.in_time for entry in bad)
             kinds = self.kinds()
             whole = sum(1 for kind in kinds if sum(n for _, n in kind.stages) == kind.variants)
+            for beside, theirs in self._beside(bad):
+                yield self._share(
+                    f"bad ones stopped before a node{beside}", stopped, len(bad), baseline=theirs
+                )
+            yield self._share("bad ones stopped at the stage named or earlier", in_time, len(bad))
             yield self._share("ids of which every variant is stopped", whole, len(kinds))
         if good:
-            for name, by in (("error", "by_error"), ("state", "by_state")):
-                theirs = self._baseline(good, by)
-                refused = len(self.refused_good())
+            refused = len(self.refused_good())
+            for beside, theirs in self._beside(good):
                 yield Row(
-                    f"good ones refused, against {_BASELINES[name]}",
+                    f"good ones refused{beside}",
                     refused,
                     f"of {len(good)}",
                     baseline=theirs,
                     target="0",
                     met=False if refused else True if self.complete else None,
                 )
+
+    def _beside(self, entries: Sequence[Entry]) -> Iterable[tuple[str, float | None]]:
+        """Yield each baseline with how many it stops, or nothing to compare with."""
+        if not self.compared:
+            return [("", None)]
+        trials = [entry.trial for entry in entries if entry.trial is not None]
+        return [
+            (', beside the search for "error"', sum(trial.by_error for trial in trials)),
+            (", beside the look at the state", sum(trial.by_state for trial in trials)),
+        ]
 
     def _share(self, name: str, count: int, total: int, *, baseline: float | None = None) -> Row:
         whole = count == total
@@ -184,11 +186,6 @@ class Scoreboard:
             target=f"{total}",
             met=whole if whole or self.complete else None,
         )
-
-    def _baseline(self, entries: Sequence[Entry], by: str) -> float | None:
-        if not self.compared:
-            return None
-        return sum(bool(getattr(entry.trial, by)) for entry in entries)
 
     def _costs(self) -> Iterable[Row]:
         soon = [e.judgement.cpu_seconds for e in self.entries if e.judgement.stage in _SOON]
@@ -217,12 +214,6 @@ class Scoreboard:
             target=str(kind.variants),
             met=True if stopped == kind.variants else None if kind.open else False,
         )
-
-
-_BASELINES: Mapping[str, str] = {
-    "error": 'the search for "error"',
-    "state": "the look at the state",
-}
 
 
 def _kind(id_: str, entries: Sequence[Entry]) -> Kind:

@@ -18,6 +18,7 @@ from schedcp_lab.bench_results import Judgement, Shelf, Trial, judgement_of
 from schedcp_lab.bench_scoreboard import FULL_SECONDS, REJECT_SECONDS, Entry, Row, Scoreboard
 
 AT = Circumstances(
+    scope="3 schedulers",
     machine="x86_64, 2 CPUs",
     kernel="7.0.0-test",
     accelerator="tcg",
@@ -111,10 +112,10 @@ def test_baselines_are_compared_on_the_same_set_or_not_at_all() -> None:
         bad("T01-a", stopped(Stage.BYTECODE), trial=GONE),
         bad("T02-b", stopped(Stage.BYTECODE), trial=ENABLED),
     )
-    compared = row(Scoreboard(entries), "bad ones stopped before a node, against the search")
+    compared = row(Scoreboard(entries), "bad ones stopped before a node, beside the search")
     assert (compared.figure, compared.baseline, compared.ratio) == (2, 1, 2.0)
     partly = Scoreboard((*entries[:1], replace(entries[1], trial=None)))
-    assert row(partly, "bad ones stopped before a node, against the search").baseline is None
+    assert row(partly, "bad ones stopped before a node").baseline is None
 
 
 @pytest.mark.parametrize(
