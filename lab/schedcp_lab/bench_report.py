@@ -209,7 +209,8 @@ def plot(board: Scoreboard, at: Circumstances) -> str:
     axis.set_ylabel("variants")
     axis.set_title(f"Stage that stopped each id, kernel {at.kernel}", fontsize=10)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=7, ncols=5, frameon=False, loc="upper left")
+    if kinds:
+        axis.legend(fontsize=7, ncols=5, frameon=False, loc="upper left")
     axis.set_ylim(0, max(bottom, default=1) * 1.3 + 1)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})

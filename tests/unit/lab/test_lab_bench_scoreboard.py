@@ -203,6 +203,12 @@ def test_reports_say_what_is_missed_and_which_targets_are_not_met() -> None:
     assert [entry["met"] for entry in found["rows"] if entry["row"] == "T01"] == [False]
 
 
+def test_good_ones_alone_have_a_report_too() -> None:
+    board = Scoreboard((good("fifo", PASSED, ENABLED),))
+    assert "</svg>" in plot(board, AT)
+    assert {row.met for row in board.rows() if row.row.startswith("good")} == {True}
+
+
 def test_the_plot_is_one_picture_that_needs_nothing_else() -> None:
     board = Scoreboard((bad("T01-a", stopped(Stage.SOURCE), trial=GONE), bad("T02-b", PASSED)))
     picture = plot(board, AT)
