@@ -64,7 +64,7 @@ def as_json(board: Scoreboard, at: Circumstances) -> str:
         "workers": at.workers,
         "seconds": round(at.seconds, 1),
         "reused": at.reused,
-        "startCpuSeconds": round(at.start_cpu_seconds, 2),
+        "start_cpu_seconds": round(at.start_cpu_seconds, 2),
         "rows": [asdict(row) for row in board.rows()],
         "candidates": [
             {
