@@ -20,7 +20,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 .NOTPARALLEL:
 
 .PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival demo \
-	images schedulers clean clean-cache
+	bench-verifier images schedulers clean clean-cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -77,6 +77,10 @@ test-survival: setup ## Kills, a better scheduler and uninstallation on a cluste
 
 demo: setup ## The main job, end to end, on a cluster of micro-VMs
 	@$(LAB) demo
+
+bench-verifier: init ## The verifier on schedulers that must be stopped and on good ones; BENCH='--static' is short
+	@$(LAB) setup --only tools,schedulers
+	@$(LAB) bench verifier $(BENCH)
 
 clean: ## Remove what was built, keep what was fetched
 	@test ! -e .cache/run/lock || flock --nonblock .cache/run/lock true \

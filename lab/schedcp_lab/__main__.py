@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from schedcp_lab.bench import bench
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.demo import Demo
 from schedcp_lab.errors import LabError
@@ -27,6 +28,7 @@ from schedcp_lab.views import Api
 from schedcp_lab.watching import watcher_for
 from schedcp_lab.witness import Witness
 from schedcp_lab.workshop import STEPS, cache_of, prepare, prepare_only, repository_root
+from schedcp_verifier.errors import VerifierError
 
 __all__ = ["app", "main"]
 
@@ -40,6 +42,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 node = typer.Typer(no_args_is_help=True, help="The running lab's nodes.")
 app.add_typer(node, name="node")
+app.add_typer(bench, name="bench")
 
 
 KernelOption = Annotated[str, typer.Option("--kernel", help="A kernel release, such as 6.18.15.")]
@@ -161,7 +164,7 @@ def main() -> None:
     except TyperException as error:
         Console(stderr=True).print(f"error: {error.format_message()}; try --help", markup=False)
         sys.exit(EXIT_USAGE)
-    except LabError as error:
+    except (LabError, VerifierError) as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False)
         sys.exit(EXIT_BROKEN)
     except (typer.Abort, KeyboardInterrupt):
