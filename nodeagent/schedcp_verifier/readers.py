@@ -90,7 +90,18 @@ def _serves_all(scene: Scene, taker: Placed) -> bool:
 def is_own(taker: Placed) -> bool:
     """Say whether a CPU takes from its own queue only."""
     atoms = taker.queue.atoms
-    return bool(atoms) and all(name_of(_base(atom)) in _HERE for atom, _ in atoms)
+    own = bool(atoms) and all(name_of(_base(atom)) in _HERE for atom, _ in atoms)
+    return own and not any(_is_next(atom) for atom, _ in atoms)
+
+
+def _is_next(term: Term) -> bool:
+    """Say whether an index is of who comes so many after this CPU, round and round."""
+    term = stripped(term)
+    if term.role is not Role.OPERATION or len(term.parts) != 2:
+        return False
+    inner = stripped(term.parts[0])
+    around = term.value in ("%", "s%", "&") and inner.role is Role.OPERATION
+    return (around and inner.value == "+") or _is_next(inner)
 
 
 def _base(term: Term) -> Term:
