@@ -62,5 +62,5 @@ struct sched_ext_ops home_ops = {
 	.select_cpu = (void *)home_select_cpu,
 	.enqueue = (void *)home_enqueue,
 	.running = (void *)home_running,
-	.name = "home",
+	.name = "homing",
 };
