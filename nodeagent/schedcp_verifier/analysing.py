@@ -14,6 +14,7 @@ from schedcp_api.candidates import Argument
 from schedcp_api.verdicts import Check, Stage
 
 from . import (
+    beckoning,
     contexts,
     fairness,
     helping,
@@ -37,6 +38,7 @@ from .exploring import explore
 from .findings import Finding, Scene
 from .kernelfacts import KernelFacts
 from .programs import read_programs
+from .spells import while_it_lasts
 from .timebombs import Rule, later
 
 __all__ = ["RULES", "Examination", "analyse_bytecode", "examined"]
@@ -87,6 +89,7 @@ RULES = (
             serving.nobody_put_back,
             scaling.scans_reach_all,
             scaling.words_of_cpus,
+            beckoning.short_queues_served,
         ),
         "every queue that is filled is emptied by CPUs that may run its tasks",
     ),
@@ -120,6 +123,7 @@ RULES = (
         (
             serving.somebody_served,
             readers.sleepers_kicked,
+            beckoning.idle_cpus_called,
             helping.neighbours_help,
             helping.local_queues_left,
         ),
@@ -162,6 +166,7 @@ RULES = (
             tables.enqueue_flags,
             tables.table_fits,
             tables.batches_fit,
+            contexts.calls_exist,
             contexts.calls_in_place,
         ),
         "flags and calls are this kernel's, and fit the operations",
@@ -207,8 +212,14 @@ def examined(scene: Scene) -> tuple[Check, ...]:
         found = [finding for rule in examination.rules for finding in rule(scene)]
         checks.append(_check(examination, found, complete=scene.complete))
     lasting = tuple(rule for e in RULES if e.lasting for rule in e.rules)
-    bombs = Examination("time-bombs", (), "it is in the end what it is at the beginning")
-    checks.append(_check(bombs, list(later(scene, lasting)), complete=scene.complete))
+    bombs = Examination("time-bombs", (), "it is at all times what it is at the beginning")
+    checks.append(
+        _check(
+            bombs,
+            [*later(scene, lasting), *while_it_lasts(scene, lasting)],
+            complete=scene.complete,
+        )
+    )
     return tuple(checks)
 
 

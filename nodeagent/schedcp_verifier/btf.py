@@ -185,6 +185,14 @@ class Btf:
             return None
         return int(struct.unpack("<III", array.trailer)[2])
 
+    def pointed_elements(self, type_id: int) -> int | None:
+        """Return T's id of `T *[]`, the way in which `__array(values, T)` says what a map holds."""
+        array = self.resolved(type_id)
+        if array.kind != BtfKind.ARRAY:
+            return None
+        pointer = self.resolved(struct.unpack("<III", array.trailer)[0])
+        return pointer.value if pointer.kind == BtfKind.PTR else None
+
     def size(self, type_id: int) -> int:
         """Return the size of a plain variable's type in bytes; 0 when it is not a number."""
         found = self.resolved(type_id)

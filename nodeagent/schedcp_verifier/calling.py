@@ -65,6 +65,7 @@ class Caller:
     object: ProgramObject
     terms: Terms
     memory: Memory
+    kernel_has: Callable[[str], bool]
     operation: str
     record: Callable[[Event], None]
     callback: Callable[[str, Term, Term], None]
@@ -77,6 +78,7 @@ class Caller:
             signature = Signature("?", roles=("-",) * 5, sources=("call:?",))
         tag = tag_of(place, tuple(frame.site for frame in state.frames))
         state.forget(tag)
+        self._look_up(state, instruction, place)
         arguments = self._arguments(state, signature)
         result = self._result(signature, arguments, state, tag)
         event = Event(
@@ -97,11 +99,22 @@ class Caller:
         state.registers[0] = result
         return [state]
 
+    def _look_up(self, state: State, instruction: Instruction, place: Place) -> None:
+        """Record a call of a function that the kernel does not have."""
+        reference = instruction.reference
+        if reference is None or reference.target is not Target.KERNEL:
+            return
+        name = reference.name.partition("___")[0]
+        if not self.kernel_has(name):
+            self.record(Event(self.operation, "absent", name, place, state.path))
+
     def _arguments(self, state: State, signature: Signature) -> dict[str, Term]:
         found: dict[str, Term] = {}
         for index, role in enumerate(signature.roles):
             name = role if role not in found and role != "-" else f"{role}{index}"
             found[name] = state.registers[1 + index]
+        if "map" in found:
+            found["map"] = self._held_map(found["map"])
         if "key" in found:
             found["key"] = self._key(state, found)
         if "insert_vtime" in found:
@@ -112,6 +125,13 @@ class Caller:
         if signature.effect is Effect.MOVE:
             found["from"] = iterated(state, self._stack_spot(found["iterator"]))
         return found
+
+    def _held_map(self, map_: Term) -> Term:
+        """Return, for a map that was looked up in a map of maps, the one that stands for all."""
+        held = f"{map_.value[0]}[]" if isinstance(map_.value, tuple) else ""
+        if map_.role is not Role.ENTRY or held not in self.object.maps:
+            return map_
+        return self.terms.make(Role.MAP, held, sources=map_.sources)
 
     def _key(self, state: State, arguments: dict[str, Term]) -> Term:
         map_ = self.object.maps.get(str(arguments["map"].value))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .effects import Effect
 from .findings import Finding, Scene, surely
 
-__all__ = ["calls_in_place"]
+__all__ = ["calls_exist", "calls_in_place"]
 
 _NEXT_TO_A_TASK = frozenset(
     {
@@ -45,6 +45,17 @@ _REFUSED = {
         "cgroup_init",
     ),
 }
+
+
+def calls_exist(scene: Scene) -> Iterator[Finding]:
+    """L06: what this kernel lacks is not called, however it was declared."""
+    for event in scene.behaviour.of("absent"):
+        yield surely(
+            f"{event.operation} calls {event.name}(), which this kernel does not have, without "
+            "asking bpf_ksym_exists() first: the kernel loads no such program",
+            "L06",
+            lines=[scene.behaviour.line(event)],
+        )
 
 
 def calls_in_place(scene: Scene) -> Iterator[Finding]:

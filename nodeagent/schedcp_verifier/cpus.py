@@ -26,7 +26,10 @@ _OF_MASK = frozenset(
         *("bpf_cpumask_first_and", "bpf_cpumask_any_and_distribute"),
     }
 )
+_ANY_OF_MASK = frozenset({"scx_bpf_pick_any_cpu", "scx_bpf_pick_any_cpu_node"})
+"""What finds a CPU in every mask that is not empty."""
 _HERE = frozenset({"bpf_get_smp_processor_id", "scx_bpf_this_cid"})
+_RUNS = frozenset({"running", "stopping", "tick", "quiescent", "enable", "init_task"})
 _COUNTS = frozenset({"scx_bpf_nr_cpu_ids", "scx_bpf_nr_cids"})
 _MASKS = ("task_struct.cpus_ptr", "task_struct.user_cpus_ptr")
 
@@ -83,6 +86,8 @@ class Cpus:
             return False
         if cpu.role is Role.OPERATION:
             return False if self._computed(cpu) else None
+        if cpu.role is Role.CELL and self._is_where_it_ran(cpu, way):
+            return False
         return False if cpu.role is Role.ELEMENT else None
 
     def _computed(self, cpu: Term) -> bool:
@@ -92,6 +97,19 @@ class Cpus:
         return all(
             source.startswith((*known, "@", "knob:", "current")) for source in cpu.sources
         ) and (not any(source.startswith(foreign) for source in cpu.sources))
+
+    def _is_where_it_ran(self, cell: Term, way: Way) -> bool:
+        """Say whether a place holds the CPU on which a task ran last, wherever it may run now."""
+        name = str(cell.value[0]) if isinstance(cell.value, tuple) else ""
+        written = self._scene.influences.all_writes.get(name, ())
+        if not written or any(cell in (stripped(a), stripped(b)) for (_, a, b), _ in way):
+            return False
+        return all(
+            event.operation in _RUNS
+            and name_of(stripped(event.arguments["value"])) in _TASKS_CPU | _HERE
+            for event in written
+            if "value" in event.arguments
+        )
 
     def _is_mask(self, mask: Term, task: Term) -> bool:
         """Say whether a mask is that of the CPUs that a task may use."""
@@ -148,7 +166,7 @@ class Cpus:
         if number is not None:
             return "" if number < CPUS_MAX else f"{number:#x} is no CPU"
         name = name_of(cpu)
-        if refined(cpu, way)[0] < 0 and name in _OF_MASK | _CHOSEN:
+        if refined(cpu, way)[0] < 0 and name in (_OF_MASK | _CHOSEN) - _ANY_OF_MASK:
             return f"{name}() returns a negative number when there is none"
         atoms, distance = linear(cpu)
         if len(atoms) != 1 or distance == 0 or self._bounded(cpu, way):
@@ -159,6 +177,13 @@ class Cpus:
         if distance > 0:
             return f"the last CPU plus {distance} is no CPU"
         return "" if refined(cpu, way)[0] >= 0 else f"CPU 0 minus {-distance} is no CPU"
+
+    def perhaps_none(self, cpu: Term, way: Way) -> bool:
+        """Say whether a number is one out of a mask that might be empty, and nobody looked."""
+        cpu = stripped(cpu)
+        if name_of(cpu) not in _ANY_OF_MASK or refined(cpu, way)[0] >= 0:
+            return False
+        return not any(_field(part) in _MASKS or "machine" in part.sources for part in cpu.parts)
 
     def _past_the_end(self, cpu: Term, way: Way) -> str:
         atoms, distance = linear(cpu)

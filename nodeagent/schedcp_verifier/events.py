@@ -28,7 +28,7 @@ class Event:
     operation: str
     """The member of the table, `timer` or `work`."""
     what: Effect | str
-    """The effect of a call, `store` or `return`."""
+    """The effect of a call, `store`, `return`, or `absent` for a function that the kernel lacks."""
     name: str
     """The function that is called, or the place that is written."""
     place: Place

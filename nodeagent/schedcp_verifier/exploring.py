@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import cache
 
 from .annotations import Place
 from .arithmetic import MASK
@@ -93,7 +94,7 @@ class _Explorer:
             object_,
             self._terms,
             Memory(object_, self._terms),
-            kernel_has,
+            cache(kernel_has),
             self._graph,
             self._found_callback,
             Budget(_STEPS_MAX),

@@ -14,7 +14,7 @@ from .cpus import TRIES
 from .effects import Effect
 from .events import Event
 from .findings import Finding, Placed, Scene, possibly, surely
-from .queueids import Queue, QueueKind, meet, queues_of
+from .queueids import Queue, QueueKind, meet
 from .slopes import Slopes, known_bits
 from .standings import Standing
 from .terms import Role, Term
@@ -94,7 +94,7 @@ def _behind_others(scene: Scene, queue: Queue, behind: list[Placed]) -> Iterator
 def _moves_back(scene: Scene, item: Placed, queue: Queue) -> bool:
     """Say whether a task is taken out of a queue only to wait in it again."""
     return item.event.what is Effect.MOVE and any(
-        meet(target, queue) for target in queues_of(item.event.arguments["queue"], scene.influences)
+        meet(target, queue) for target in scene.queues(item.event.arguments["queue"])
     )
 
 
@@ -123,7 +123,7 @@ def _failed_tries(scene: Scene, way: Way) -> list[Queue]:
             found += _emptied_map(a)
             continue
         if isinstance(a.value, tuple) and a.value[0] in TRIES and a.parts:
-            queues = queues_of(a.parts[0], scene.influences)
+            queues = scene.queues(a.parts[0])
             if len(queues) == 1:
                 found.append(queues[0])
     return found
@@ -143,9 +143,7 @@ def _among(queue: Queue, others: list[Queue]) -> bool:
 
 def _from(scene: Scene, event: Event, queue: Queue) -> bool:
     source = event.arguments.get("from")
-    return source is not None and any(
-        meet(found, queue) for found in queues_of(source, scene.influences)
-    )
+    return source is not None and any(meet(found, queue) for found in scene.queues(source))
 
 
 def _behind_built_in(scene: Scene, queue: Queue, behind: list[Placed]) -> Iterator[Finding]:
@@ -262,7 +260,7 @@ _FAR_NS = 30 * 10**9
 def _ages(scene: Scene, queue: Queue) -> bool:
     """Say whether tasks are taken out of a queue in another order, and go somewhere else."""
     for event in scene.behaviour.of(Effect.MOVE):
-        targets = queues_of(event.arguments["queue"], scene.influences)
+        targets = scene.queues(event.arguments["queue"])
         if any(meet(target, queue) for target in targets):
             continue
         if _from(scene, event, queue) and any(not _failed_tries(scene, way) for way in event.path):

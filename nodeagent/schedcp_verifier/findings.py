@@ -13,6 +13,7 @@ from .influences import Influences
 from .kernelfacts import KernelFacts
 from .queueids import Queue, QueueKind, queues_of
 from .standings import Standing
+from .terms import Term
 
 __all__ = ["Finding", "Placed", "Scene", "possibly", "surely"]
 
@@ -65,8 +66,18 @@ class Scene:
             Placed(event, queue)
             for event in self.behaviour.of(*effects)
             if role in event.arguments
-            for queue in queues_of(event.arguments[role], self.influences)
+            for queue in self.queues(event.arguments[role])
         )
+
+    def queues(self, term: Term) -> tuple[Queue, ...]:
+        """Return every queue that a term can be the id of; answers are remembered."""
+        if term not in self._queues:
+            self._queues[term] = queues_of(term, self.influences)
+        return self._queues[term]
+
+    @cached_property
+    def _queues(self) -> dict[Term, tuple[Queue, ...]]:
+        return {}
 
     @cached_property
     def inserts(self) -> tuple[Placed, ...]:

@@ -25,6 +25,11 @@ _ENDLESS = re.compile(
     r"field:(task_struct\.(pid|tgid|start_time|start_boottime|scx\.tid|thread_pid)|kernfs_node\.id"
     r"|cgroup\.\w+)|time|cgroup"
 )
+_MOVING = re.compile(
+    r"time|random|field:task_struct\.(se\.|scx\.(slice|dsq_vtime)|nv?i?vcsw|[us]time|gtime)"
+)
+"""What is another number each time: whoever does not keep it does not find an entry again."""
+_KEPT = ("cell:", "map:", "call:", "memory")
 _BEGINNINGS = ("init", "init_cids", "exit")
 _SINGLE = (QueueKind.NUMBER, QueueKind.GLOBAL, QueueKind.LOCAL)
 
@@ -95,20 +100,29 @@ def _of_kernel(event: Event) -> bool:
 
 def maps_shrink(scene: Scene) -> Iterator[Finding]:
     """Q15: what is written down for each task or group is struck out when it goes."""
-    deleted = {event.arguments["map"].value for event in scene.behaviour.of(Effect.DELETE)}
+    deletes = scene.behaviour.of(Effect.DELETE)
     for event in scene.behaviour.of(Effect.UPDATE):
         name = str(event.arguments["map"].value)
         map_ = scene.behaviour.object.maps.get(name)
         if map_ is None or map_.kind not in _GROWING_MAPS or event.operation in _BEGINNINGS:
             continue
         keyed = any(_ENDLESS.fullmatch(source) for source in event.arguments["key"].sources)
-        if keyed and name not in deleted and scene.complete:
+        own = [other for other in deletes if other.arguments["map"].value == name]
+        if keyed and not any(_is_found_again(event, other) for other in own) and scene.complete:
             yield surely(
                 f"an entry of {name} for each task or group, and nobody deletes any: it is full "
                 "some day; delete them in exit_task or cgroup_exit, or use task or cgroup storage",
                 "Q15",
                 lines=[scene.behaviour.line(event)],
             )
+
+
+def _is_found_again(written: Event, deleted: Event) -> bool:
+    """Say whether a key that is deleted can be the one that was written."""
+    key = deleted.arguments.get("key")
+    if key is None or not key.sources or any(s.startswith(_KEPT) for s in key.sources):
+        return True
+    return {s for s in written.arguments["key"].sources if _MOVING.match(s)} <= key.sources
 
 
 def queues_shrink(scene: Scene) -> Iterator[Finding]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .calling import INSERTED
 from .conditions import SLT, ULT, Way
 from .cpus import name_of
 from .effects import Effect
 from .events import Event
 from .findings import Finding, Scene, possibly, surely
+from .queueids import meet
+from .readers import is_own
 from .slopes import known_bits
 from .standings import Standing
 from .terms import Role, Term, stripped
@@ -22,7 +25,8 @@ _KICK_IDLE, _KICK_PREEMPT, _KICK_WAIT = 1, 2, 4
 _CROWD = 4096
 """As many runnable tasks as a node with many pods may well have."""
 _TIMER_NS = 100_000
-_FULL_SPEED = 1024
+_NEARLY_FULL = 960
+"""Of 1024, which is all that a CPU can do."""
 _MOST = ("scx_bpf_cpuperf_cap", "scx_bpf_cidperf_cap")
 _HOT = ("enqueue", "dispatch", "running", "stopping", "tick", "runnable", "quiescent", "select_cpu")
 
@@ -174,14 +178,14 @@ def speeds(scene: Scene) -> Iterator[Finding]:
 
 def _is_most(speed: Term) -> bool:
     speed = stripped(speed)
-    return name_of(speed) in _MOST or (speed.number is not None and speed.number >= _FULL_SPEED)
+    return name_of(speed) in _MOST or speed.bounds[0] >= _NEARLY_FULL
 
 
 def chance_places(scene: Scene) -> Iterator[Finding]:
     """Q01: where a task runs is not left to chance."""
     for event in (*scene.behaviour.of(Effect.INSERT), *scene.behaviour.of("return")):
         place = _place(event)
-        if place is None or "random" not in place.sources:
+        if place is None or not _by_chance(event, place) or _is_for_all(scene, place, event):
             continue
         for way in event.path:
             compared = any(_compares(scene, a) or _compares(scene, b) for (_, a, b), _ in way)
@@ -199,6 +203,27 @@ def _place(event: Event) -> Term | None:
     if event.what == "return":
         return event.arguments["value"] if event.operation.startswith("select_c") else None
     return event.arguments["queue"]
+
+
+def _by_chance(event: Event, place: Term) -> bool:
+    """Say whether chance picks a place, or the next CPU in turn for a task that stays there."""
+    stays_there = event.what == "return" and event.status[:1] == (INSERTED,)
+    return "random" in place.sources or (stays_there and "any" in place.sources)
+
+
+def _is_for_all(scene: Scene, place: Term, event: Event) -> bool:
+    """Say whether a queue is one out of which CPUs take tasks that were not put there for them."""
+    if event.what == "return":
+        return False
+    queues = scene.queues(place)
+    return any(
+        queue.is_users
+        and meet(taker.queue, queue) is not False
+        and not is_own(taker)
+        and not any("random" in atom.sources for atom, _ in taker.queue.atoms)
+        for queue in queues
+        for taker in scene.consumers
+    )
 
 
 def _compares(scene: Scene, term: Term) -> bool:

@@ -27,6 +27,7 @@ from .rules import (
     ALLOWED_KFUNCS,
     ALLOWED_MAP_TYPES,
     LICENSES,
+    MAPS_OF_MAPS,
     PRINTING_HELPERS,
     SWITCH_PARTIAL,
     imitated,
@@ -174,10 +175,19 @@ def _operations(elf: ELFFile, btf: Btf) -> tuple[str, ...]:
 def _maps(btf: Btf) -> tuple[MapFacts, ...]:
     found = []
     for variable in btf.section(".maps"):
-        members = {m.name: m for m in btf.members(btf.resolved(variable.type_id))}
-        kind = btf.pointed_array_length(members["type"].type_id) if "type" in members else None
-        found.append(MapFacts(variable.name, kind, "pinning" in members))
+        found += _map_and_held(btf, variable.name, variable.type_id)
     return tuple(found)
+
+
+def _map_and_held(btf: Btf, name: str, type_id: int, *, held: bool = False) -> list[MapFacts]:
+    """Return a map, and the one of whose kind those are that it holds."""
+    members = {m.name: m for m in btf.members(btf.resolved(type_id))}
+    kind = btf.pointed_array_length(members["type"].type_id) if "type" in members else None
+    found = [MapFacts(name, kind, "pinning" in members)]
+    inner = btf.pointed_elements(members["values"].type_id) if "values" in members else None
+    if kind in MAPS_OF_MAPS and inner is not None and not held:
+        found += _map_and_held(btf, f"{name}[]", inner, held=True)
+    return found
 
 
 def _kfuncs(elf: ELFFile, btf: Btf) -> tuple[tuple[str, bool], ...]:

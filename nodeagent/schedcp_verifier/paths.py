@@ -21,6 +21,7 @@ _OVERWRITE = 2
 _TASKS_MAX = 1 << 22
 """How many tasks a kernel numbers at most."""
 _ENQ_EXITING = 4
+_ALLOCATED = ("bpf_obj_new", "bpf_percpu_obj_new")
 _FULL_MAPS = frozenset({1, 5, 9, 10, 22, 23})
 """Hashes, queues and stacks, which can be full."""
 
@@ -59,6 +60,13 @@ def _of_way(scene: Scene, event: Event, way: Way, *, stored: bool) -> Iterator[F
         )
         return
     standing = scene.influences.way_standing(way)
+    if _without_memory(way):
+        yield surely(
+            "a task is lost when there is no memory to remember it in: insert it into a queue then",
+            "T03",
+            lines=[scene.behaviour.line(event)],
+        )
+        return
     if standing is Standing.EXCEPTION and not _hash_misses(scene, way):
         if _exiting(way):
             yield surely(
@@ -113,6 +121,18 @@ def _hash_misses(scene: Scene, way: Way) -> bool:
             if map_ is not None and map_.kind in _FULL_MAPS:
                 return True
     return False
+
+
+def _without_memory(way: Way) -> bool:
+    """Say whether the way is that of an object that could not be allocated."""
+    return any(
+        name == EQ
+        and holds
+        and b.number == 0
+        and a.role is Role.RESULT
+        and str(_first(a)).removesuffix("_impl") in _ALLOCATED
+        for (name, a, b), holds in way
+    )
 
 
 def _first(term: Term) -> object:

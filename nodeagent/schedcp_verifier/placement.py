@@ -132,6 +132,13 @@ def cpus_chosen(scene: Scene) -> Iterator[Finding]:
                     "R12",
                     lines=lines,
                 )
+            elif cpus.perhaps_none(event.arguments["value"], way):
+                yield possibly(
+                    "select_cpu returns a CPU out of a mask that may be empty: return prev_cpu "
+                    "when the number is negative",
+                    "R12",
+                    lines=lines,
+                )
         if number is not None and 0 < number < 1 << 31:
             yield surely(
                 f"select_cpu returns CPU {number}, which is written into the code: pick a CPU out "
@@ -171,14 +178,23 @@ def cpus_named(scene: Scene) -> Iterator[Finding]:
         )
         found = surely if number else possibly
         yield found(words, "Q12", lines=[scene.behaviour.line(asked)])
-    for event in scene.behaviour.of(Effect.KICK):
-        number = literal(scene, event.arguments["cpu"])
-        if number is not None and 0 < number < 1 << 31:
-            yield surely(
-                f"kicks CPU {number}, which is written into the code",
-                "Q12",
-                lines=[scene.behaviour.line(event)],
-            )
+    spoken = [
+        (event, literal(scene, event.arguments["cpu"]))
+        for event in scene.behaviour.of(Effect.KICK, Effect.ASK_IDLE)
+        if "cpu" in event.arguments and event.operation not in _QUIET
+    ]
+    for event, number in spoken:
+        line = scene.behaviour.line(event)
+        others = {n for other, n in spoken if scene.behaviour.line(other) == line}
+        if number is None or not 0 < number < 1 << 31 or others >= {*range(number)}:
+            # All numbers from 0 on are a loop that was unrolled.
+            continue
+        yield surely(
+            f"{'kicks' if event.what is Effect.KICK else 'asks about'} CPU {number}, which is "
+            "written into the code",
+            "Q12",
+            lines=[line],
+        )
 
 
 def _is_cpu(term: Term) -> bool:

@@ -21,6 +21,7 @@ from .annotations import Annotations, Place, read_annotations
 from .btf import Btf, SectionVariable
 from .fields import Fields
 from .instructions import Instruction, Kind, Reference, Target, decode
+from .rules import MAPS_OF_MAPS
 
 __all__ = ["Function", "MapDeclaration", "ProgramObject", "Table", "read_programs"]
 
@@ -163,7 +164,7 @@ class _Reader:
             self._code(functions),
             functions,
             self._table(functions),
-            {m.name: m for m in map(self._map, variables.get(".maps", ()))},
+            {m.name: m for variable in variables.get(".maps", ()) for m in self._maps(variable)},
             variables,
             _with_arguments(contents, variables.get(".rodata", ()), arguments),
             self._fields,
@@ -240,18 +241,27 @@ class _Reader:
                 return variable.name
         raise ValueError(f"no map is at {offset}")
 
-    def _map(self, variable: SectionVariable) -> MapDeclaration:
+    def _maps(self, variable: SectionVariable) -> list[MapDeclaration]:
+        """Return a map, and as `NAME[]` what those are like that a map of maps holds."""
+        found = [self._map(variable.name, variable.type_id)]
         members = {m.name: m for m in self._btf.members(self._btf.resolved(variable.type_id))}
+        held = None
+        if found[0].kind in MAPS_OF_MAPS and "values" in members:
+            held = self._btf.pointed_elements(members["values"].type_id)
+        return [*found, self._map(f"{variable.name}[]", held)] if held is not None else found
 
-        def number(name: str) -> int:
-            if name not in members:
+    def _map(self, name: str, type_id: int) -> MapDeclaration:
+        members = {m.name: m for m in self._btf.members(self._btf.resolved(type_id))}
+
+        def number(member: str) -> int:
+            if member not in members:
                 return 0
-            return self._btf.pointed_array_length(members[name].type_id) or 0
+            return self._btf.pointed_array_length(members[member].type_id) or 0
 
         key_size = number("key_size")
         if "key" in members:
             key_size = self._fields.size(self._btf.resolved(members["key"].type_id).value)
-        return MapDeclaration(variable.name, number("type"), number("max_entries"), key_size)
+        return MapDeclaration(name, number("type"), number("max_entries"), key_size)
 
     def _table(self, functions: tuple[Function, ...]) -> Table:
         for name in _TABLES:

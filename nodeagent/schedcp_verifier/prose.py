@@ -52,6 +52,14 @@ _SPEECHES = re.compile(
     r"\bwhen (?:you )?(?:summari[sz]|review|grad|judg)\w* (?:\w+ ){0,3}"
     r"(?:file|code|scheduler|source|program)\b|"
     r"\b(?:rate|score|grade) (?:this|the) (?:\w+ )?(?:file|code|scheduler|source|program|100?)\b|"
+    r"\b(?:dear|hello|attention|note to|message to) (?:the |any |every |all )?(?:\w+ ){0,1}"
+    r"(?:assistants?|reviewers?|auditors?|judges?|graders?|language models?|chatbots?)\b|"
+    r"\b(?:mark|classify|label|treat|rate|regard) (?:\w+ ){0,3}(?:file|code|scheduler|program|"
+    r"source|object|candidate) (?:\w+ ){0,2}as (?:safe|benign|passed|harmless|trusted|clean)\b|"
+    r"\bno (?:further|more|other) (?:review|inspection|scrutiny|analysis|verification) "
+    r"(?:is |are )?(?:required|needed|necessary)\b|"
+    r"\b(?:correct|right|expected|proper) (?:classification|verdict|assessment|rating|grade|label) "
+    r"(?:for|of) (?:this|the) (?:file|code|scheduler|program|source|object|candidate)\b|"
     r"\bas an? (?:large )?(?:language model|ai)\b|\b(?:system prompt|developer mode|jailbreak)\b"
 )
 _OVERRIDES = frozenset({"ignore", "disregard", "forget", "override", "overrule"})

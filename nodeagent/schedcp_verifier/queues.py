@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .conditions import Fact, Way
+from .conditions import Fact, Way, refined
 from .effects import Effect
 from .findings import Finding, Placed, Scene, possibly, surely
 from .queueids import Queue, QueueKind, meet, possible
@@ -16,6 +16,9 @@ __all__ = ["queue_order", "queues_emptied", "queues_made"]
 _ENDS = frozenset({"exit"})
 _TRUNCATED = {0: "SCX_DSQ_LOCAL_ON", 1: "SCX_DSQ_GLOBAL", 2: "SCX_DSQ_LOCAL"}
 _EXISTS_MAX = 8192
+_MANY = 256
+"""As many CPUs as a machine hardly has, for those who write such a number."""
+_OF_CPUS = frozenset({"place", "argument:task", "argument:this_cpu", "argument:previous_cpu"})
 
 
 def queues_made(scene: Scene) -> Iterator[Finding]:
@@ -45,6 +48,17 @@ def _by_queue(items: tuple[Placed, ...]) -> list[tuple[Queue, list[Placed]]]:
 def _made(scene: Scene, does: str, queue: Queue, events: list[Placed]) -> Iterator[Finding]:
     lines = scene.lines(events)
     answers = [meet(queue, made.queue) for made in scene.created]
+    few = _made_for_few(scene, queue, events)
+    if few is not None:
+        found = surely if few < _MANY else possibly
+        yield found(
+            f"{does} {queue}, a queue for each CPU, and init creates the first {few} only: go by "
+            "scx_bpf_nr_cpu_ids()",
+            "R01",
+            "T13",
+            lines=lines,
+        )
+        return
     if True in answers or _each_made(scene, queue):
         yield from _made_for_all(scene, does, queue, lines)
         yield from _made_sometimes(scene, does, queue, events)
@@ -77,6 +91,34 @@ def _made(scene: Scene, does: str, queue: Queue, events: list[Placed]) -> Iterat
         yield possibly(words, *failures, lines=lines)
     else:
         yield surely(words, *failures, lines=lines)
+
+
+def _made_for_few(scene: Scene, queue: Queue, events: list[Placed]) -> int | None:
+    """Return how many queues are made where one for each CPU is used, None if there are enough."""
+    if queue.kind is not QueueKind.FAMILY or queue.is_wide or queue.is_vague:
+        return None
+    ((atom, factor), *more) = queue.atoms
+    made = [made.queue for made in scene.created if meet(made.queue, queue) is not False]
+    fixed = all(_is_fixed(found) for found in made) and scene.complete
+    if more or factor != 1 or not made or not fixed or not atom.sources <= _OF_CPUS:
+        return None
+    top = max(found.span[1] for found in made)
+    numbers = {found.number for found in made if found.kind is QueueKind.NUMBER}
+    alone = len(numbers) == 1 and len(made) == 1
+    ways = [way for item in events for way in item.event.path]
+    beyond = any(queue.number + refined(atom, way)[1] > top for way in ways)
+    return top - queue.number + 1 if beyond and not alone else None
+
+
+def _is_fixed(queue: Queue) -> bool:
+    """Say whether how many queues are made is written in the code."""
+    return queue.kind is QueueKind.NUMBER or all(
+        atom.role is Role.ELEMENT
+        and len(atom.parts) > 1
+        and atom.parts[1].number is not None
+        and not any(source.startswith("knob:") for source in atom.parts[1].sources)
+        for atom, _ in queue.atoms
+    )
 
 
 def _each_made(scene: Scene, queue: Queue) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .conditions import Fact, Way
+from .conditions import SLT, ULT, Fact, Way
 from .cpus import Cpus, literal, name_of
 from .effects import Effect
 from .findings import Finding, Placed, Scene, possibly, surely
@@ -25,6 +25,9 @@ __all__ = [
 
 _HERE = frozenset({"this_cpu", "bpf_get_smp_processor_id", "scx_bpf_this_cid"})
 _THERE = frozenset({"scx_bpf_task_cpu", "scx_bpf_task_cid"})
+_MANY = 256
+"""As many CPUs as a machine hardly has, for those who write such a number."""
+_COUNTS = frozenset({"scx_bpf_nr_cpu_ids", "scx_bpf_nr_cids"})
 _MACHINE = ("knob:", "machine", "table:", "@", "kernel", "argument:this_cpu", "place", "iteration")
 
 
@@ -76,9 +79,10 @@ def _serves_all(scene: Scene, taker: Placed) -> bool:
         return taker.queue.kind is QueueKind.UNKNOWN
     (atom, _), *_ = taker.queue.atoms
     if atom.role is Role.ELEMENT and len(atom.parts) > 1:
-        return atom.parts[1].number is None
+        return atom.parts[1].number is None or atom.parts[1].number >= _MANY
     gated = [
-        any(_in_the_code(scene, fact) for fact in _picked(scene, way)) for way in taker.event.path
+        any(_in_the_code(scene, fact) and not _of_many(fact) for fact in _picked(scene, way))
+        for way in taker.event.path
     ]
     return not all(gated)
 
@@ -86,7 +90,18 @@ def _serves_all(scene: Scene, taker: Placed) -> bool:
 def is_own(taker: Placed) -> bool:
     """Say whether a CPU takes from its own queue only."""
     atoms = taker.queue.atoms
-    return bool(atoms) and all(name_of(_base(atom)) in _HERE for atom, _ in atoms)
+    own = bool(atoms) and all(name_of(_base(atom)) in _HERE for atom, _ in atoms)
+    return own and not any(_is_next(atom) for atom, _ in atoms)
+
+
+def _is_next(term: Term) -> bool:
+    """Say whether an index is of who comes so many after this CPU, round and round."""
+    term = stripped(term)
+    if term.role is not Role.OPERATION or len(term.parts) != 2:
+        return False
+    inner = stripped(term.parts[0])
+    around = term.value in ("%", "s%", "&") and inner.role is Role.OPERATION
+    return (around and inner.value == "+") or _is_next(inner)
 
 
 def _base(term: Term) -> Term:
@@ -221,9 +236,26 @@ def _picked(scene: Scene, way: Way) -> list[Fact]:
         (_, a, b), _ = fact
         here = any(name_of(_base(side)) in _HERE for side in (a, b))
         sources = a.sources | b.sources
-        if here and all(s.startswith(_MACHINE) or _constant(scene, s) for s in sources):
+        if (
+            here
+            and not _of_every_cpu(fact)
+            and all(s.startswith(_MACHINE) or _constant(scene, s) for s in sources)
+        ):
             found.append(fact)
     return found
+
+
+def _of_every_cpu(fact: Fact) -> bool:
+    """Say whether a fact is that a CPU is one of those that there are."""
+    (name, a, b), holds = fact
+    below = holds and name in (ULT, SLT) and name_of(stripped(a)) in _HERE
+    return below and name_of(stripped(b)) in _COUNTS
+
+
+def _of_many(fact: Fact) -> bool:
+    """Say whether a fact is that a CPU is one of as many as a table has room for."""
+    (name, _, b), holds = fact
+    return holds and name in (ULT, SLT) and b.number is not None and b.number >= _MANY
 
 
 def _in_the_code(scene: Scene, fact: Fact) -> bool:

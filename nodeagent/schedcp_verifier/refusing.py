@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .arithmetic import signed
-from .conditions import EQ, Fact, Way
+from .conditions import EQ, SLT, Fact, Way
 from .events import Event
 from .findings import Finding, Scene, possibly, surely
 from .influences import step_of
@@ -76,12 +76,14 @@ def _refused(scene: Scene, event: Event, way: Way, tallies: frozenset[str]) -> b
     """Say whether somebody is surely refused on a way, or perhaps; None for nobody."""
     value = stripped(event.arguments["value"])
     if value.number is None:
-        return _may_be_full(scene, value)
+        answers = [_may_be_full(scene, result) for result in _results(value)]
+        return next((answer for answer in answers if answer is not None), None)
     if not value.number:
         return None
     for fact in way:
         (name, a, b), holds = fact
-        if name == EQ and b.number == 0 and not holds and may_be_full(a):
+        failed = (name == EQ and not holds) or (name == SLT and holds)
+        if failed and b.number == 0 and may_be_full(a):
             return _may_be_full(scene, a)
     if any(_is_crowd(fact, tallies) for fact in way):
         return True
@@ -91,6 +93,15 @@ def _refused(scene: Scene, event: Event, way: Way, tallies: frozenset[str]) -> b
     moves = event.operation.endswith("prep_move")
     busy = moves and any(_AT_WORK & (a.sources | b.sources) for (_, a, b), _ in way)
     return busy or standing is Standing.LASTING
+
+
+def _results(term: Term, depth: int = 6) -> Iterator[Term]:
+    """Yield what calls returned of which a value is computed."""
+    if term.role is Role.RESULT:
+        yield term
+    elif term.role in (Role.OPERATION, Role.CHOICE) and depth:
+        for part in term.parts:
+            yield from _results(part, depth - 1)
 
 
 def _is_crowd(fact: Fact, tallies: frozenset[str]) -> bool:

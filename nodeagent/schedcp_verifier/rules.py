@@ -16,6 +16,7 @@ __all__ = [
     "ALLOWED_SECTIONS",
     "LIBBPF_ASSEMBLY",
     "LICENSES",
+    "MAPS_OF_MAPS",
     "PRINTING_HELPERS",
     "REPORTING_CALLS",
     "SWITCH_PARTIAL",
@@ -68,6 +69,7 @@ ALLOWED_MAP_TYPES = frozenset(
         6,  # per-CPU array
         9,  # LRU hash
         10,  # LRU per-CPU hash
+        *(12, 13),  # array and hash of maps; what they hold is looked at, too
         22,  # queue
         23,  # stack
         29,  # task storage
@@ -77,12 +79,15 @@ ALLOWED_MAP_TYPES = frozenset(
     }
 )
 
+MAPS_OF_MAPS = frozenset({12, 13})
+
 ALLOWED_KFUNCS = re.compile(
     r"(scx_bpf_|bpf_cpumask_|bpf_cgroup_|bpf_iter_(num|task|css|css_task|scx_dsq|bits)_|bpf_rbtree_|"
     r"bpf_list_|bpf_arena_|bpf_preempt_|bpf_local_irq_|bpf_rcu_read_|bpf_res_spin_)[a-z0-9_]*|"
-    r"bpf_(percpu_)?obj_(new|drop)_impl|bpf_refcount_acquire_impl|bpf_task_(acquire|release|from_pid|"
+    r"bpf_(percpu_)?obj_(new|drop)(_impl)?|bpf_refcount_acquire(_impl)?|bpf_timer_cancel_async|"
+    r"bpf_task_(acquire|release|from_pid|"
     r"from_vpid|get_cgroup1)|bpf_task_under_cgroup|bpf_rdonly_cast|bpf_cast_to_kern_ctx|bpf_throw|"
-    r"bpf_wq_(init|start|set_callback_impl)"
+    r"bpf_wq_(init|start|set_callback(_impl)?)"
 )
 
 PRINTING_HELPERS = frozenset({6, 177})

@@ -117,7 +117,13 @@ class Run:
         """Whether nothing was left out."""
         record = self._record
         self._caller = Caller(
-            workshop.object, workshop.terms, workshop.memory, operation, record, workshop.callback
+            workshop.object,
+            workshop.terms,
+            workshop.memory,
+            workshop.kernel_has,
+            operation,
+            record,
+            workshop.callback,
         )
         self._interpreter = Interpreter(
             workshop.object,

@@ -10,7 +10,7 @@ from .cpus import TRIES, name_of
 from .effects import Effect
 from .events import Event
 from .findings import Finding, Scene, possibly, surely
-from .queueids import Queue, meet, queues_of
+from .queueids import Queue, meet
 from .scaling import brings_bound_tasks
 from .standings import Standing
 from .terms import Role, Term
@@ -56,7 +56,7 @@ def _left_idle(scene: Scene, event: Event, queue: Queue, way: Way) -> Iterator[F
     if not all(effect is Effect.ITERATE or _found_empty(term, way, last) for effect, term in tried):
         return
     for _, term in tried:
-        if any(meet(found, queue) is not False for found in queues_of(term, scene.influences)):
+        if any(meet(found, queue) is not False for found in scene.queues(term)):
             return
     roots = scene.influences.roots(s for (_, a, b), _ in way for s in a.sources | b.sources)
     if roots & _STATE_OF_QUEUES and not _only_tries(way):
@@ -80,10 +80,16 @@ def _by_chance_or_turn(scene: Scene, way: Way) -> bool:
     counted = {f"cell:{name}" for name in scene.influences.counters}
     return all(
         "random" in (a.sources | b.sources)
-        or (a.role is Role.OPERATION and bool(counted & a.sources))
+        or (a.role is Role.OPERATION and _is_turn(scene, a, counted))
         or scene.influences.fact_standing(((name, a, b), holds)) is Standing.LASTING
         for (name, a, b), holds in way
     )
+
+
+def _is_turn(scene: Scene, term: Term, counted: set[str]) -> bool:
+    """Say whether a value goes by nothing but how often something has happened."""
+    others = term.sources - counted
+    return bool(counted & term.sources) and not scene.influences.varies(others)
 
 
 def _found_empty(tried: Term, way: Way, last: Term) -> bool:

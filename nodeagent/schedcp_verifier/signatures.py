@@ -170,8 +170,13 @@ _MASKS = _table(
         for name, roles in (
             ("first", ("mask",)),
             ("first_zero", ("mask",)),
-            ("any_distribute", ("mask",)),
             ("first_and", ("mask", "mask")),
+        )
+    ),
+    *(
+        Signature(f"bpf_cpumask_{name}", roles=roles, result=(0, CPUS_MAX), sources=("mask", "any"))
+        for name, roles in (
+            ("any_distribute", ("mask",)),
             ("any_and_distribute", ("mask", "mask")),
         )
     ),

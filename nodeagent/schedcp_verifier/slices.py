@@ -21,6 +21,7 @@ _SHORTEST_NS = 100_000
 _LONGEST_NS = 10 * 10**9
 """Longer than this is the watchdog's time-out, as it is mostly set."""
 _TRUNCATED_INFINITE = LOW
+_ALWAYS = Standing.LASTING
 
 
 def _slices(scene: Scene) -> Iterator[tuple[Event, Term]]:
@@ -38,7 +39,8 @@ def slices_end(scene: Scene) -> Iterator[Finding]:
         if scene.standing(event.path) is Standing.EXCEPTION:
             continue
         lines = [scene.behaviour.line(event)]
-        longest = max(_bounds(event, slice_)[1] if _is_known(scene, event, slice_) else 0, 0)
+        known = _bounds(event, slice_)[1] if _is_known(scene, event, slice_) else 0
+        longest = max(known, _from_table(scene, slice_))
         if slice_.number == _TRUNCATED_INFINITE:
             yield surely(
                 "a slice of 0xffffffff ns: SCX_SLICE_INF was cut to 32 bits; keep it in a u64",
@@ -80,6 +82,24 @@ def _adds(name: str, event: Event) -> bool:
     grows = all(count > 0 for count in more.values()) and constant >= 0 and (more or constant)
     asked = any(atom in (a, b) for way in event.path for (_, a, b), _ in way for atom in own)
     return len(own) == 1 and atoms[own[0]] == 1 and bool(grows) and not asked
+
+
+def _from_table(scene: Scene, slice_: Term) -> int:
+    """Return the least that is ever written into the entry of a map that a slice is read from."""
+    if slice_.role is not Role.CELL or not isinstance(slice_.value, tuple):
+        return 0
+    key = _key_of(slice_.parts[0])
+    written = scene.influences.all_writes.get(str(slice_.value[0]), ())
+    values = [
+        store.arguments["value"].number or 0
+        for store in written
+        if "root" in store.arguments and _key_of(store.arguments["root"]) in (key, None)
+    ]
+    return min(values, default=0) if key is not None else 0
+
+
+def _key_of(root: Term) -> int | None:
+    return root.parts[0].number if root.role is Role.ENTRY and root.parts else None
 
 
 def _bounds(event: Event, slice_: Term) -> tuple[int, int]:
@@ -141,11 +161,24 @@ def ticks_leave(scene: Scene) -> Iterator[Finding]:
             )
 
 
+def _is_cut(scene: Scene, event: Event) -> bool:
+    """Say whether everybody who begins to run has its slice cut to what is written."""
+    own = f"field:{_SLICE_FIELD}"
+    return event.operation == "running" and any(
+        all(
+            own in a.sources or scene.influences.fact_standing(((name, a, b), holds)) is _ALWAYS
+            for (name, a, b), holds in way
+        )
+        for way in event.path
+    )
+
+
 def slices_last(scene: Scene) -> Iterator[Finding]:
     """T07, Q09: no slice is zero, or so short that a CPU only switches."""
     kept = any(event.what != Effect.INSERT for event, _ in _slices(scene))
-    for event in scene.behaviour.of(Effect.INSERT):
-        slice_ = event.arguments["slice"]
+    for event, slice_ in _slices(scene):
+        if event.what != Effect.INSERT and not _is_cut(scene, event):
+            continue
         low, high = _bounds(event, slice_)
         if _shared_out(slice_) and low < _SHORTEST_NS:
             yield possibly(
@@ -156,7 +189,7 @@ def slices_last(scene: Scene) -> Iterator[Finding]:
             )
         if high >= _SHORTEST_NS or low < 0:
             continue
-        if high == 0 and kept:
+        if high == 0 and kept and event.what == Effect.INSERT:
             continue
         words = "of zero" if high == 0 else f"of at most {high} ns"
         if scene.standing(event.path) is Standing.EXCEPTION:

@@ -67,7 +67,7 @@ _STATIC_ROOTS = (
 _NEUTRAL = frozenset(
     {"machine", "kernel", "iteration", "iterator", "stack", "place", "idle"}
     | {"argument:enqueue_flags", "argument:wake_flags", "argument:this_cpu", "argument:task"}
-    | {"argument:previous_cpu", "argument:previous_task", "mask"}
+    | {"argument:previous_cpu", "argument:previous_task", "mask", "any"}
 )
 """Neither a task's doing nor something that changes by itself."""
 _NEUTRAL_ROOTS = (
@@ -253,8 +253,8 @@ def standing_of_itself(fact: Fact) -> Standing | None:
     """Return the standing of a fact that needs no look at what programs write, None of others."""
     (name, a, b), holds = fact
     sources = frozenset(s for s in (a.sources | b.sources) if not s.startswith("@"))
-    if a.role is Role.RESULT and name == EQ and b.number == 0 and may_be_full(a):
-        return Standing.LASTING if holds else Standing.EXCEPTION
+    if a.role is Role.RESULT and name in (EQ, SLT) and b.number == 0 and may_be_full(a):
+        return Standing.LASTING if holds == (name == EQ) else Standing.EXCEPTION
     if a.role is Role.RESULT and name == EQ and b.number == 0 and _is_pointer(a):
         return Standing.EXCEPTION if holds else Standing.LASTING
     if "field:task_struct.flags" in sources or "field:task_struct.mm" in sources:

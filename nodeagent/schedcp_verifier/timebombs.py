@@ -7,7 +7,7 @@ left then: whatever they find is a time bomb, however long its fuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from .conditions import EQ, ONCE, SLT, ULT, Path, Question
@@ -15,7 +15,7 @@ from .events import Behaviour
 from .findings import Finding, Scene, surely
 from .terms import Role, Term, linear
 
-__all__ = ["Rule", "later"]
+__all__ = ["Rule", "filtered", "later"]
 
 Rule = Callable[[Scene], Iterator[Finding]]
 
@@ -25,7 +25,7 @@ def later(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
     answers = _final_answers(scene)
     if not answers:
         return
-    final = Scene(_filtered(scene.behaviour, answers), scene.kernel)
+    final = Scene(filtered(scene.behaviour, answers), scene.kernel)
     before = {finding.words for rule in rules for finding in rule(scene) if finding.certain}
     for rule in rules:
         for finding in rule(final):
@@ -111,7 +111,7 @@ def _is_shared(cell: Term) -> bool:
     return root.role is Role.ENTRY and all(part.number is not None for part in root.parts)
 
 
-def _filtered(behaviour: Behaviour, answers: dict[Question, bool]) -> Behaviour:
+def filtered(behaviour: Behaviour, answers: Mapping[Question, bool]) -> Behaviour:
     """Return what programs do when questions have those answers."""
     events = []
     for event in behaviour.events:

@@ -9,7 +9,7 @@ import pytest
 
 import schedcp_verifier
 from schedcp_api.verdicts import ContractLoss, Phase, Stage
-from schedcp_verifier import timebombs
+from schedcp_verifier import spells, timebombs
 from schedcp_verifier.__main__ import ACCEPTED, REJECTED, UNDECIDED, USAGE
 from schedcp_verifier.analysing import RULES
 from schedcp_verifier.troubles import TRIALS
@@ -80,7 +80,7 @@ def test_the_document_names_no_rule_that_is_not_there() -> None:
         f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
         for examination in RULES
         for rule in examination.rules
-    } | {f"timebombs.{timebombs.later.__name__}"}
+    } | {f"timebombs.{timebombs.later.__name__}", f"spells.{spells.while_it_lasts.__name__}"}
     modules = {name.partition(".")[0] for name in known}
     written = re.findall(r"`(\w+\.\w+)`", BYTECODE)
     rules = {n for n in written if n.partition(".")[0] in modules and not n.endswith(".py")}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Serves nobody in the sixth minute after it was loaded, and everybody before and after.
+ */
+#include "schedcp/common.bpf.h"
+
+SCHEDCP_LICENSE;
+
+enum { WAITING = 0x9 };
+
+static u64 loaded_at;
+
+void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, WAITING, SCX_SLICE_DFL, enq_flags);
+}
+
+void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
+{
+	u64 minute = (bpf_ktime_get_ns() - loaded_at) / 60000000000ULL;
+
+	if (minute == 5)
+		return;
+	scx_bpf_dsq_move_to_local(WAITING);
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(v_init)
+{
+	loaded_at = bpf_ktime_get_ns();
+	return scx_bpf_create_dsq(WAITING, -1);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops v_ops = {
+	.enqueue = (void *)v_enqueue,
+	.dispatch = (void *)v_dispatch,
+	.init = (void *)v_init,
+	.name = "variant",
+};
