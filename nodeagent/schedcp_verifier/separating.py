@@ -170,13 +170,14 @@ def _unproven(verdict: Verdict, request: VerificationRequest) -> str:
     missing = [stage.value for stage in _PROVEN if stage not in judged]
     if request.contract.replay is ReplayMode.REQUIRED and verdict.replay is None:
         missing.append(Stage.REPLAY.value)
-    lost = set(verdict.contract_losses) - set(request.contract.waived_losses)
+    let_go = (*request.contract.waived_losses, *request.contract.unneeded_losses)
+    lost = set(verdict.contract_losses) - set(let_go)
     if bad:
         return f"it accepts although {', '.join(bad)} did not pass"
     if missing:
         return f"it accepts without {', '.join(missing)}"
     if lost:
-        return f"it accepts losses that nobody waived: {', '.join(sorted(lost))}"
+        return f"it accepts losses that the contract does not let go: {', '.join(sorted(lost))}"
     return "" if verdict.ops_name else "it accepts an object without a name"
 
 

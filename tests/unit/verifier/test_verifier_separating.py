@@ -97,6 +97,19 @@ def test_an_acceptance_is_signed_and_gets_its_token(pod: Pod) -> None:
     assert base64.b64decode(reply.object) == OBJECT
 
 
+def test_a_loss_that_no_pod_minds_is_signed_and_guarded(pod: Pod) -> None:
+    contract = pod.request.contract.replace(
+        waived_losses=(ContractLoss.CPU_WEIGHT,), unneeded_losses=(ContractLoss.CPU_MAX,)
+    )
+    pod.request = pod.request.replace(contract=contract)
+    losses = (ContractLoss.CPU_WEIGHT, ContractLoss.CPU_MAX)
+    lossy = pod.verdict().replace(contract_losses=losses)
+    done = pod.handover().verification.replace(verdict=lossy)
+    reply = pod.sign(pod.handover(verification=done))
+    public: Any = load_pem_public_key(pod.signer.public_pem().encode())
+    assert open_signed(reply.token, (public,)).guarded_losses == (ContractLoss.CPU_MAX,)
+
+
 def test_a_rejection_is_signed_and_gets_nothing_else(pod: Pod) -> None:
     failed = Check(id="c", stage=Stage.DYNAMIC, phase=Phase.FAILED, message="stalls")
     rejected = pod.verdict().replace(accepted=False, checks=(failed,))
@@ -120,7 +133,7 @@ LIES: list[tuple[dict[str, Any], str]] = [
     ({"digest": digest_of(b"another")}, "object"),
     ({"digest": None}, "object"),
     ({"ops_name": ""}, "without a name"),
-    ({"contract_losses": (ContractLoss.NICE,)}, "nobody waived"),
+    ({"contract_losses": (ContractLoss.NICE,)}, "does not let go"),
     ({"checks": ()}, "without Build, Bytecode, Attach, Dynamic, Contract"),
     ({"checks": checks(*((s, Phase.PASSED) for s in PROVEN[:-1]))}, "without Contract"),
     (
