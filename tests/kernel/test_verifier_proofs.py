@@ -20,17 +20,7 @@ from support.laboratory import CONTRACT, PLANNED, Laboratory, library_request
 from support.verifier import source_request, workload_profile
 
 DATA = Path(__file__).parent.parent / "data" / "schedulers"
-GOOD = [
-    DATA / f"good/{name}.bpf.c"
-    for name in (
-        "bounded_vtime",
-        "by_cid",
-        "minimal_fifo",
-        "pool_of_cpus",
-        "queue_per_cpu",
-        "takes_four_at_once",
-    )
-]
+GOOD = [DATA / f"good/{name}.bpf.c" for name in ("by_cid", "queue_per_cpu", "takes_four_at_once")]
 BAD = [
     DATA / f"bad/{name}.bpf.c"
     for name in (
@@ -52,7 +42,6 @@ SEEN_BY_GUESTS = {
     "Q07-lower-half": "work-conservation",
     "T12-after-a-quarter-of-an-hour": "soak",
     "T13-four-cpus-at-most": "trials-on-8-cpus-2-nodes",
-    "T14-stays-at-home": "trials",
 }
 """What guests must see by themselves, whether or not the bytecode tells it, and by which check."""
 VERDICT_SECONDS = 900
@@ -131,11 +120,13 @@ def counters(verdict: Verdict) -> dict[str, int]:
     return {name: int(count) for name, count in pairs}
 
 
-@pytest.mark.parametrize("name", ["simple_fifo", "latency_class"])
 def test_the_other_kernels_accept_the_library_too(
-    name: str, laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
+    laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
 ) -> None:
-    begun = {bundle.profile.release: laboratory.begin_library(name, bundle) for bundle in kernels}
+    begun = {
+        bundle.profile.release: laboratory.begin_library("latency_class", bundle)
+        for bundle in kernels
+    }
     for release, future in begun.items():
         verdict = future.result(VERDICT_SECONDS).verdict
         assert verdict.accepted, (release, verdict.reasons())
