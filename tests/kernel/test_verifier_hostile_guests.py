@@ -22,6 +22,7 @@ from schedcp_api.verdicts import Check, Phase, ReplayMode, VerificationRequest
 from schedcp_verifier.guests import GuestFactory
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library
+from schedcp_verifier.troubles import MAIN_COURSE, OTHER_COURSES, Course, hearts_of
 from schedcp_verifier.verifying import Verifier
 from support.laboratory import CONTRACT
 from support.verifier import OPS, make_bundle, proof_lines, record, text_record
@@ -36,7 +37,8 @@ END = b'{"from":"end"}'
 HEAD = """
 import os, sys, time
 fd = int(sys.argv[sys.argv.index("-add-fd") + 1].partition("=")[2].partition(",")[0])
-said = open({said!r}, "rb").read()
+cpus = sys.argv[sys.argv.index("-smp") + 1].partition("cpus=")[2].partition(",")[0]
+said = open({said!r} + cpus, "rb").read()
 def say(data):
     while data:
         data = data[os.write(fd, data):]
@@ -57,15 +59,20 @@ class Taken:
 
 
 def taken(folder: Path, script: str, said: bytes = b"") -> Taken:
-    """Put a verifier together around a hostile guest that may say `said`."""
+    """Put a verifier together around a hostile guest that may say `said`, if it is the main one.
+
+    Those of other machines have an honest report to say.
+    """
     kernel = KernelBundle.open(make_bundle(folder / "kernel"))
     programs = folder / "programs"
     programs.mkdir()
     for name in (*PROGRAMS, "busybox"):
         (programs / name).write_bytes(b"")
-    (folder / "said").write_bytes(said)
+    for course in (MAIN_COURSE, *OTHER_COURSES):
+        says = said if course is MAIN_COURSE else text_of(good_lines(folder, course))
+        (folder / f"said-{course.topology.cpus}").write_bytes(says)
     code = folder / "guest.py"
-    code.write_text(HEAD.format(said=str(folder / "said")) + script)
+    code.write_text(HEAD.format(said=str(folder / "said-")) + script)
     qemu = folder / "qemu"
     qemu.write_text(f'#!/bin/sh\nexec {shlex.join((sys.executable, str(code)))} "$@"\n')
     qemu.chmod(0o755)
@@ -80,10 +87,11 @@ def taken(folder: Path, script: str, said: bytes = b"") -> Taken:
     return Taken(Verifier(Library(folder), None, guests), kernel, request)  # type: ignore[arg-type]
 
 
-def good_lines(folder: Path) -> list[bytes]:
+def good_lines(folder: Path, course: Course = MAIN_COURSE) -> list[bytes]:
     """What an honest guest says of a good candidate on this folder's kernel."""
     digest = KernelBundle.open(make_bundle(folder / "kernel")).profile.btf_digest
-    return [record("kernel", "boot", btfDigest=digest), *proof_lines()[1:]]
+    lines = proof_lines(trials=course.trials, hearts=hearts_of(course.topology))
+    return [record("kernel", "boot", btfDigest=digest), *lines[1:]]
 
 
 def phases(checks: tuple[Check, ...]) -> set[Phase]:
