@@ -20,7 +20,10 @@ from support.laboratory import CONTRACT, PLANNED, Laboratory, library_request
 from support.verifier import source_request, workload_profile
 
 DATA = Path(__file__).parent.parent / "data" / "schedulers"
-GOOD = [DATA / f"good/{name}.bpf.c" for name in ("by_cid", "queue_per_cpu", "takes_four_at_once")]
+GOOD = [
+    DATA / f"good/{name}.bpf.c"
+    for name in ("lives_with_hotplug", "queue_per_cpu", "takes_four_at_once")
+]
 BAD = [
     DATA / f"bad/{name}.bpf.c"
     for name in (
@@ -38,7 +41,6 @@ BAD = [
 ]
 """Some of the examination set, through the whole pipeline; `make bench-verifier` takes all."""
 SEEN_BY_GUESTS = {
-    "K05-timer-without-a-rest": "storms",
     "Q07-lower-half": "work-conservation",
     "T12-after-a-quarter-of-an-hour": "soak",
     "T13-four-cpus-at-most": "trials-on-8-cpus-2-nodes",

@@ -16,7 +16,7 @@ enum { NO_MEMORY = 12 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARENA);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 16);
+	__uint(max_entries, 1 << 20);
 } arena SEC(".maps");
 
 s32 SEC("struct_ops.s/init") BPF_PROG(topo_init)
