@@ -240,21 +240,45 @@ def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterat
 
 
 def _far_away(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterator[Finding]:
-    """T08: a deadline that is minutes away for some weight is no deadline."""
+    """T08, T05, T09: a deadline far behind the clock for some is no deadline."""
     for way in item.event.path:
-        distance = slopes.static_distance(order, way)
-        if distance is not None and distance > _FAR_NS:
-            yield surely(
-                f"the order of {item.queue} puts a task up to {distance // 10**9} s behind the "
-                "clock because of what it is: all others go first for so long; bound the distance",
-                "T08",
-                lines=scene.lines([item]),
-            )
-            return
+        if scene.influences.way_standing(way) is Standing.KERNEL:
+            least = slopes.static_distance(order, way, least=True)
+            distance = _more_than_others(scene, slopes, item.queue, least)
+            far, whom, failures = _FAR_FOR_KERNEL_NS, "kernel threads", ["T05", "T09"]
+        else:
+            distance = slopes.static_distance(order, way)
+            far, whom, failures = _FAR_NS, "tasks", ["T08"]
+        if distance is None or distance <= far:
+            continue
+        yield surely(
+            f"the order of {item.queue} puts {whom} up to {distance // 10**9} s behind the "
+            "clock because of what they are: all others go first for so long; bound the distance",
+            *failures,
+            lines=scene.lines([item]),
+        )
+        return
+
+
+def _more_than_others(
+    scene: Scene, slopes: Slopes, queue: Queue, distance: int | None
+) -> int | None:
+    """Return how far behind ordinary tasks in a queue somebody is."""
+    others = [
+        slopes.static_distance(item.event.arguments["vtime"], way, least=True) or 0
+        for item in scene.inserts
+        if "vtime" in item.event.arguments and meet(item.queue, queue)
+        for way in item.event.path
+        if scene.influences.way_standing(way) > Standing.PINNED
+    ]
+    return distance - max(others) if distance is not None and others else None
 
 
 _FAR_NS = 30 * 10**9
 """Longer than any watchdog of the kernel waits."""
+_FAR_FOR_KERNEL_NS = 4 * 10**9
+"""What others wait for, such as the end of a grace period, is late by this for each who goes
+first: an order by virtual time has to be made up for by every task that is runnable."""
 
 
 def _ages(scene: Scene, queue: Queue) -> bool:
