@@ -176,7 +176,7 @@ def first_come(scene: Scene) -> Iterator[Finding]:
         if item.event.what is Effect.MOVE or _feeding(scene, item) is not Standing.LASTING:
             continue
         words = (
-            f"whoever comes last goes to the head of {item.queue}: those who wait there are "
+            f"whoever comes last goes to the head of queue {item.queue}: those who wait there are "
             "overtaken again and again; insert without SCX_ENQ_HEAD or SCX_ENQ_PREEMPT, or bound "
             "how often"
         )
@@ -212,11 +212,14 @@ def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterat
     slope = slopes.of(order)
     if slope is None:
         yield possibly(
-            f"whether the order of {item.queue} moves with time cannot be told", "T08", lines=lines
+            f"whether the order of queue {item.queue} moves with time cannot be told",
+            "T08",
+            lines=lines,
         )
     elif slope < 0:
         yield surely(
-            f"the order of {item.queue} counts down as time goes by: whoever comes last runs first",
+            f"the order of queue {item.queue} counts down as time goes by: whoever comes last runs "
+            "first",
             "T08",
             lines=lines,
         )
@@ -229,9 +232,9 @@ def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterat
             "goes before all others for as long as it likes"
         )
         yield surely(
-            f"the order of {item.queue} does not move with time: {why}; bound it from below by a "
-            "clock that all tasks share (the virtual time of whoever runs), or by the time of "
-            "arrival",
+            f"the order of queue {item.queue} does not move with time: {why}; bound it from "
+            "below by a clock that all tasks share (the virtual time of whoever runs), or by the "
+            "time of arrival",
             "T08",
             lines=lines,
         )
@@ -252,7 +255,7 @@ def _far_away(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterat
         if distance is None or distance <= far:
             continue
         yield surely(
-            f"the order of {item.queue} puts {whom} up to {distance // 10**9} s behind the "
+            f"the order of queue {item.queue} puts {whom} up to {distance // 10**9} s behind the "
             "clock because of what they are: all others go first for so long; bound the distance",
             *failures,
             lines=scene.lines([item]),
@@ -301,8 +304,8 @@ def heads_are_bounded(scene: Scene) -> Iterator[Finding]:
         changing = _feeding(scene, item) is Standing.CHANGING
         if changing and item.event.what is Effect.INSERT and "vtime" not in item.event.arguments:
             yield possibly(
-                f"some tasks go to the head of {item.queue}: whether they can do so again and "
-                "again, before all who wait there, cannot be told",
+                f"some tasks go to the head of queue {item.queue}: whether they can do so again "
+                "and again, before all who wait there, cannot be told",
                 "T08",
                 "T15",
                 lines=scene.lines([item]),
