@@ -117,7 +117,9 @@ class Endings:
         for side, other, below in ((a, b, True), (b, a, False)):
             (atoms, _), rest = linear(side), self.of(other)
             cell = next(iter(atoms), None)
-            if rest is None or not rest.stays or len(atoms) != 1 or cell is None:
+            if rest is None or len(atoms) != 1 or cell is None:
+                continue
+            if not rest.stays and other.number is None:
                 continue
             for holds in (True, False):
                 if self._leads_away(cell, question, holds=holds, upwards=below == holds):

@@ -109,12 +109,9 @@ def _in_bytes(scene: Scene, name: str, event: Event, value: Term) -> Step | None
 
 def _added(scene: Scene, more: dict[Term, int], constant: int) -> Step | None:
     """Return the step by something that is no number."""
-    leading = next((atom for atom in more if _passes(atom)), None)
-    if leading is not None:
-        return Step("up" if more[leading] > 0 else "down")
-    if _left(more):
-        # What is left of a slice was subtracted: what was used of it is added.
-        return Step("up" if max(more.values()) < 0 else "down")
+    sign = _elapsed(scene, more) or _used(more, constant)
+    if sign:
+        return Step("up" if sign > 0 else "down")
     up, down = min(more.values()) > 0, max(more.values()) < 0
     if (up and constant >= 0) or (down and constant <= 0):
         roots = scene.influences.roots(s for atom in more for s in atom.sources)
@@ -139,11 +136,28 @@ def _passes(atom: Term) -> bool:
     return atom.role is Role.RESULT and "time" in atom.sources
 
 
-def _left(atoms: dict[Term, int]) -> bool:
-    return len(atoms) == 1 and all(
-        atom.role is Role.FIELD and isinstance(atom.value, tuple) and atom.value[0] == _LEFT
-        for atom in atoms
-    )
+def _elapsed(scene: Scene, more: dict[Term, int]) -> int:
+    """Return the sign of time that passed since a moment that was written down, or 0."""
+    now = [atom for atom in more if _passes(atom)]
+    since = [atom for atom in more if atom not in now]
+    if len(now) != 1 or len(since) != 1 or more[now[0]] != -more[since[0]]:
+        return 0
+    place = since[0].value
+    if since[0].role is not Role.CELL or not isinstance(place, tuple):
+        return 0
+    events = scene.influences.all_writes.get(str(place[0]), ())
+    values = [event.arguments.get("value") for event in events]
+    written = [value for value in values if value is not None and value.number is None]
+    return more[now[0]] if written and all(_passes(value) for value in written) else 0
+
+
+def _used(more: dict[Term, int], constant: int) -> int:
+    """Return the sign of what was used of a slice of a fixed length, or 0."""
+    if len(more) != 1:
+        return 0
+    ((atom, count),) = more.items()
+    left = atom.role is Role.FIELD and isinstance(atom.value, tuple) and atom.value[0] == _LEFT
+    return -count if left and count * constant < 0 else 0
 
 
 def _direction(name: str, way: Way, value: Term) -> str | None:
@@ -176,13 +190,14 @@ def guard(name: str, event: Event) -> tuple[int, int]:
 
 
 def stops_elsewhere(name: str, event: Event) -> bool:
-    """Say whether steps depend on how the place compares with what is no number."""
-    value = event.arguments["value"]
+    """Say whether steps depend on a comparison of which `guard` tells nothing."""
+    value, own = event.arguments["value"], f"cell:{name}"
+    replaced = own not in value.sources
     return any(
         asked in (ULT, SLT)
-        and b.number is None
-        and value not in (a, b)
-        and f"cell:{name}" in (a.sources | b.sources)
+        and own in (a.sources | b.sources)
+        and not (replaced and value in (a, b))
+        and (b.number is None or not is_cell(stripped(a), name))
         for way in event.path
         for (asked, a, b), _ in way
     )

@@ -35,7 +35,7 @@ void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
 
 void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
 {
-	if (warm < 100)
+	if (warm + 1 < 100)
 		warm++;
 	lap++;
 	if (warm < 200 || lap < 200)
