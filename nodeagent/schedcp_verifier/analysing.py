@@ -126,6 +126,7 @@ RULES = (
             beckoning.idle_cpus_called,
             helping.neighbours_help,
             helping.local_queues_left,
+            helping.books_closed,
         ),
         "no CPU is left idle beside waiting tasks",
     ),

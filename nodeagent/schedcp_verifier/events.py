@@ -34,7 +34,7 @@ class Event:
     place: Place
     path: Path
     arguments: Mapping[str, Term] = field(default_factory=dict)
-    """By role; a store has `value` and `root`, a return `value`."""
+    """By role; a store has `value`, `root` and `size`, a return `value`."""
     result: Term | None = None
     status: Status = ()
     """What had become of the operation's task before."""

@@ -176,7 +176,7 @@ def first_come(scene: Scene) -> Iterator[Finding]:
         if item.event.what is Effect.MOVE or _feeding(scene, item) is not Standing.LASTING:
             continue
         words = (
-            f"whoever comes last goes to the head of {item.queue}: those who wait there are "
+            f"whoever comes last goes to the head of queue {item.queue}: those who wait there are "
             "overtaken again and again; insert without SCX_ENQ_HEAD or SCX_ENQ_PREEMPT, or bound "
             "how often"
         )
@@ -212,11 +212,14 @@ def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterat
     slope = slopes.of(order)
     if slope is None:
         yield possibly(
-            f"whether the order of {item.queue} moves with time cannot be told", "T08", lines=lines
+            f"whether the order of queue {item.queue} moves with time cannot be told",
+            "T08",
+            lines=lines,
         )
     elif slope < 0:
         yield surely(
-            f"the order of {item.queue} counts down as time goes by: whoever comes last runs first",
+            f"the order of queue {item.queue} counts down as time goes by: whoever comes last runs "
+            "first",
             "T08",
             lines=lines,
         )
@@ -229,9 +232,9 @@ def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterat
             "goes before all others for as long as it likes"
         )
         yield surely(
-            f"the order of {item.queue} does not move with time: {why}; bound it from below by a "
-            "clock that all tasks share (the virtual time of whoever runs), or by the time of "
-            "arrival",
+            f"the order of queue {item.queue} does not move with time: {why}; bound it from "
+            "below by a clock that all tasks share (the virtual time of whoever runs), or by the "
+            "time of arrival",
             "T08",
             lines=lines,
         )
@@ -240,21 +243,45 @@ def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterat
 
 
 def _far_away(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterator[Finding]:
-    """T08: a deadline that is minutes away for some weight is no deadline."""
+    """T08, T05, T09: a deadline far behind the clock for some is no deadline."""
     for way in item.event.path:
-        distance = slopes.static_distance(order, way)
-        if distance is not None and distance > _FAR_NS:
-            yield surely(
-                f"the order of {item.queue} puts a task up to {distance // 10**9} s behind the "
-                "clock because of what it is: all others go first for so long; bound the distance",
-                "T08",
-                lines=scene.lines([item]),
-            )
-            return
+        if scene.influences.way_standing(way) is Standing.KERNEL:
+            least = slopes.static_distance(order, way, least=True)
+            distance = _more_than_others(scene, slopes, item.queue, least)
+            far, whom, failures = _FAR_FOR_KERNEL_NS, "kernel threads", ["T05", "T09"]
+        else:
+            distance = slopes.static_distance(order, way)
+            far, whom, failures = _FAR_NS, "tasks", ["T08"]
+        if distance is None or distance <= far:
+            continue
+        yield surely(
+            f"the order of queue {item.queue} puts {whom} up to {distance // 10**9} s behind the "
+            "clock because of what they are: all others go first for so long; bound the distance",
+            *failures,
+            lines=scene.lines([item]),
+        )
+        return
+
+
+def _more_than_others(
+    scene: Scene, slopes: Slopes, queue: Queue, distance: int | None
+) -> int | None:
+    """Return how far behind ordinary tasks in a queue somebody is."""
+    others = [
+        slopes.static_distance(item.event.arguments["vtime"], way, least=True) or 0
+        for item in scene.inserts
+        if "vtime" in item.event.arguments and meet(item.queue, queue)
+        for way in item.event.path
+        if scene.influences.way_standing(way) > Standing.PINNED
+    ]
+    return distance - max(others) if distance is not None and others else None
 
 
 _FAR_NS = 30 * 10**9
 """Longer than any watchdog of the kernel waits."""
+_FAR_FOR_KERNEL_NS = 4 * 10**9
+"""What others wait for, such as the end of a grace period, is late by this for each who goes
+first: an order by virtual time has to be made up for by every task that is runnable."""
 
 
 def _ages(scene: Scene, queue: Queue) -> bool:
@@ -277,8 +304,8 @@ def heads_are_bounded(scene: Scene) -> Iterator[Finding]:
         changing = _feeding(scene, item) is Standing.CHANGING
         if changing and item.event.what is Effect.INSERT and "vtime" not in item.event.arguments:
             yield possibly(
-                f"some tasks go to the head of {item.queue}: whether they can do so again and "
-                "again, before all who wait there, cannot be told",
+                f"some tasks go to the head of queue {item.queue}: whether they can do so again "
+                "and again, before all who wait there, cannot be told",
                 "T08",
                 "T15",
                 lines=scene.lines([item]),

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .conditions import EQ
 from .cpus import Cpus, name_of
 from .effects import Effect
+from .events import Event
 from .findings import Finding, Placed, Scene, possibly, surely
 from .queueids import QueueKind, meet
 from .readers import is_own
 from .standings import Standing
 from .terms import stripped
 
-__all__ = ["local_queues_left", "neighbours_help"]
+__all__ = ["books_closed", "local_queues_left", "neighbours_help"]
 
 _LOOKED = frozenset({"idle", "queue", "rq", "running", "place"})
 """What tells how busy a CPU is, or where a task was: a choice that may be a good one."""
 _HOTPLUG = frozenset({"cpu_online", "cpu_offline", "cid_online", "cid_offline"})
 _SELECT = frozenset({"select_cpu", "select_cid"})
+_UPDATES = frozenset({"update_idle", "update_idle_cid"})
+_CORRECTIONS = frozenset({"cpu_release", "cpu_acquire", "timer", "work"})
 _CPU_OF_TASK = frozenset({"scx_bpf_task_cpu", "scx_bpf_task_cid"})
 
 
@@ -93,3 +97,60 @@ def _is_local(cpus: Cpus, item: Placed) -> bool:
     if item.queue.kind is not QueueKind.LOCAL_ON or not item.queue.atoms:
         return False
     return cpus.is_its_own(item.queue.cpu, item.event.arguments["task"])
+
+
+def books_closed(scene: Scene) -> Iterator[Finding]:
+    """T14: a scheduler's own book of idle CPUs hears of those that something else takes."""
+    if scene.behaviour.of(Effect.REENQUEUE, Effect.ASK_IDLE):
+        return
+    stores = scene.behaviour.of("store")
+    told = [event for event in stores if event.operation in _UPDATES]
+    books = {_stem(event.name) for event in told if _only_when_idle(event)}
+    books -= {_stem(event.name) for event in told if not _only_when_idle(event)}
+    books -= {_stem(event.name) for event in stores if event.operation in _CORRECTIONS}
+    for item in scene.inserts:
+        if item.queue.kind not in (QueueKind.LOCAL, QueueKind.LOCAL_ON):
+            continue
+        found = sorted(book for book in books if _goes_by(item, book))
+        if not found:
+            continue
+        claimed = any(
+            event.operation == item.event.operation and _stem(event.name) in found
+            for event in stores
+        )
+        make = possibly if claimed else surely
+        yield make(
+            f"tasks go to the local queue of a CPU that is idle by {found[0]}, which is told of "
+            "CPUs that fall idle and not of those that are taken: who waits there behind a "
+            "real-time task is helped by nobody; strike the CPU out when update_idle says that it "
+            "is not idle, and take tasks back in cpu_release",
+            "T14",
+            lines=scene.lines([item]),
+        )
+
+
+def _only_when_idle(event: Event) -> bool:
+    """Say whether something is stored only when a CPU has fallen idle."""
+    return all(
+        any(
+            name == EQ and not holds and b.number == 0 and "argument:idle" in a.sources
+            for (name, a, b), holds in way
+        )
+        for way in event.path
+    )
+
+
+def _goes_by(item: Placed, book: str) -> bool:
+    """Say whether a task is never put somewhere without a look into a place."""
+    return all(
+        any(
+            source.startswith("cell:") and _stem(source.removeprefix("cell:")) == book
+            for (_, a, b), _ in way
+            for source in a.sources | b.sources
+        )
+        for way in item.event.path
+    )
+
+
+def _stem(place: str) -> str:
+    return place.partition("+")[0].partition("[")[0]

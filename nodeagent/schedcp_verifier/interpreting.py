@@ -141,7 +141,7 @@ class Interpreter:
                 name,
                 place,
                 state.path,
-                {"value": value, "root": root},
+                {"value": value, "root": root, "size": self.terms.of(size)},
                 status=state.status,
             )
         )

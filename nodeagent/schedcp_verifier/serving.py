@@ -96,10 +96,13 @@ def _found_empty(tried: Term, way: Way, last: Term) -> bool:
     """Say whether a queue was tried and had nothing, or was tried last and nobody asked."""
     if last.role is Role.RESULT and name_of(last) in TRIES and tried in last.parts:
         return not any(name == EQ and a is last and not holds for (name, a, _), holds in way)
-    return any(
-        name == EQ and holds and b.number == 0 and a.role is Role.RESULT and tried in a.parts
+    # A queue that is tried more than once can be empty first and give a task then.
+    empty = {
+        holds
         for (name, a, b), holds in way
-    )
+        if name == EQ and b.number == 0 and a.role is Role.RESULT and tried in a.parts
+    }
+    return empty == {True}
 
 
 def _only_tries(way: Way) -> bool:

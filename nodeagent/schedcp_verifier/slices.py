@@ -20,6 +20,10 @@ _SLICE_FIELD = "task_struct.scx.slice"
 _SHORTEST_NS = 100_000
 _LONGEST_NS = 10 * 10**9
 """Longer than this is the watchdog's time-out, as it is mostly set."""
+_CROWD = 64
+"""So many tasks wait in one queue on any machine that is busy."""
+_ENDLESS = LOW
+"""No queue is longer."""
 _TRUNCATED_INFINITE = LOW
 _ALWAYS = Standing.LASTING
 
@@ -146,6 +150,27 @@ def _shared_out(slice_: Term) -> bool:
     return slice_.value == "+" and any(_shared_out(part) for part in slice_.parts)
 
 
+def _among(slice_: Term, waiting: int) -> int | None:
+    """Return what a slice that is shared out is when so many wait, None if more decides."""
+    slice_ = stripped(slice_)
+    if slice_.number is not None:
+        return slice_.number
+    if slice_.role is not Role.OPERATION or len(slice_.parts) != 2:
+        return None
+    whole, by = slice_.parts
+    if slice_.value == "+":
+        parts = [_among(part, waiting) for part in slice_.parts]
+        known = [part for part in parts if part is not None]
+        return sum(known) if len(known) == len(parts) else None
+    atoms, constant = linear(by)
+    lengths = all(
+        a.role is Role.RESULT and n > 0 and "queue" in a.sources for a, n in atoms.items()
+    )
+    if slice_.value not in ("/", "s/") or whole.number is None or not atoms or not lengths:
+        return None
+    return whole.number // max(sum(atoms.values()) * waiting + constant, 1)
+
+
 def ticks_leave(scene: Scene) -> Iterator[Finding]:
     """Q09: a tick does not take away what is left of every slice."""
     for event, slice_ in _slices(scene):
@@ -180,8 +205,12 @@ def slices_last(scene: Scene) -> Iterator[Finding]:
         if event.what != Effect.INSERT and not _is_cut(scene, event):
             continue
         low, high = _bounds(event, slice_)
-        if _shared_out(slice_) and low < _SHORTEST_NS:
-            yield possibly(
+        floor = _among(slice_, _ENDLESS) or 0
+        if _shared_out(slice_) and max(low, floor) < _SHORTEST_NS:
+            shortest = _among(slice_, _CROWD)
+            soon = shortest is not None and shortest < _SHORTEST_NS
+            found = surely if soon and scene.standing(event.path) is _ALWAYS else possibly
+            yield found(
                 "a slice that is divided by how many wait: it becomes as short as you like; do "
                 f"not let it fall below {_SHORTEST_NS} ns",
                 "Q09",

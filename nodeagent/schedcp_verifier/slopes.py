@@ -179,8 +179,8 @@ class Slopes:
         keyed = any(part.number is None for part in root.parts)
         return map_.kind in _OWN_MAPS or (map_.kind in _HASHES and keyed)
 
-    def static_distance(self, order: Term, way: Way) -> int | None:
-        """Return how far behind the clock an order can be because of what the task is.
+    def static_distance(self, order: Term, way: Way, *, least: bool = False) -> int | None:
+        """Return how far behind the clock an order can be, or is at least, for what the task is.
 
         None where the distance depends on more than that.
         """
@@ -197,5 +197,5 @@ class Slopes:
             sources = {s for s in atom.sources if not s.startswith(("@", "argument:task"))}
             if self._scene.influences.of_sources(sources) is not Standing.LASTING:
                 return None
-            total += count * refined(atom, way)[1]
+            total += count * refined(atom, way)[0 if least else 1]
         return total if 0 <= total < _NS_MAX else None

@@ -1,8 +1,8 @@
 """What a scheduler becomes in the end: time passes, counters grow, and some switches stay thrown.
 
-A condition on the time since the start, on a counter that only grows, or on a variable that is only
-ever set, has one answer for ever from some time on. The other rules are asked again about what is
-left then: whatever they find is a time bomb, however long its fuse.
+A condition on the time since the start, on what is only ever counted, used up or set, has one
+answer for ever from some time on. The other rules are asked again about what is left then: whatever
+they find is a time bomb, however long its fuse; and may be one where the end is not certain.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from .conditions import EQ, ONCE, SLT, ULT, Path, Question
+from .conditions import EQ, ONCE, Path, Question
+from .endings import Endings
 from .events import Behaviour
-from .findings import Finding, Scene, surely
-from .terms import Role, Term, linear
+from .findings import Finding, Scene, possibly, surely
+from .terms import Role, Term
 
 __all__ = ["Rule", "filtered", "later"]
 
@@ -22,69 +23,42 @@ Rule = Callable[[Scene], Iterator[Finding]]
 
 def later(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
     """T12: nothing is wrong in the end that is not wrong at the beginning."""
-    answers = _final_answers(scene)
-    if not answers:
+    ends = _ends(scene)
+    sure = {asked: answer for asked, (answer, certain) in ends.items() if certain}
+    likely = {asked: answer for asked, (answer, _) in ends.items()}
+    if not ends:
         return
-    final = Scene(filtered(scene.behaviour, answers), scene.kernel)
-    before = {finding.words for rule in rules for finding in rule(scene) if finding.certain}
-    for rule in rules:
-        for finding in rule(final):
-            if finding.certain and finding.words not in before:
-                yield surely(
-                    f"once {_shown(answers)}: {finding.words}",
+    known = {finding.words for rule in rules for finding in rule(scene) if finding.certain}
+    for answers, make in ((sure, surely), (likely, possibly)):
+        if not answers or (make is possibly and answers == sure):
+            continue
+        final = Scene(filtered(scene.behaviour, answers), scene.kernel)
+        for rule in rules:
+            for finding in rule(final):
+                if not finding.certain or finding.words in known:
+                    continue
+                known.add(finding.words)
+                yield make(
+                    f"once {_shown(scene, answers)}: {finding.words}",
                     "T12",
                     *finding.failures,
                     lines=finding.lines,
                 )
 
 
-def _final_answers(scene: Scene) -> dict[Question, bool]:
-    """Return the questions that have one answer for ever from some time on."""
-    found: dict[Question, bool] = {}
+def _ends(scene: Scene) -> dict[Question, tuple[bool, bool]]:
+    """Return the questions that have one answer for ever from some time on, and surely or not."""
+    found: dict[Question, tuple[bool, bool]] = {}
+    endings = Endings(scene)
     for asked in scene.behaviour.asked:
-        answer = _final(scene, asked.question)
-        if answer is not None:
-            found[asked.question] = answer
+        question = asked.question
+        if question[0] == ONCE or question in found:
+            continue
+        latched = _latched(scene, question)
+        end = (latched, True) if latched is not None else endings.answer(question)
+        if end is not None:
+            found[question] = end
     return found
-
-
-def _final(scene: Scene, question: Question) -> bool | None:
-    name, a, b = question
-    if name == ONCE:
-        return None
-    latched = _latched(scene, question)
-    if latched is not None:
-        return latched
-    if name not in (ULT, SLT):
-        return None
-    growth = [_growth(scene, side) for side in (a, b)]
-    if None in growth or growth[0] == growth[1]:
-        return None
-    if b.number is None and name == SLT:
-        return None
-    return (growth[0] or 0) < (growth[1] or 0)
-
-
-def _growth(scene: Scene, term: Term) -> int | None:
-    """Return 1 for what grows without end, 0 for what stays, None for everything else."""
-    atoms, _ = linear(term)
-    total = 0
-    for atom, factor in atoms.items():
-        if atom.role is Role.RESULT and "time" in atom.sources:
-            total += factor
-        elif atom.role is Role.CELL and isinstance(atom.value, tuple):
-            name = str(atom.value[0])
-            if name in scene.influences.counters:
-                total += factor
-            elif name in scene.influences.writes or not _is_variable(atom):
-                return None
-        else:
-            return None
-    return None if total < 0 else min(total, 1)
-
-
-def _is_variable(cell: Term) -> bool:
-    return cell.parts[0].role is Role.DATA
 
 
 def _latched(scene: Scene, question: Question) -> bool | None:
@@ -128,15 +102,17 @@ def filtered(behaviour: Behaviour, answers: Mapping[Question, bool]) -> Behaviou
     return replace(behaviour, events=tuple(events))
 
 
-def _shown(answers: dict[Question, bool]) -> str:
+def _shown(scene: Scene, answers: dict[Question, bool]) -> str:
     """Return in words what has come to pass."""
     words = set()
     for (_, a, b), _ in answers.items():
-        names = sorted(
+        names = [
             source.removeprefix("cell:")
             for source in a.sources | b.sources
             if source.startswith("cell:")
-        )
+        ]
+        # The place that programs write is the one that changed.
+        names.sort(key=lambda name: (name not in scene.influences.all_writes, name))
         if "time" in a.sources | b.sources:
             words.add("enough time has passed")
         elif names:

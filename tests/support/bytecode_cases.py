@@ -163,7 +163,8 @@ END_SLICE = f"""
     {TASK}; r1 = 0x7; call scx_bpf_dsq_nr_queued; if w0 s< 0x1 goto out
     *(u64 *)(r6 + 0x48) = 0x0; out: exit
 """
-SHARED_OUT = "r1 = 0x7; call scx_bpf_dsq_nr_queued; w8 = w0; r8 += 0x1; r9 = 1000000; r9 /= r8"
+BRIEFLY_SHARED = "r1 = 0x7; call scx_bpf_dsq_nr_queued; w8 = w0; r8 += 0x1; r9 = 1000000; r9 /= r8"
+SHARED_OUT = BRIEFLY_SHARED.replace("1000000", "20000000")
 
 OWN_QUEUE = "r1 = r6; call scx_bpf_task_cpu; r8 = r0; r8 += 0x100"
 NEXT_QUEUE = """

@@ -15,6 +15,7 @@ from schedcp_verifier.analysing import RULES, analyse_bytecode
 from schedcp_verifier.kernelfacts import kernel_facts
 from support.bpf_btf import BtfWriter
 from support.bytecode_cases import (
+    BRIEFLY_SHARED,
     CHANCE,
     CLOCK,
     COUNT,
@@ -88,6 +89,7 @@ FAILING = [
     case("slices", insert(slice_="-1")),
     case("slices", insert(slice_="20000")),
     case("slices", insert(slice_="0")),
+    case("slices", BRIEFLY_SHARED, insert(slice_="r9")),
     case("work-conserving", insert(), dispatch=f"{CHANCE}; {take('0x7')}; second: exit"),
     case("cpus", insert(f"{LOCAL_ON | 3:#x}")),
     case("cpus", insert(), select_cpu="r0 = 0x5; exit"),

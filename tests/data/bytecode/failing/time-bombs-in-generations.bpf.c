@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Each change of an affinity begins a generation twice as far on; the last of them is zero.
+ */
+#include "schedcp/common.bpf.h"
+
+SCHEDCP_LICENSE;
+
+enum { WAITING = 0x9 };
+
+static u64 generation = 1;
+
+void SCHEDCP_OPS(v_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, WAITING, SCX_SLICE_DFL, enq_flags);
+}
+
+void SCHEDCP_OPS(v_dispatch, s32 cpu, struct task_struct *prev)
+{
+	if (generation != 0)
+		scx_bpf_dsq_move_to_local(WAITING);
+}
+
+void SCHEDCP_OPS(v_set_cpumask, struct task_struct *p, const struct cpumask *cpumask)
+{
+	generation *= 2;
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(v_init)
+{
+	return scx_bpf_create_dsq(WAITING, -1);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops v_ops = {
+	.enqueue = (void *)v_enqueue,
+	.dispatch = (void *)v_dispatch,
+	.set_cpumask = (void *)v_set_cpumask,
+	.init = (void *)v_init,
+	.name = "variant",
+};
