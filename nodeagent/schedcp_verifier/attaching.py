@@ -156,6 +156,8 @@ def _end(code: int | None) -> str:
 def _program_ended(
     report: GuestReport, id_: str, stage: Stage, words: str, *, step: str, **evidence: object
 ) -> Check:
+    # It may have attached its scheduler again without having been started again.
+    step = step if ("program", step) in report.statuses else "proof"
     code = report.statuses.get(("departed", step))
     reasons = endings(report, "proof")
     errors = [reason for reason in reasons if reason not in (BY_USER_SPACE, BY_KERNEL)]

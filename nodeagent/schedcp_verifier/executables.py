@@ -46,6 +46,7 @@ _BY_ITSELF = 0x08000000
 """DF_1_PIE: a shared object that is a program."""
 _DAMAGE = (
     ELFError,
+    AssertionError,
     struct.error,
     LookupError,
     AttributeError,
@@ -108,13 +109,15 @@ class _Linked:
 def is_elf(path: Path) -> bool:
     """Say whether a file begins as ELF files do; what cannot be read does not."""
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False
 
 
-def executable_at(path: Path) -> Executable:
+def executable_at(path: Path, *, standard: tuple[Path, ...] = STANDARD_FOLDERS) -> Executable:
     """Return the program in a file with all that it needs, or raise UsageError."""
     real = path.resolve()
     if not str(real).isprintable():
@@ -122,10 +125,10 @@ def executable_at(path: Path) -> Executable:
     _refuse_folders_of_the_guest(real)
     data = _read(real, PROGRAM_BYTES_MAX)
     linked = _linked(real, data, is_program=True)
-    return Executable(str(real), data, tuple(_companions(real, linked)))
+    return Executable(str(real), data, tuple(_companions(real, linked, standard)))
 
 
-def _companions(path: Path, linked: _Linked) -> Iterator[Companion]:
+def _companions(path: Path, linked: _Linked, standard: tuple[Path, ...]) -> Iterator[Companion]:
     """Yield the interpreter and each library once, in the order in which the linker comes to them.
 
     As the linker does, take a library for found when one of its name was, whoever asked.
@@ -141,7 +144,7 @@ def _companions(path: Path, linked: _Linked) -> Iterator[Companion]:
         seen.add(Path(name).name)
         if len(seen) > LIBRARIES_MAX:
             raise UsageError(f"{path} needs more than {LIBRARIES_MAX} libraries")
-        found = _library(name, asker, wants)
+        found = _library(name, asker, (*_named(asker, wants), *standard))
         _refuse_folders_of_the_guest(found)
         data = _read(found, left)
         left -= len(data)
@@ -150,16 +153,18 @@ def _companions(path: Path, linked: _Linked) -> Iterator[Companion]:
         waiting.extend((name, found, wants) for name in wants.needed)
 
 
-def _library(name: str, asker: Path, linked: _Linked) -> Path:
-    if name.startswith("/"):
-        return Path(name)
-    # ORIGIN is the only word that is the same on every machine.
-    named = [
-        folder.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", str(asker.resolve().parent))
-        for folder in linked.folders
+def _named(asker: Path, linked: _Linked) -> list[Path]:
+    """Return the folders that a file itself names; ORIGIN is the one word that all linkers know."""
+    origin = str(asker.resolve().parent)
+    texts = [
+        text.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for text in linked.folders
     ]
-    folders = [Path(os.path.normpath(n)) for n in named if n.startswith("/") and "$" not in n]
-    folders += STANDARD_FOLDERS
+    return [Path(os.path.normpath(t)) for t in texts if t.startswith("/") and "$" not in t]
+
+
+def _library(name: str, asker: Path, folders: tuple[Path, ...]) -> Path:
+    if name.startswith("/"):
+        return Path(os.path.normpath(name))
     for folder in folders if "/" not in name else ():
         if _fits(folder / name):
             return folder / name
@@ -229,8 +234,8 @@ def _refuse_other_machines(path: Path, elf: ELFFile) -> None:
 
 
 def _refuse_folders_of_the_guest(path: Path) -> None:
-    if not path.is_absolute() or path.parts[1] in _OF_THE_GUEST:
+    if path.parts[1:2] == () or path.parts[1] in _OF_THE_GUEST:
         raise UsageError(
-            f"{path} would not be there in a guest, which has a /{path.parts[1]} of its own: copy "
-            "it to another folder"
+            f"{path} would not be there in a guest, which has its own {', '.join(_OF_THE_GUEST)}: "
+            "copy it to another folder"
         )
