@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from .base import Digest, KnobName, KnobValue, Noun, SchedulerName, ShortText, Text
 
@@ -53,6 +53,15 @@ class Argument(Noun):
     value: KnobValue
 
 
+CommandWord = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.,:=/@%+-]{1,128}$", min_length=1, max_length=128),
+]
+"""One word of a command line, of characters that mean nothing to a shell."""
+CommandLine = Annotated[tuple[CommandWord, ...], Field(max_length=32)]
+"""What follows a program's name, in its order."""
+
+
 class SchedulingPlan(Noun):
     """The Planning agent's proposal."""
 
@@ -64,7 +73,7 @@ class SchedulingPlan(Noun):
 
 
 class Candidate(Noun):
-    """A scheduler with its knobs; its digest is its name."""
+    """A scheduler with its knobs, or a program with its command line; its digest is its name."""
 
     kind: PlanKind
     scheduler: SchedulerName
@@ -73,6 +82,10 @@ class Candidate(Noun):
     """Digest of the C source in the store; none for a scheduler of the library."""
     composition_digest: Digest | None = None
     """Digest of the composition that the source was made from, for those of kind Compose."""
+    program_digest: Digest | None = None
+    """Digest of a program that loads its scheduler by itself; it has neither source nor knobs."""
+    command_line: CommandLine = ()
+    """Of that program, without its name."""
 
     @model_validator(mode="after")
     def _arguments_sorted_and_unique(self) -> "Candidate":
@@ -87,6 +100,15 @@ class Candidate(Noun):
             return self
         if self.kind is not PlanKind.COMPOSE or self.source_digest is None:
             raise ValueError("a composition's digest needs kind Compose and the source's digest")
+        return self
+
+    @model_validator(mode="after")
+    def _programs_stand_alone(self) -> "Candidate":
+        if self.program_digest is None:
+            if self.command_line:
+                raise ValueError("only a program has a command line; give its digest")
+        elif self.kind is not PlanKind.CONFIGURE or self.source_digest or self.arguments:
+            raise ValueError("a program is of kind Configure, with neither a source nor knobs")
         return self
 
 

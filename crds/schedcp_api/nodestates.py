@@ -20,7 +20,7 @@ from .base import (
     Text,
     Timestamp,
 )
-from .candidates import Argument
+from .candidates import Argument, CommandLine
 from .kernels import KernelProfile
 from .policies import OnDisconnect
 from .tokens import MAX_TOKEN_CHARS
@@ -107,6 +107,8 @@ class Assignment(Noun):
     ops_name: ShortText
     object_digest: Digest
     arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    command_line: CommandLine = ()
+    """Of an object that is a program."""
     token: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_CHARS)]
     switchback: Switchback | None = None
     guardrails: GuardrailLimits = GuardrailLimits()

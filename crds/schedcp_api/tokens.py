@@ -19,7 +19,7 @@ from .base import (
     Timestamp,
     canonical_json,
 )
-from .candidates import Argument
+from .candidates import Argument, CommandLine
 from .signatures import SignatureError, decode, encode, key_id_of, signed_by
 from .verdicts import ContractLoss
 
@@ -38,11 +38,15 @@ class DeploymentToken(Noun):
     """The claims: this object, with these arguments, on this kernel, on these nodes, until then."""
 
     object_digest: Digest
+    """Of what was proven: the built object, or the program."""
     source_digest: Digest | None = None
+    program_digest: Digest | None = None
+    """The object's digest once more where it is a program, which is run and not loaded."""
     candidate_digest: Digest
     scheduler: SchedulerName
     ops_name: ShortText
     arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    command_line: CommandLine = ()
     timeout_ms: int = Field(ge=1000, le=30_000)
     kernel_digest: Digest
     contract_digest: Digest

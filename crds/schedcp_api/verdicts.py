@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from .base import Digest, Noun, Percent, SchedulerName, ShortText, Text
-from .candidates import Argument, Candidate
+from .candidates import Argument, Candidate, CommandLine
 from .kernels import KernelProfile
 from .profiles import WorkloadProfile
 
@@ -111,7 +111,9 @@ class VerificationRequest(Noun):
 
     candidate: Candidate
     source: Annotated[str, Field(max_length=262_144)] | None = None
-    """C source of a candidate that is not in the library; its digest must be the candidate's."""
+    """C source of a candidate that is not in the library; its digest must be the candidate's.
+
+    A program does not travel in a request: the verifier must have it."""
     kernel_digest: Digest
     """Digest of the target nodes' `KernelProfile`; the verifier must have that very kernel."""
     profile: WorkloadProfile | None = None
@@ -130,8 +132,11 @@ class Verdict(Noun):
     arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
     candidate_digest: Digest
     source_digest: Digest | None = None
+    program_digest: Digest | None = None
+    """Digest of the candidate's program, if it is one."""
+    command_line: CommandLine = ()
     digest: Digest | None = None
-    """Digest of the built object; none when nothing was built."""
+    """Digest of the built object, or of the program; none when nothing was built."""
     contract_digest: Digest
     kernel: KernelProfile
     duration_seconds: int = Field(ge=0)

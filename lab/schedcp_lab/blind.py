@@ -48,7 +48,7 @@ class Blind(Verifier):
         request: VerificationRequest,  # noqa: ARG002
         kernel: KernelBundle,  # noqa: ARG002
         *,
-        object_: bytes,  # noqa: ARG002
+        object_: bytes | None,  # noqa: ARG002
         ops_name: str,  # noqa: ARG002
     ) -> Proof:
         """Boot nothing."""
@@ -59,7 +59,7 @@ class Blind(Verifier):
         request: VerificationRequest,  # noqa: ARG002
         kernel: KernelBundle,  # noqa: ARG002
         *,
-        object_: bytes,  # noqa: ARG002
+        object_: bytes | None,  # noqa: ARG002
         ops_name: str,  # noqa: ARG002
     ) -> Replayed:
         """Replay nothing."""

@@ -76,6 +76,7 @@ def admit(
         return Refusal(err.reason, str(err), final=not no_keys_yet and err.reason != "NotYetValid")
     return (
         _mismatch(assignment, claims)
+        or _program(claims)
         or _quarantined(assignment, kernel, quarantine)
         or _needed(claims, observed)
         or _unreadable(observed)
@@ -88,6 +89,7 @@ def _mismatch(assignment: Assignment, claims: DeploymentToken) -> Refusal | None
     pairs = {
         "object": (assignment.object_digest, claims.object_digest),
         "arguments": (assignment.arguments, claims.arguments),
+        "command line": (assignment.command_line, claims.command_line),
         "ops name": (assignment.ops_name, claims.ops_name),
         "run": (assignment.run, claims.run),
         "unit": (assignment.unit, claims.unit),
@@ -99,6 +101,18 @@ def _mismatch(assignment: Assignment, claims: DeploymentToken) -> Refusal | None
     return Refusal(
         "ClaimsMismatch",
         f"the assignment's {', '.join(wrong)} differ from what the token was signed for",
+        final=True,
+    )
+
+
+def _program(claims: DeploymentToken) -> Refusal | None:
+    """Return a refusal of what has to be run, when all that there is here is a loader."""
+    if claims.program_digest is None:
+        return None
+    return Refusal(
+        "ProgramNotSupported",
+        f"{claims.scheduler} is a program that loads its scheduler by itself; this agent loads "
+        "objects only, and runs no programs",
         final=True,
     )
 

@@ -38,7 +38,7 @@ from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
 from .settings import Settings
 from .signer import Signer
-from .targets import TARGET_HELP, composition_in, profile_of, request_of
+from .targets import TARGET_HELP, composition_in, profile_of, program_of, request_of
 from .verifying import Verified, Verifier
 
 __all__ = ["WAIVED_WITHOUT_POLICY", "main", "run_command"]
@@ -55,7 +55,10 @@ KernelOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and no more.")]
 EveryOption = Annotated[bool, typer.Option("--all", help="Show what passed as well.")]
 KnobArguments = Annotated[
-    list[str] | None, typer.Argument(help="Knobs, as -- NAME=VALUE ...", show_default=False)
+    list[str] | None,
+    typer.Argument(
+        help="Knobs, as -- NAME=VALUE ..., or a program's command line.", show_default=False
+    ),
 ]
 
 
@@ -108,14 +111,17 @@ def verify(
     every: EveryOption = False,
 ) -> int:
     """Build a scheduler, prove it in a micro-VM, and print the verdict."""
-    verifier = Verifier.from_settings(Settings())
+    program = program_of(target)
+    verifier = Verifier.from_settings(Settings()).having(program)
     bundle = _kernel(kernel)
     seen = profile_of(profile)
     contract = EvaluationContract(
         replay=ReplayMode.ADVISORY if seen is None or advisory else ReplayMode.REQUIRED,
         waived_losses=tuple(loss for loss in WAIVED_WITHOUT_POLICY if loss not in (keep or [])),
     )
-    request = request_of(target, knobs or [], bundle, contract=contract, profile=seen)
+    request = request_of(
+        target, knobs or [], bundle, contract=contract, profile=seen, program=program
+    )
     console = Console(stderr=json)
     verified = _verified(verifier, request, bundle, console, use_known=not no_cache)
     if output is not None:
@@ -135,6 +141,7 @@ def analyze(
     every: EveryOption = False,
 ) -> int:
     """Run the static stages only: Source, Build, Bytecode. This accepts nothing."""
+    _refuse_program(source, "to analyse")
     verifier = Verifier.from_settings(Settings())
     bundle = _kernel(kernel)
     request = request_of(source, [], bundle, contract=EvaluationContract(), profile=None)
@@ -165,6 +172,7 @@ def replay(
     json: JsonOption = False,
 ) -> int:
     """Replay a profile under the default scheduler and another one; judge nothing else."""
+    _refuse_program(scheduler, "to replay alone")
     verifier = Verifier.from_settings(Settings())
     bundle = _kernel(kernel)
     contract = EvaluationContract(replay=ReplayMode.ADVISORY, seeds=seeds)
@@ -243,6 +251,11 @@ def version() -> int:
     """Print the version."""
     typer.echo(installed_version("schedcp"))
     return 0
+
+
+def _refuse_program(target: str, what: str) -> None:
+    if program_of(target) is not None:
+        raise UsageError(f"{target} is a program, of which there is nothing {what}: verify it")
 
 
 def _kernel(folder: Path | None) -> KernelBundle:

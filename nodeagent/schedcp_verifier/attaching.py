@@ -1,7 +1,9 @@
 """Judge what the loader and the kernel say of a candidate's attachment.
 
 Pure. What the candidate brought about refuses it; what the machine or the loader brought about is
-no judgement at all: the loader's exit code tells the two apart.
+no judgement at all: the loader's exit code tells the two apart. A program that loads its scheduler
+by itself is a part of the candidate: its end is the candidate's doing, and the kernel's log says
+for which reason a scheduler ended. Only where it was killed, or not there, nothing is judged.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from schedcp_api.verdicts import Check, Stage
 
 from .checks import bounded, error, failed, passed
+from .kernellog import BY_KERNEL, BY_USER_SPACE, endings
 from .records import GuestReport, LoaderData, StateData
 from .verifierlog import refusal_of
 
@@ -29,10 +32,22 @@ _BY_ITSELF = 65
 _RESTART = 1 << 48
 """In an exit code: SCX_ECODE_ACT_RESTART."""
 _OUT_OF_MEMORY = "Cannot allocate memory"
+_NOT_ITS_DOING = {
+    126: "could not be executed",
+    127: "was not found",
+    137: "was killed, as a machine without memory does",
+}
+"""Exit codes of a program that say nothing about it; nobody sends SIGKILL before the end."""
 
 
 def attachment(report: GuestReport, ops_name: str) -> tuple[Check, ...]:
-    """Return whether the kernel accepted the programs, and whether the scheduler held for 1.5 s."""
+    """Return whether the kernel accepted the programs, and whether the scheduler held for 1.5 s.
+
+    No name: the candidate is a program. Then any name counts, and what the kernel verified in the
+    course of it is not told.
+    """
+    if not ops_name:
+        return (_started(report),)
     messages = report.texts.get(("loader", "proof"), "")
     code = report.statuses.get(("schedcp-loader", "proof"))
     loaded = report.loader_event("proof", "loaded")
@@ -104,6 +119,65 @@ def _attached(report: GuestReport, ops_name: str, code: int | None) -> Check:
     return ended(report, "attach", Stage.ATTACH, "the scheduler did not stay attached for 1.5 s")
 
 
+def _started(report: GuestReport) -> Check:
+    """Return whether a program has put a scheduler in charge that held."""
+    begin, settled = report.states.get("attached"), report.states.get("settled")
+    if begin is not None and begin.enabled and begin.ops and same_enablement(begin, settled):
+        words = f"{begin.ops} was attached by its program and held"
+        return passed("attach", Stage.ATTACH, words, states=states_of(report))
+    if begin is not None:
+        words = "the scheduler did not stay attached for 1.5 s"
+        return ended(report, "attach", Stage.ATTACH, words)
+    said, code = _said(report, "proof"), report.statuses.get(("departed", "proof"))
+    evidence = {"exitCode": code, "log": said, "kernelLog": report.texts.get(("kmsg", "proof"), "")}
+    if ("attach", "proof") in report.statuses:
+        words = "the program had put no scheduler in charge after 180 s of the guest's time"
+        return failed("attach-time", Stage.ATTACH, words, **evidence)
+    if code is None or code in _NOT_ITS_DOING or _OUT_OF_MEMORY in said:
+        words = f"the program did not come to attach its scheduler: {_end(code)}"
+        return error("attach", Stage.ATTACH, words, **evidence)
+    last = next(reversed(said.strip().splitlines()), "it said nothing")
+    words = f"the program ended with {code} before its scheduler was attached: {last}"
+    return failed("attach", Stage.ATTACH, words, **evidence)
+
+
+def _said(report: GuestReport, step: str) -> str:
+    """Return the end of what a program wrote, its complaints last."""
+    names = ("program-output", "program")
+    return "\n".join(text for name in names if (text := report.texts.get((name, step), "")))
+
+
+def _end(code: int | None) -> str:
+    if code is None:
+        return "it did not end"
+    return f"it {_NOT_ITS_DOING.get(code, 'ended by itself')} (exit code {code})"
+
+
+def _program_ended(
+    report: GuestReport, id_: str, stage: Stage, words: str, *, step: str, **evidence: object
+) -> Check:
+    # It may have attached its scheduler again without having been started again.
+    step = step if ("program", step) in report.statuses else "proof"
+    code = report.statuses.get(("departed", step))
+    reasons = endings(report, "proof")
+    errors = [reason for reason in reasons if reason not in (BY_USER_SPACE, BY_KERNEL)]
+    shown = {
+        "states": states_of(report),
+        "exitCode": code,
+        "log": _said(report, step),
+        "kernelLog": report.texts.get(("kmsg", "proof"), ""),
+        **evidence,
+    }
+    if errors:
+        return failed(id_, stage, f"{words}: {errors[-1]}", **shown)
+    if code in _NOT_ITS_DOING or (code is None and not reasons):
+        return error(id_, stage, f"{words}: its program {_end(code)}", **shown)
+    if code is None:
+        return failed(id_, stage, f"{words}: {reasons[-1]}, and its program went on", **shown)
+    why = f"its program ended by itself with exit code {code}, and the default scheduler was back"
+    return failed(id_, stage, f"{words}: {why}; stay as long as nobody ends it", **shown)
+
+
 def ended(
     report: GuestReport,
     id_: str,
@@ -117,6 +191,8 @@ def ended(
 
     The kernel ends a scheduler for a reason; a loader that was killed or broke ends it for none.
     """
+    if report.of_program:
+        return _program_ended(report, id_, stage, words, step=step, **evidence)
     code = report.statuses.get(("schedcp-loader", step))
     exit_ = report.loader_event(step, "exit")
     shown = {"states": states_of(report), "loaderExitCode": code, **evidence}
@@ -167,18 +243,21 @@ def _meaning(exit_: LoaderData) -> str:
 
 
 def gone_with_its_loader(report: GuestReport) -> Check:
-    """Return whether the default scheduler was back after the loader had been killed."""
+    """Return whether the default scheduler was back after whoever loaded it had been killed."""
+    holder = "program" if report.of_program else "loader"
     after = report.states.get("killed")
     if after is None:
-        return error("loader-killed", Stage.DYNAMIC, "nobody tried what comes of a killed loader")
+        return error(
+            "loader-killed", Stage.DYNAMIC, f"nobody tried what comes of a killed {holder}"
+        )
     if after.state != "disabled":
         return failed(
             "loader-killed",
             Stage.DYNAMIC,
-            "the scheduler outlived its loader by more than 60 s: nothing else may hold it",
+            f"the scheduler outlived its {holder} by more than 60 s: nothing else may hold it",
             states=states_of(report),
         )
-    return passed("loader-killed", Stage.DYNAMIC, "the scheduler went with its loader")
+    return passed("loader-killed", Stage.DYNAMIC, f"the scheduler went with its {holder}")
 
 
 def states_of(report: GuestReport) -> list[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from schedcp_api.candidates import Argument
 from schedcp_api.verdicts import Check, EvaluationContract, Stage
 
 from .checks import error, failed
 from .errors import VmError, VmLostError
 from .guests import GuestFactory, GuestPlan, GuestRun, course_plan, proof_plan
 from .kernels import KernelBundle
+from .payloads import Payload
 from .proving import Proof, all_well, judge_course, judge_proof
 from .troubles import OTHER_COURSES, Course
 
@@ -22,9 +22,9 @@ __all__ = ["Tried", "boot", "prove"]
 class Tried:
     """A candidate on a kernel under a contract."""
 
-    object: bytes
+    payload: Payload
     ops_name: str
-    arguments: tuple[Argument, ...]
+    """What the object calls itself; empty for a program, which tells by attaching."""
     kernel: KernelBundle
     contract: EvaluationContract
 
@@ -44,7 +44,7 @@ def prove(guests: GuestFactory, tried: Tried) -> Proof:
                 other.cancel()
             return proof
         found = tuple(check for other in others for check in other.result())
-    return Proof((*proof.checks, *found), proof.losses)
+    return replace(proof, checks=(*proof.checks, *found))
 
 
 def _main(guests: GuestFactory, tried: Tried) -> Proof:
@@ -68,7 +68,7 @@ def boot(guests: GuestFactory, plan: GuestPlan, tried: Tried) -> GuestRun | Chec
     was.
     """
     try:
-        return guests.run(plan, tried.kernel, object_=tried.object, arguments=tried.arguments)
+        return guests.run(plan, tried.kernel, tried.payload)
     except VmLostError as lost:
         words = f"the {plan.steps} was lost: {lost}"
         if not lost.under_candidate:
@@ -77,12 +77,7 @@ def boot(guests: GuestFactory, plan: GuestPlan, tried: Tried) -> GuestRun | Chec
         return error("guest", Stage.DYNAMIC, f"the {plan.steps} was lost: {lost}")
     try:
         control = plan if "CONTROL" in plan.settings else proof_plan(tried.contract)
-        guests.run(
-            control.without_candidate(),
-            tried.kernel,
-            object_=tried.object,
-            arguments=tried.arguments,
-        )
+        guests.run(control.without_candidate(), tried.kernel, tried.payload)
     except VmError as lost:
         return error("guest", Stage.DYNAMIC, f"{words}\nso was one without it: {lost}")
     return failed(

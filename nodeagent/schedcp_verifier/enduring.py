@@ -58,7 +58,7 @@ def _broken(report: GuestReport, course: Course) -> Check | None:
     if not same_enablement(report.states["settled"], report.states.get("trials")):
         left = course.trials[len(done) :]
         during = left[0] if left else "the end of the trials"
-        words = f"the kernel ended the scheduler during or before {during}"
+        words = f"the scheduler ended during or before {during}"
         return ended(report, "trials", Stage.DYNAMIC, words, trials=_took(report))
     refused = [words for trial in report.trials for words in _refused(trial)]
     if refused:

@@ -1,7 +1,7 @@
 """Put a guest together, boot it, and return what it reported.
 
 Two kinds of guest: the proof (attach, trials, contract) and the replay. Both get everything they
-need in their initramfs: programs, plan, workloads and the candidate's object.
+need in their initramfs: programs, plan, workloads and the candidate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Self
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import Argument
 from schedcp_api.verdicts import EvaluationContract
 
 from .errors import ToolMissing, VmError, VmLostError
@@ -27,6 +26,7 @@ from .initramfs import Entry, archive, file, program, symlink
 from .kernellog import LOG_DENIED
 from .kernels import KernelBundle
 from .microvm import MAIN, VCPUS, MicroVm, Topology, VmSpec
+from .payloads import Payload
 from .records import Charge, GuestReport, parse_report
 from .replaying import arm_names
 from .soaking import SOAK_SECONDS
@@ -172,17 +172,10 @@ class GuestFactory:
     cpus: CpuPool = field(default_factory=CpuPool.of_process, compare=False)
     """Each guest has one of the host's CPUs to itself."""
 
-    def run(
-        self,
-        plan: GuestPlan,
-        kernel: KernelBundle,
-        *,
-        object_: bytes,
-        arguments: tuple[Argument, ...],
-    ) -> GuestRun:
+    def run(self, plan: GuestPlan, kernel: KernelBundle, payload: Payload) -> GuestRun:
         """Boot a guest and return its report; raise VmLostError when it did not finish."""
         try:
-            return self._run(plan, kernel, self._entries(plan, object_, arguments))
+            return self._run(plan, kernel, self._entries(plan, kernel, payload))
         except OSError as trouble:
             raise VmError(f"cannot prepare a guest: {trouble}") from trouble
 
@@ -234,14 +227,10 @@ class GuestFactory:
         """Return the digest of everything that every guest runs."""
         return digest_of(archive(self._programs))
 
-    def _entries(
-        self, plan: GuestPlan, object_: bytes, arguments: tuple[Argument, ...]
-    ) -> list[Entry]:
-        knobs = " ".join(f"--knob {a.name}={a.value}" for a in arguments)
+    def _entries(self, plan: GuestPlan, kernel: KernelBundle, payload: Payload) -> list[Entry]:
         settings = {
             "STEPS": plan.steps,
-            "DIGEST": digest_of(object_),
-            "KNOBS": knobs,
+            **payload.settings(),
             "LOG_DENIED": LOG_DENIED,
             **plan.settings,
         }
@@ -250,7 +239,7 @@ class GuestFactory:
         return [
             *self._programs,
             file("guest/plan", text.encode()),
-            file("guest/candidate.o", object_),
+            *payload.entries(kernel),
             *(file(f"guest/{name}", body.encode()) for name, body in plan.files.items()),
         ]
 
@@ -267,7 +256,7 @@ class GuestFactory:
             ),
             *(
                 file(f"guest/{name}", (_SCRIPTS / name).read_bytes())
-                for name in ("steps", "proof", "replay")
+                for name in ("steps", "launch", "proof", "replay")
             ),
         )
 

@@ -6,6 +6,9 @@ code that says hotplug and asks for a restart. That is no fault: it is attached 
 scheduler does not record its end, the kernel's log tells the kind and nothing tells the code; but
 no scheduler can bring kind 66 about by itself. Whoever has the callbacks must live through it; what
 waits in its own queues for the CPU that goes is its own affair.
+
+A program that loads its scheduler by itself may attach it again by itself, as stock ones do, or end
+and be started once more; the kernel's log must then know of no other end than this one.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from schedcp_api.verdicts import Check, Stage
 
 from .attaching import ended, same_enablement, states_of
 from .checks import error, failed, passed
+from .kernellog import BY_KERNEL, BY_USER_SPACE, endings
 from .records import GuestReport
 
 __all__ = ["held_to_the_end", "hotplug"]
@@ -43,6 +47,8 @@ def hotplug(report: GuestReport, *, starved_ns: int) -> Check:
         return failed(_ID, Stage.DYNAMIC, words, states=states_of(report))
     if same_enablement(begin, after):
         return passed(_ID, Stage.DYNAMIC, "the scheduler lived through a CPU that went and came")
+    if report.of_program:
+        return _back_again(report)
     exit_ = report.loader_event("proof", "exit")
     if exit_ is None or exit_.kind != _BY_KERNEL:
         words = "the scheduler did not live through a CPU that went and came"
@@ -59,11 +65,23 @@ def hotplug(report: GuestReport, *, starved_ns: int) -> Check:
     return passed(_ID, Stage.DYNAMIC, words, states=states_of(report))
 
 
+def _back_again(report: GuestReport) -> Check:
+    """Return whether a program's scheduler is back, and went for nothing but the CPU."""
+    begin, again = report.states["settled"], report.states.get("again")
+    reasons = set(endings(report, "proof"))
+    back = again is not None and again.enabled and again.ops == begin.ops
+    if back and reasons <= {BY_KERNEL, BY_USER_SPACE}:
+        words = "the scheduler ended for a CPU that went, and its program attached it again"
+        return passed(_ID, Stage.DYNAMIC, words, states=states_of(report))
+    words = "the scheduler did not live through a CPU that went and came"
+    return ended(report, _ID, Stage.DYNAMIC, words)
+
+
 def held_to_the_end(report: GuestReport) -> Check | None:
     """Return what is wrong when the scheduler did not outlast the contract's measurement."""
     begin = report.states.get("again") or report.states["settled"]
     if same_enablement(begin, report.states.get("contract")):
         return None
     step = "again" if "again" in report.states else "proof"
-    words = "the kernel ended the scheduler during the contract's measurement"
+    words = "the scheduler ended during the contract's measurement"
     return ended(report, "trials", Stage.DYNAMIC, words, step=step)

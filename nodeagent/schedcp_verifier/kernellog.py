@@ -5,18 +5,29 @@ The whole log is searched in the guest, with the same expression; its end comes 
 
 from __future__ import annotations
 
+import re
+
 from schedcp_api.verdicts import Check, Stage
 
 from .checks import error, failed, passed
 from .records import GuestReport
 
-__all__ = ["LOG_DENIED", "judge_kernel_log"]
+__all__ = ["BY_KERNEL", "BY_USER_SPACE", "LOG_DENIED", "endings", "judge_kernel_log"]
 
 LOG_DENIED = (
     "BUG:|WARNING:|Oops|general protection|soft lockup|hard LOCKUP|rcu.*(stall|starved)|"
     "blocked for more than|self-detected stall"
 )
 """An extended regular expression, any case."""
+BY_USER_SPACE = "unregistered from user space"
+BY_KERNEL = "unregistered from the main kernel"
+"""Reasons for an end that are no errors (kernel/sched/ext.c, scx_exit_reason())."""
+_ENDING = re.compile(r'sched_ext: BPF scheduler "[^"]*" disabled \(([^)\n]*)\)')
+
+
+def endings(report: GuestReport, step: str) -> tuple[str, ...]:
+    """Return the reasons for which schedulers ended, in their order, as the kernel logged them."""
+    return tuple(_ENDING.findall(report.texts.get(("kmsg", step), "")))
 
 
 def judge_kernel_log(report: GuestReport, step: str, stage: Stage) -> Check:

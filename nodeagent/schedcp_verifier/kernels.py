@@ -55,6 +55,16 @@ class KernelBundle:
         """The types and kfunc prototypes as C."""
         return self.folder / "vmlinux.h"
 
+    @property
+    def config(self) -> bytes:
+        """What the kernel was configured with, as programs that load schedulers read it."""
+        try:
+            return (self.folder / "config").read_bytes()
+        except OSError as error:
+            raise KernelUnavailable(
+                f"{self.folder} has no `config`, which programs read before they load: {error}"
+            ) from error
+
     @cached_property
     def btf(self) -> bytes:
         """The raw BTF of the kernel."""

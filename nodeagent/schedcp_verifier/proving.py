@@ -29,6 +29,8 @@ class Proof:
 
     checks: tuple[Check, ...]
     losses: tuple[ContractLoss, ...] = ()
+    ops_name: str = ""
+    """What the scheduler called itself once it was attached."""
 
     @property
     def failed(self) -> bool:
@@ -39,7 +41,8 @@ class Proof:
 def judge_proof(report: GuestReport, ops_name: str, contract: EvaluationContract) -> Proof:
     """Return the judgement of one proof; `ops_name` is what the object calls itself.
 
-    A stage that did not end well ends the proof: what follows says nothing any more.
+    It is empty for a program, of which nothing was read: any name counts. A stage that did not end
+    well ends the proof: what follows says nothing any more.
     """
     attach = attachment(report, ops_name)
     if not all_well(attach):
@@ -52,10 +55,11 @@ def judge_proof(report: GuestReport, ops_name: str, contract: EvaluationContract
     if all_well(dynamic):
         lost = held_to_the_end(report)
         dynamic += (lost or gone_with_its_loader(report),)
+    name = report.states["settled"].ops
     if not all_well(dynamic):
-        return Proof((*attach, *dynamic))
+        return Proof((*attach, *dynamic), ops_name=name)
     checks, losses = contract_kept(report, contract)
-    return Proof((*attach, *dynamic, *checks), losses)
+    return Proof((*attach, *dynamic, *checks), losses, name)
 
 
 def judge_course(report: GuestReport, ops_name: str, course: Course) -> tuple[Check, ...]:

@@ -237,6 +237,11 @@ class GuestReport:
     loader: dict[str, tuple[LoaderData, ...]]
 
     @property
+    def of_program(self) -> bool:
+        """Whether the scheduler's own program was started, instead of the loader."""
+        return any(name == "program" for name, _ in self.statuses)
+
+    @property
     def trials(self) -> tuple[TrialData, ...]:
         """The trials under the candidate."""
         return self.trials_at.get("trials", ())

@@ -1,11 +1,12 @@
 """What was proven once is not proven again: finished verifications and built objects on disk.
 
-A verdict is found by its request, and by what it is about: the candidate's source and arguments,
-the kernel, the contract, the profile, and the fingerprint of everything else that it depends on, so
-that another policy's request for the same thing is answered at once. Of an acceptance under another
-profile all but the replay holds. Nothing is found unless its signature still holds and the object
-that it accepts is still there; a file that is damaged counts as nothing. The longest unused goes
-when there is too much. Verdicts that could not tell are not kept.
+A verdict is found by its request, and by what it is about: the candidate's source or program with
+its arguments, the kernel, the contract, the profile, and the fingerprint of everything else that it
+depends on, so that another policy's request for the same thing is answered at once. Of an
+acceptance under another profile all but the replay holds. Nothing is found unless its signature
+still holds and the object that it accepts is still there; a file that is damaged counts as nothing.
+Programs are not kept: whoever asks about one has it. The longest unused goes when there is too
+much. Verdicts that could not tell are not kept.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def subject_digest(request: VerificationRequest, fingerprint: str) -> str:
     candidate = request.candidate
     parts = {
         "scheduler": candidate.scheduler,
-        "source": candidate.source_digest or "of the library",
+        "source": candidate.source_digest or candidate.program_digest or "of the library",
+        "commandLine": list(candidate.command_line),
         "arguments": [argument.to_json() for argument in candidate.arguments],
         "kernel": request.kernel_digest,
         "contract": request.contract.content_digest(),
@@ -107,8 +109,9 @@ class VerdictStore:
             return None
         remembered = Remembered(fingerprint=fingerprint, request=request, verdict=verdict)
         text = remembered.model_dump_json(by_alias=True, exclude_none=True).encode()
-        if verdict.accepted and verified.object is not None:
-            _write(self._path("objects", digest_of(verified.object)), verified.object)
+        if verdict.accepted:
+            if verified.object is not None:
+                _write(self._path("objects", digest_of(verified.object)), verified.object)
             bare = request.replace(profile=None)
             _write(self._path("proofs", subject_digest(bare, fingerprint)), text)
         _write(self._path("subjects", subject_digest(request, fingerprint)), text)
@@ -132,7 +135,7 @@ class VerdictStore:
         )
         if not whole:
             return None
-        if verdict.accepted:
+        if verdict.accepted and verdict.program_digest is None:
             if verdict.digest is None or self.object(verdict.digest) is None:
                 return None
             _touch(self._path("objects", verdict.digest))

@@ -22,7 +22,7 @@ from schedcp_api.verdicts import (
 )
 
 from .checks import error, failed, passed, skipped, warning
-from .kernellog import judge_kernel_log
+from .kernellog import BY_USER_SPACE, endings, judge_kernel_log
 from .microvm import VCPUS
 from .records import GroupData, GuestReport
 from .workloads import WorkloadSpec
@@ -154,6 +154,8 @@ def _broken_arm(report: GuestReport, ops_name: str, contract: EvaluationContract
                 and begin.ops == end.ops == ops_name
                 and begin.enable_seq == end.enable_seq
             )
+            if not held and report.of_program:
+                return _program_gone(report, arm)
             if not held:
                 exit_ = report.loader_event(arm, "exit") or report.loader_event(arm, "error")
                 why = f"{exit_.reason} {exit_.message}".strip() if exit_ else "no reason was given"
@@ -170,6 +172,15 @@ def _broken_arm(report: GuestReport, ops_name: str, contract: EvaluationContract
         if status != 0:
             return error("replay", Stage.REPLAY, f"{arm}: the workload did not run: {said}")
     return None
+
+
+def _program_gone(report: GuestReport, arm: str) -> Check:
+    reasons = [r for r in endings(report, "replay") if r != BY_USER_SPACE]
+    code = report.statuses.get(("departed", arm))
+    judge = failed if reasons or code is not None else error
+    why = reasons[-1] if reasons else f"its program ended with {code}"
+    words = f"the scheduler did not stay attached through {arm}: {why}"
+    return judge("replay", Stage.REPLAY, words, log=report.texts.get(("program", arm), ""))
 
 
 def _figures(report: GuestReport, arm: str) -> ReplayFigures:

@@ -39,6 +39,7 @@ from schedcp_api.verdicts import Phase, ReplayMode, Stage, Verdict, Verification
 from .errors import SigningRefused, UsageError
 from .kernels import KernelShelf
 from .signer import Signer
+from .subjects import stages_missing
 from .verifications import Prover, outcome_of
 from .verifying import Verified
 
@@ -47,7 +48,6 @@ __all__ = ["Handover", "answer", "contradiction", "hand_over", "read_handover", 
 RESULT_NAME = "result.json"
 MAX_HANDOVER_BYTES = 2 * MAX_BLOB_BYTES
 """An object in base64, and a verdict."""
-_PROVEN = (Stage.BUILD, Stage.BYTECODE, Stage.ATTACH, Stage.DYNAMIC, Stage.CONTRACT)
 _N = TypeVar("_N", bound=Noun)
 
 
@@ -148,6 +148,8 @@ def contradiction(request: VerificationRequest, verdict: Verdict, object_: bytes
         "candidate": (verdict.candidate_digest, candidate.content_digest()),
         "scheduler": (verdict.scheduler, candidate.scheduler),
         "arguments": (verdict.arguments, candidate.arguments),
+        "program": (verdict.program_digest, candidate.program_digest),
+        "command line": (verdict.command_line, candidate.command_line),
         "contract": (verdict.contract_digest, contract.content_digest()),
         "kernel": (verdict.kernel.content_digest(), request.kernel_digest),
     }
@@ -158,16 +160,17 @@ def contradiction(request: VerificationRequest, verdict: Verdict, object_: bytes
             return f"its {name} is not the one that was asked about"
     if not verdict.accepted:
         return ""
-    if object_ is None or verdict.digest != digest_of(object_):
+    if candidate.program_digest is not None:
+        if verdict.digest != candidate.program_digest:
+            return "what it accepts is not the program that was asked about"
+    elif object_ is None or verdict.digest != digest_of(object_):
         return "the object that came along is not the one that it accepts"
     return _unproven(verdict, request)
 
 
 def _unproven(verdict: Verdict, request: VerificationRequest) -> str:
     bad = [check.id for check in verdict.checks if check.phase in (Phase.FAILED, Phase.ERROR)]
-    # A part of the CPU contract that is lost and waived is a warning, and there may be no more.
-    judged = {c.stage for c in verdict.checks if c.phase in (Phase.PASSED, Phase.WARNING)}
-    missing = [stage.value for stage in _PROVEN if stage not in judged]
+    missing = [stage.value for stage in stages_missing(request.candidate, verdict.checks)]
     if request.contract.replay is ReplayMode.REQUIRED and verdict.replay is None:
         missing.append(Stage.REPLAY.value)
     let_go = (*request.contract.waived_losses, *request.contract.unneeded_losses)

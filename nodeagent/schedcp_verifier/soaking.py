@@ -3,7 +3,9 @@
 Pure. A guest that idles skips its time, but not for nothing: an idle kernel still has some ten
 timers a second, so that ten minutes cost the host five seconds, and hours as many minutes. What is
 not seen: whatever waits for longer than the soak, for a number of wakeups or forks beyond those of
-the trials, or for an hour of the day. Such conditions are looked for in the bytecode.
+the trials, or for an hour of the day. Such conditions are looked for in the bytecode, which a
+program's nobody reads. A loader stands still during the soak; a program that loads its scheduler by
+itself runs on, because it may be a part of it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def soaked(report: GuestReport, *, starved_ns: int) -> Check:
     """Return whether work is still done after the soak as it was before."""
     begin, after = report.states["settled"], report.states.get("soak")
     if after is not None and not same_enablement(begin, after):
-        words = f"the kernel ended the scheduler within {SOAK_SECONDS} s of idleness, or after it"
+        words = f"the scheduler ended within {SOAK_SECONDS} s of idleness, or after it"
         return ended(report, _ID, Stage.DYNAMIC, words)
     before, trials = report.states.get("trials"), report.trials_at.get("soak", ())
     long_enough = (

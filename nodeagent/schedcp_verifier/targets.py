@@ -1,4 +1,4 @@
-"""What words on a command line name: a profile, a composition, a source, knobs; as a request.
+"""What words on a command line name: a profile, a composition, a source, a program; as a request.
 
 Whatever does not fit is a UsageError that says what would.
 """
@@ -18,11 +18,14 @@ from schedcp_api.verdicts import EvaluationContract, VerificationRequest
 
 from .composing import COMPOSITION_BYTES_MAX, compose, composition_of
 from .errors import UsageError
+from .executables import Executable, executable_at, is_elf
 from .kernels import KernelBundle
 
-__all__ = ["TARGET_HELP", "composition_in", "profile_of", "request_of"]
+__all__ = ["TARGET_HELP", "composition_in", "profile_of", "program_of", "request_of"]
 
-TARGET_HELP = "SOURCE.bpf.c, a composition SPEC.yaml, or a scheduler of the library."
+TARGET_HELP = (
+    "SOURCE.bpf.c, a composition SPEC.yaml, a scheduler of the library, or the path of a program."
+)
 _COMPOSITIONS = (".yaml", ".yml", ".json")
 
 
@@ -36,24 +39,56 @@ def profile_of(path: Path | None) -> WorkloadProfile | None:
         raise UsageError(f"{path} is no workload profile: {error}") from error
 
 
+def program_of(target: str) -> Executable | None:
+    """Return the program that a target names, if it names one."""
+    path = Path(target)
+    if target.endswith((".c", *_COMPOSITIONS)) or "/" not in target or not is_elf(path):
+        return None
+    return executable_at(path)
+
+
 def request_of(
     target: str,
-    knobs: list[str],
+    words: list[str],
     kernel: KernelBundle,
     *,
     contract: EvaluationContract,
     profile: WorkloadProfile | None,
+    program: Executable | None = None,
 ) -> VerificationRequest:
-    """Return the request to verify what `target` names, with these knobs (NAME=VALUE)."""
-    arguments = tuple(sorted(map(_argument, knobs), key=lambda argument: argument.name))
-    candidate, source = _candidate(target)
+    """Return the request to verify what `target` names, with what stands behind `--`.
+
+    For a program, which `program_of` has read, that is its command line, else knobs (NAME=VALUE).
+    """
+    source = None
+    if program is not None:
+        candidate = _program(Path(target), program, words)
+    else:
+        arguments = tuple(sorted(map(_argument, words), key=lambda argument: argument.name))
+        candidate, source = _candidate(target)
+        candidate = candidate.replace(arguments=arguments)
     return VerificationRequest(
-        candidate=candidate.replace(arguments=arguments),
+        candidate=candidate,
         source=source,
         kernel_digest=kernel.profile.content_digest(),
         profile=profile,
         contract=contract,
     )
+
+
+def _program(path: Path, program: Executable, words: list[str]) -> Candidate:
+    try:
+        return Candidate(
+            kind=PlanKind.CONFIGURE,
+            scheduler=_scheduler_name(path),
+            program_digest=program.digest,
+            command_line=tuple(words),
+        )
+    except ValidationError as error:
+        raise UsageError(
+            "a program's command line has at most 32 words of 128 letters, digits and _.,:=/@%+- "
+            f"each; this one does not fit: {' '.join(words)!r}"
+        ) from error
 
 
 def _candidate(target: str) -> tuple[Candidate, str | None]:

@@ -7,9 +7,9 @@ guest that was lost is neither a pass nor a rejection: its check says Error and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -31,38 +31,25 @@ from .analysing import analyse_bytecode
 from .booting import Tried, boot, prove
 from .building import BuildRoom, Toolchain
 from .checks import error, failed, passed, skipped
-from .errors import LibraryInvalid, UsageError
+from .errors import LibraryInvalid
+from .executables import Executable
 from .guests import GuestFactory, replay_plan
 from .kernels import KernelBundle
 from .library import Library
 from .objects import ObjectFacts, inspect, judge_object
+from .payloads import LoadedObject, Payload, StartedProgram
 from .processes import run
-from .proving import Proof
+from .proving import Proof, all_well
 from .replaying import Replayed, judge_replay
 from .settings import Settings
 from .sources import judge_expanded, judge_written, without_reports
+from .subjects import Subject, stages_missing, subject_of, unseen_checks
 from .workloads import WorkloadSpec, workload_of
 
 __all__ = ["Analysed", "Subject", "Verified", "Verifier"]
 
 _TOOL_SECONDS = 30.0
 Notify = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is to be judged: a source with its knobs, from the library or from elsewhere."""
-
-    name: str
-    source: bytes
-    arguments: tuple[Argument, ...] = ()
-    manifest: SchedulerManifest | None = None
-    """Given for schedulers of the library, which may carry its names."""
-
-    @property
-    def file_name(self) -> str:
-        """What the compiler is told that the source is called."""
-        return f"{self.name}.bpf.c"
 
 
 @dataclass(frozen=True)
@@ -119,6 +106,8 @@ class Verifier:
     library: Library
     tools: Toolchain
     guests: GuestFactory
+    executables: Mapping[str, Executable] = field(default_factory=dict)
+    """Programs by their digests: no request carries one."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -141,28 +130,22 @@ class Verifier:
             ),
         )
 
+    def having(self, executable: Executable | None) -> Self:
+        """Return a verifier that has this program, too, if there is one."""
+        if executable is None:
+            return self
+        return replace(self, executables={**self.executables, executable.digest: executable})
+
     def subject(self, request: VerificationRequest) -> Subject:
         """Return what a request is about; raise UsageError when it contradicts itself."""
-        candidate = request.candidate
-        if candidate.source_digest is None:
-            if request.source is not None:
-                raise UsageError("a source came without its digest in the candidate")
-            found = self.library.scheduler(candidate.scheduler)
-            return Subject(candidate.scheduler, found.source, candidate.arguments, found.manifest)
-        if request.source is None:
-            raise UsageError(f"the source {candidate.source_digest} was not sent along")
-        source = request.source.encode()
-        if digest_of(source) != candidate.source_digest:
-            raise UsageError(
-                f"the source that came has digest {digest_of(source)}, the candidate says "
-                f"{candidate.source_digest}"
-            )
-        return Subject(candidate.scheduler, source, candidate.arguments)
+        return subject_of(request, self.library, self.executables)
 
     def analyse(
         self, subject: Subject, request: VerificationRequest, kernel: KernelBundle
     ) -> Analysed:
-        """Run the static stages: Source, Build, Bytecode."""
+        """Run the static stages: Source, Build, Bytecode. A program passes them by."""
+        if subject.executable is not None:
+            return Analysed(unseen_checks(subject.executable))
         trusted = subject.manifest is not None
         checks: tuple[Check, ...] = judge_written(subject.source, trusted=trusted)
         if subject.manifest is not None:
@@ -208,10 +191,12 @@ class Verifier:
         subject = self.subject(request)
         qemu = run([self.guests.qemu, "--version"], timeout_seconds=_TOOL_SECONDS).stdout
         parts = {
-            "source": digest_of(subject.source),
+            "source": subject.source_digest or "none",
+            "program": subject.executable.inventory() if subject.executable else [],
             "manifest": subject.manifest.to_json() if subject.manifest else {},
             "build": self.tools.fingerprint(kernel),
             "vmlinuz": digest_of(kernel.vmlinuz.read_bytes()),
+            "config": digest_of(kernel.config) if subject.executable else "",
             "guest": self.guests.digest(),
             "qemu": digest_of(qemu),
             "verifier": _own_digest(),
@@ -233,7 +218,7 @@ class Verifier:
         """
         started = time.monotonic()
         subject = self.subject(request)
-        if proven is not None and proven.object is not None:
+        if proven is not None and (proven.object is not None or subject.executable is not None):
             notify("Replay; the rest was proven before")
             found = _Found.without_replay(proven)
             replayed = self.replay(
@@ -251,6 +236,8 @@ class Verifier:
         self, request: VerificationRequest, kernel: KernelBundle, subject: Subject, notify: Notify
     ) -> tuple[_Found, Replayed]:
         analysed = self.analyse(subject, request, kernel)
+        if subject.executable is not None:
+            return self._prove_program(request, kernel, analysed.checks, notify)
         object_ = analysed.object
         name = analysed.facts.ops_name if analysed.facts is not None else ""
         if object_ is None or analysed.facts is None or analysed.failed:
@@ -262,14 +249,40 @@ class Verifier:
             proof, replayed = proving.result(), replaying.result()
         return _Found((*analysed.checks, *proof.checks), proof.losses, object_, name), replayed
 
+    def _prove_program(
+        self,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        checks: tuple[Check, ...],
+        notify: Notify,
+    ) -> tuple[_Found, Replayed]:
+        """Prove a program, then replay it: what its scheduler is called shows when it attaches."""
+        notify("Attach, Dynamic, Contract")
+        proof = self.prove(request, kernel, object_=None, ops_name="")
+        found = _Found((*checks, *proof.checks), proof.losses, None, proof.ops_name)
+        if not all_well(proof.checks):
+            return found, Replayed(())
+        notify("Replay")
+        return found, self.replay(request, kernel, object_=None, ops_name=proof.ops_name)
+
     def prove(
-        self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
+        self,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        *,
+        object_: bytes | None,
+        ops_name: str,
     ) -> Proof:
-        """Boot the proof's guests and judge what they report."""
-        return prove(self.guests, _tried(request, kernel, object_, ops_name))
+        """Boot the proof's guests and judge what they report; no object: the request's program."""
+        return prove(self.guests, self._tried(request, kernel, object_, ops_name))
 
     def replay(
-        self, request: VerificationRequest, kernel: KernelBundle, *, object_: bytes, ops_name: str
+        self,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        *,
+        object_: bytes | None,
+        ops_name: str,
     ) -> Replayed:
         """Boot the replay's guest and judge its figures, or say why there is nothing to replay."""
         profile = request.profile
@@ -279,16 +292,25 @@ class Verifier:
         if spec is None:
             return Replayed((refusal,))
         plan = replay_plan(request.contract, spec)
-        found = boot(self.guests, plan, _tried(request, kernel, object_, ops_name))
+        found = boot(self.guests, plan, self._tried(request, kernel, object_, ops_name))
         if isinstance(found, Check):
             return Replayed((found.replace(id="replay", stage=Stage.REPLAY),))
         return judge_replay(found.report, ops_name, request.contract, profile=profile, spec=spec)
 
-
-def _tried(
-    request: VerificationRequest, kernel: KernelBundle, object_: bytes, ops_name: str
-) -> Tried:
-    return Tried(object_, ops_name, request.candidate.arguments, kernel, request.contract)
+    def _tried(
+        self,
+        request: VerificationRequest,
+        kernel: KernelBundle,
+        object_: bytes | None,
+        ops_name: str,
+    ) -> Tried:
+        executable = self.subject(request).executable if object_ is None else None
+        payload: Payload
+        if executable is not None:
+            payload = StartedProgram(executable, request.candidate.command_line)
+        else:
+            payload = LoadedObject(object_ or b"", request.candidate.arguments)
+        return Tried(payload, ops_name, kernel, request.contract)
 
 
 def _expanded(room: BuildRoom, source: bytes, *, trusted: bool) -> tuple[Check, ...]:
@@ -308,6 +330,10 @@ def _own_digest() -> str:
     """Return the digest of this package as it was when it was first asked for."""
     sources = sorted(Path(__file__).parent.rglob("*.py"))
     return digest_of(b"".join(path.read_bytes() for path in sources))
+
+
+def _digest(object_: bytes | None) -> str | None:
+    return digest_of(object_) if object_ is not None else None
 
 
 def _manifest_check(manifest: SchedulerManifest, arguments: tuple[Argument, ...]) -> Check:
@@ -346,20 +372,20 @@ def _verdict(
     seconds: float,
 ) -> Verdict:
     checks = (*found.checks, *replayed.checks)
-    refused = any(check.phase in (Phase.FAILED, Phase.ERROR) for check in checks)
-    proven = {Stage.BUILD, Stage.BYTECODE, Stage.ATTACH, Stage.DYNAMIC, Stage.CONTRACT}
-    reached = {check.stage for check in checks}
+    candidate, executable = request.candidate, subject.executable
     return Verdict(
-        accepted=not refused and proven <= reached,
+        accepted=all_well(checks) and not stages_missing(candidate, checks),
         checks=checks,
         contract_losses=found.losses,
         replay=replayed.replay,
-        scheduler=request.candidate.scheduler,
+        scheduler=candidate.scheduler,
         ops_name=found.ops_name[:256],
         arguments=subject.arguments,
-        candidate_digest=request.candidate.content_digest(),
-        source_digest=digest_of(subject.source),
-        digest=digest_of(found.object) if found.object is not None else None,
+        candidate_digest=candidate.content_digest(),
+        source_digest=subject.source_digest,
+        program_digest=executable.digest if executable is not None else None,
+        command_line=candidate.command_line,
+        digest=executable.digest if executable is not None else _digest(found.object),
         contract_digest=request.contract.content_digest(),
         kernel=kernel.profile,
         duration_seconds=round(seconds),

@@ -38,6 +38,7 @@ def desired_assignment(run: Run, node: str) -> Assignment | None:
         ops_name=attempt.ops_name,
         object_digest=attempt.object_digest,
         arguments=attempt.candidate.arguments,
+        command_line=attempt.candidate.command_line,
         token=status.token,
         switchback=switchback(run, node) if entry.role is NodeRole.CANARY else None,
         guardrails=status.guardrails or GuardrailLimits(),

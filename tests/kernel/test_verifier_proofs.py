@@ -15,6 +15,7 @@ from schedcp_verifier.enduring import STARVED_NS
 from schedcp_verifier.guests import proof_plan
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.objects import inspect
+from schedcp_verifier.payloads import LoadedObject
 from schedcp_verifier.troubles import HEARTS
 from support.laboratory import CONTRACT, PLANNED, Laboratory, library_request
 from support.verifier import source_request, workload_profile
@@ -153,7 +154,7 @@ def test_the_kernels_own_scheduler_starves_nobody_by_the_same_measure(
     laboratory: Laboratory, kernel: KernelBundle
 ) -> None:
     plan = proof_plan(CONTRACT).without_candidate()
-    report = laboratory.verifier.guests.run(plan, kernel, object_=b"", arguments=()).report
+    report = laboratory.verifier.guests.run(plan, kernel, LoadedObject(b"", ())).report
     gaps = {beat.class_: beat.longest_gap_ns for beat in report.heartbeats}
     watched = report.trials[-1].longest_gaps_ns
     assert set(gaps) == set(HEARTS)

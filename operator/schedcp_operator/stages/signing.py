@@ -84,6 +84,8 @@ def token_problem(run: Run, token: DeploymentToken, *, now: datetime) -> str:
         "candidate": (token.candidate_digest, attempt.candidate_digest),
         "ops name": (token.ops_name, attempt.ops_name),
         "arguments": (token.arguments, attempt.candidate.arguments),
+        "program": (token.program_digest, attempt.candidate.program_digest),
+        "command line": (token.command_line, attempt.candidate.command_line),
         "kernel": (token.kernel_digest, run.status.kernel_digest),
         "contract": (token.contract_digest, run.status.contract_digest),
         "run": (token.run, run.name),

@@ -63,6 +63,7 @@ def test_what_the_token_allows_may_run() -> None:
         ({"object_digest": digest_of(b"another")}, ("ClaimsMismatch", True)),
         ({"arguments": (Argument(name="slice_us", value="1"),)}, ("ClaimsMismatch", True)),
         ({"arguments": ()}, ("ClaimsMismatch", True)),
+        ({"command_line": ("-k",)}, ("ClaimsMismatch", True)),
         ({"ops_name": "schedcp_other"}, ("ClaimsMismatch", True)),
         ({"run": "checkout-2"}, ("ClaimsMismatch", True)),
         ({"unit": "/kubepods/x"}, ("ClaimsMismatch", True)),
@@ -71,6 +72,13 @@ def test_what_the_token_allows_may_run() -> None:
 )
 def test_a_token_that_does_not_fit(changes: dict[str, object], expected: tuple[str, bool]) -> None:
     assert reason(assignment(**changes)) == expected
+
+
+def test_a_program_is_not_run_here() -> None:
+    started = token(program_digest=digest_of(OBJECT), command_line=("-k",))
+    wanted = assignment(token=started, command_line=("-k",))
+    assert reason(wanted) == ("ProgramNotSupported", True)
+    assert reason(assignment(token=started)) == ("ClaimsMismatch", True)
 
 
 def test_without_trusted_keys_nothing_runs_but_keys_may_come() -> None:

@@ -79,3 +79,7 @@ def test_the_operator_takes_what_the_signer_signs(tmp_path: Path) -> None:
     )
     claims = open_signed(signed, (KEY.public_key(),))
     assert token_problem(driver.run, claims, now=driver.now) == ""
+    worded = claims.replace(command_line=("-k",))
+    assert "command line" in token_problem(driver.run, worded, now=driver.now)
+    started = claims.replace(program_digest=claims.object_digest)
+    assert "program" in token_problem(driver.run, started, now=driver.now)

@@ -1,0 +1,105 @@
+"""What a request is about: a source with its knobs, or a program with its command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schedcp_api.base import digest_of
+from schedcp_api.candidates import Argument, Candidate, SchedulerManifest
+from schedcp_api.verdicts import Check, Phase, Stage, VerificationRequest
+
+from .checks import skipped, warning
+from .errors import UsageError
+from .executables import Executable
+from .library import Library
+
+__all__ = ["Subject", "stages_missing", "subject_of", "unseen_checks"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be judged: a source with its knobs, from the library or from elsewhere."""
+
+    name: str
+    source: bytes
+    arguments: tuple[Argument, ...] = ()
+    manifest: SchedulerManifest | None = None
+    """Given for schedulers of the library, which may carry its names."""
+    executable: Executable | None = None
+    """Given for programs, which have no source."""
+
+    @property
+    def file_name(self) -> str:
+        """What the compiler is told that the source is called."""
+        return f"{self.name}.bpf.c"
+
+    @property
+    def source_digest(self) -> str | None:
+        """The digest of the source, where there is one."""
+        return None if self.executable is not None else digest_of(self.source)
+
+
+def subject_of(
+    request: VerificationRequest, library: Library, executables: Mapping[str, Executable]
+) -> Subject:
+    """Return what a request is about; raise UsageError when it contradicts itself."""
+    candidate, source = request.candidate, request.source
+    if candidate.program_digest is not None:
+        if source is not None:
+            raise UsageError("a program came with a source; one candidate is one of the two")
+        executable = executables.get(candidate.program_digest)
+        if executable is None:
+            raise UsageError(
+                f"the program {candidate.program_digest} is not here, and a request carries none: "
+                "give its path to `schedcp-verifier verify`"
+            )
+        return Subject(candidate.scheduler, b"", executable=executable)
+    if candidate.source_digest is None:
+        if source is not None:
+            raise UsageError("a source came without its digest in the candidate")
+        found = library.scheduler(candidate.scheduler)
+        return Subject(candidate.scheduler, found.source, candidate.arguments, found.manifest)
+    if source is None:
+        raise UsageError(f"the source {candidate.source_digest} was not sent along")
+    text = source.encode()
+    if digest_of(text) != candidate.source_digest:
+        raise UsageError(
+            f"the source that came has digest {digest_of(text)}, the candidate says "
+            f"{candidate.source_digest}"
+        )
+    return Subject(candidate.scheduler, text, candidate.arguments)
+
+
+def unseen_checks(executable: Executable) -> tuple[Check, ...]:
+    """Return what the static stages say of a program: that they have seen nothing."""
+    return (
+        skipped("source", Stage.SOURCE, "a program comes without a source; none was read"),
+        warning(
+            "program",
+            Stage.SOURCE,
+            "the program runs as root in its guest, where it could also change what the guest "
+            "says of it: the verdict holds for programs of good faith; run none whose origin you "
+            "do not trust",
+            files=executable.inventory(),
+        ),
+        skipped("build", Stage.BUILD, "a program brings its own BPF code; nothing was built"),
+        skipped(
+            "bytecode",
+            Stage.BYTECODE,
+            "a program brings its own BPF code, which nobody has analysed: what shows late, seldom "
+            "or elsewhere only is not looked for",
+        ),
+    )
+
+
+def stages_missing(candidate: Candidate, checks: tuple[Check, ...]) -> tuple[Stage, ...]:
+    """Return the stages that an acceptance needs and that no check was judged in.
+
+    A part of the CPU contract that is lost and waived is a warning, and there may be no more.
+    """
+    needed = [Stage.ATTACH, Stage.DYNAMIC, Stage.CONTRACT]
+    if candidate.program_digest is None:
+        needed = [Stage.BUILD, Stage.BYTECODE, *needed]
+    judged = {c.stage for c in checks if c.phase in (Phase.PASSED, Phase.WARNING)}
+    return tuple(stage for stage in needed if stage not in judged)
