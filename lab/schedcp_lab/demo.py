@@ -181,43 +181,14 @@ class Demo:
                 self._root / "lab" / "workloads" / "stalls.yaml",
                 lambda: self._roll_out("stalls"),
             )
-        status = run.status
-        nodes = self._api.nodes()
-        digest = status.attempts[-1].object_digest if status.attempts else None
-        exits = [node.status.last_exit for node in nodes if node.status.last_exit]
-        stalled = [
-            found
-            for found in exits
-            if found.kind == STALL_EXIT_KIND and found.object_digest == digest
-        ]
-        quarantined = [
-            node.name
-            for node in nodes
-            if any(entry.object_digest == digest for entry in node.status.quarantine)
-        ]
         after = self._wait_restored()
-        findings = (
-            Finding(
-                "a verifier that looks refuses it",
-                bool(refusals),
-                refusals[0] if refusals else "it found nothing",
-            ),
-            Finding("the blind one vouched for it", bool(status.token)),
-            Finding(
-                "the kernel ejected it, and the agent told why",
-                bool(stalled),
-                stalled[0].message if stalled else "no exit was recorded",
-            ),
-            Finding("the agent put it into quarantine", bool(quarantined), ", ".join(quarantined)),
-            Finding(
-                "the run ended with that, and nothing was promoted",
-                status.outcome is not None
-                and status.outcome.reason == "Ejected"
-                and all(tried.result is not AttemptResult.PROMOTED for tried in status.attempts),
-                f"{status.outcome.kind}: {status.outcome.reason}" if status.outcome else "",
-            ),
-            Finding("every node is proven restored", not after, after),
+        refused = Finding(
+            "a verifier that looks refuses it",
+            bool(refusals),
+            refusals[0] if refusals else "it found nothing",
         )
+        restored = Finding("every node is proven restored", not after, after)
+        findings = (refused, *_stall_findings(run, self._api.nodes()), restored)
         self._delete_policy("stalls")
         return Act(
             title,
@@ -314,6 +285,37 @@ class Demo:
             return condition()
         except Unreachable:
             return False
+
+
+def _stall_findings(run: RunView, nodes: list[NodeView]) -> tuple[Finding, ...]:
+    """Return what has to have become of a scheduler that stalled on a node."""
+    status = run.status
+    digest = status.attempts[-1].object_digest if status.attempts else None
+    exits = [node.status.last_exit for node in nodes if node.status.last_exit]
+    stalled = [
+        found for found in exits if found.kind == STALL_EXIT_KIND and found.object_digest == digest
+    ]
+    quarantined = [
+        node.name
+        for node in nodes
+        if any(entry.object_digest == digest for entry in node.status.quarantine)
+    ]
+    return (
+        Finding("the blind one vouched for it", bool(status.token)),
+        Finding(
+            "the kernel ejected it, and the agent told why",
+            bool(stalled),
+            stalled[0].message if stalled else "no exit was recorded",
+        ),
+        Finding("the agent put it into quarantine", bool(quarantined), ", ".join(quarantined)),
+        Finding(
+            "the run ended with that, and nothing was promoted",
+            status.outcome is not None
+            and status.outcome.reason == "Ejected"
+            and all(tried.result is not AttemptResult.PROMOTED for tried in status.attempts),
+            f"{status.outcome.kind}: {status.outcome.reason}" if status.outcome else "",
+        ),
+    )
 
 
 def _broken_off(title: str, error: LabError) -> Act:

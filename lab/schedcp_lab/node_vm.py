@@ -21,6 +21,7 @@ from typing import Self
 
 from schedcp_lab.accelerators import Accelerator
 from schedcp_lab.errors import NotReady, ProcessLost
+from schedcp_lab.logs import tail
 from schedcp_lab.node_config import (
     AGENT_METRICS_PORT,
     KUBELET_PORT,
@@ -30,7 +31,7 @@ from schedcp_lab.node_config import (
     config_files,
 )
 from schedcp_lab.node_image import NodeImage
-from schedcp_lab.processes import ProcessSpec, Supervisor, run, tail
+from schedcp_lab.processes import ProcessSpec, Supervisor, run
 
 __all__ = ["BOOTS_AT_MOST", "ClockDrift", "Forwards", "Hardware", "NodeFiles", "NodeLost", "NodeVm"]
 

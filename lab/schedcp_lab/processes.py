@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from schedcp_lab.errors import CommandFailed, NotReady, ProcessLost
+from schedcp_lab.logs import TAIL_BYTES, tail
 
 __all__ = [
     "Completed",
@@ -33,7 +34,6 @@ __all__ = [
     "environment",
     "run",
     "run_as_root",
-    "tail",
     "wait_until",
 ]
 
@@ -45,7 +45,6 @@ INHERITED = frozenset(
 SETTINGS = re.compile(r"(?:PIP|UV|CGO|SSL_CERT|XDG_CONFIG)_\w+|GO[A-Z0-9]+|NETRC")
 """The machine's own mirror and certificate settings, which tools must go on seeing."""
 
-TAIL_BYTES = 4000
 POLL_SECONDS = 0.05
 PASSWORD_SECONDS = 300.0
 TERMINATE_SECONDS = 15.0
@@ -191,15 +190,6 @@ def _signal_group(group: int, number: signal.Signals) -> None:
             timeout=TERMINATE_SECONDS,
             check=False,
         )
-
-
-def tail(path: Path, *, size: int = TAIL_BYTES) -> str:
-    """Return the last `size` bytes of a log file as text; empty when there is none yet."""
-    if not path.exists():
-        return ""
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - size))
-        return log.read().decode(errors="replace")
 
 
 def wait_until(

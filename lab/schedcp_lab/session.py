@@ -22,7 +22,8 @@ from types import FrameType
 
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.errors import LabError
-from schedcp_lab.processes import environment, tail, wait_until
+from schedcp_lab.logs import tail
+from schedcp_lab.processes import environment, wait_until
 from schedcp_lab.product import Product
 from schedcp_lab.workshop import Workshop
 

@@ -47,57 +47,62 @@ def tasks_kept(scene: Scene) -> Iterator[Finding]:
 
 
 def _of_way(scene: Scene, event: Event, way: Way, *, stored: bool) -> Iterator[Finding]:
+    lines = [scene.behaviour.line(event)]
     if stored:
         _, result, map_name, _ = event.status
         if isinstance(result, Term) and not _failed(result, way):
             return
-        where = f"when it does not fit into {map_name}"
         yield surely(
-            f"a task is lost {where}: look at what the store returns, and insert the task into a "
-            "queue when it failed",
+            f"a task is lost when it does not fit into {map_name}: look at what the store returns, "
+            "and insert the task into a queue when it failed",
             "T03",
-            lines=[scene.behaviour.line(event)],
+            lines=lines,
         )
-        return
-    standing = scene.influences.way_standing(way)
-    if _without_memory(way):
+    elif _without_memory(way):
         yield surely(
             "a task is lost when there is no memory to remember it in: insert it into a queue then",
             "T03",
-            lines=[scene.behaviour.line(event)],
+            lines=lines,
         )
-        return
-    if standing is Standing.EXCEPTION and not _hash_misses(scene, way):
-        if _exiting(way):
-            yield surely(
-                "enqueue returns without inserting a task that is exiting: it cannot exit without "
-                "running",
-                "T04",
-                lines=[scene.behaviour.line(event)],
-            )
-            return
-        yield possibly(
-            "enqueue returns without inserting the task when something that should be there is "
-            "not (a lookup fails): insert it into SCX_DSQ_GLOBAL, or call scx_bpf_error()",
-            "T03",
-            lines=[scene.behaviour.line(event)],
+    elif scene.influences.way_standing(way) is Standing.EXCEPTION and not _hash_misses(scene, way):
+        yield _in_an_exception(way, lines)
+    else:
+        yield _unkept(scene, event, lines)
+
+
+def _in_an_exception(way: Way, lines: list[str]) -> Finding:
+    """Return what it means that a task is not inserted where something is out of the ordinary."""
+    if _exiting(way):
+        return surely(
+            "enqueue returns without inserting a task that is exiting: it cannot exit without "
+            "running",
+            "T04",
+            lines=lines,
         )
-        return
+    return possibly(
+        "enqueue returns without inserting the task when something that should be there is "
+        "not (a lookup fails): insert it into SCX_DSQ_GLOBAL, or call scx_bpf_error()",
+        "T03",
+        lines=lines,
+    )
+
+
+def _unkept(scene: Scene, event: Event, lines: list[str]) -> Finding:
+    """Return what it means that a task is not inserted in ordinary circumstances."""
     kept = sorted(name for name in event.touched if _is_read(scene, name))
     if kept and _finds_again(scene):
-        yield possibly(
+        return possibly(
             f"enqueue returns without inserting the task, having written {', '.join(kept)}: "
             "whether that keeps it cannot be told",
             "T03",
-            lines=[scene.behaviour.line(event)],
+            lines=lines,
         )
-        return
-    yield surely(
+    return surely(
         "a path through enqueue neither inserts the task nor keeps it: it will never run; insert "
         "it on every path",
         "T01",
         "T04",
-        lines=[scene.behaviour.line(event)],
+        lines=lines,
     )
 
 

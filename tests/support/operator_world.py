@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from schedcp_api.base import digest_of
 from schedcp_api.services import MAX_BLOB_BYTES, TOKEN_AUDIENCE
 from schedcp_lab.control_plane import ControlPlane
+from schedcp_lab.logs import tail
 from schedcp_lab.ports import free_ports
-from schedcp_lab.processes import Process, ProcessSpec, Supervisor, environment, tail
+from schedcp_lab.processes import Process, ProcessSpec, Supervisor, environment
 
 from .api_server import NAMESPACES, NODES, POLICIES, RUNS, STATES, Api, Json, api_client, wait_for
 from .operator_fakes import Behaviour, FakeAgents, fake_verifier
