@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Refuse whatever a scheduler does not need. The lists name what is allowed, so that a kind of
- * program or map that is new to the kernel is refused until someone has thought about it.
+ * program or map that is new to the kernel is refused until someone has thought about it. The
+ * verifier's Bytecode stage allows the same kinds of maps (rules.py).
  */
 #include "loader.h"
 
@@ -14,19 +15,11 @@
 enum { MAP_TYPE_ARENA = 33 };
 
 static const int allowed_map_types[] = {
-	BPF_MAP_TYPE_ARRAY,
-	BPF_MAP_TYPE_PERCPU_ARRAY,
-	BPF_MAP_TYPE_HASH,
-	BPF_MAP_TYPE_PERCPU_HASH,
-	BPF_MAP_TYPE_LRU_HASH,
-	BPF_MAP_TYPE_LRU_PERCPU_HASH,
-	BPF_MAP_TYPE_TASK_STORAGE,
-	BPF_MAP_TYPE_CGRP_STORAGE,
-	BPF_MAP_TYPE_QUEUE,
-	BPF_MAP_TYPE_STACK,
-	BPF_MAP_TYPE_BLOOM_FILTER,
-	BPF_MAP_TYPE_STRUCT_OPS,
-	MAP_TYPE_ARENA,
+	BPF_MAP_TYPE_ARRAY,	    BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_HASH,
+	BPF_MAP_TYPE_PERCPU_HASH,   BPF_MAP_TYPE_LRU_HASH,     BPF_MAP_TYPE_LRU_PERCPU_HASH,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_TASK_STORAGE,
+	BPF_MAP_TYPE_CGRP_STORAGE,  BPF_MAP_TYPE_QUEUE,	       BPF_MAP_TYPE_STACK,
+	BPF_MAP_TYPE_BLOOM_FILTER,  BPF_MAP_TYPE_STRUCT_OPS,   MAP_TYPE_ARENA,
 };
 
 static bool map_type_allowed(int type)
@@ -60,6 +53,8 @@ static bool programs_check(const struct bpf_object *object, struct failure *fail
 static bool map_check(const struct bpf_map *map, struct failure *failure)
 {
 	const char *pin = bpf_map__pin_path(map);
+	/* What a map of maps holds; of one that is filled later there is a template only. */
+	const struct bpf_map *inner = bpf_map__inner_map((struct bpf_map *)map);
 
 	if (!map_type_allowed(bpf_map__type(map)))
 		return fail(failure, OUTCOME_MAP_REFUSED,
@@ -71,7 +66,7 @@ static bool map_check(const struct bpf_map *map, struct failure *failure)
 			    "map '%s' is pinned at %s and would outlive the scheduler: remove the "
 			    "pinning",
 			    bpf_map__name(map), pin);
-	return true;
+	return !inner || map_check(inner, failure);
 }
 
 /* Types may carry libbpf's flavour suffix: sched_ext_ops___mine stands for sched_ext_ops. */

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,28 @@ from schedcp_api.candidates import Argument, Knob
 from schedcp_api.verdicts import EvaluationContract, Phase
 from schedcp_verifier.btf import Btf
 from schedcp_verifier.objects import MapFacts, ObjectFacts, Table, inspect, judge_object
+from schedcp_verifier.rules import ALLOWED_MAP_TYPES
 from support.verifier import raw_btf
+
+CHECKOUT = Path(__file__).parents[3]
+MAP_TYPE_NAMES = {
+    "HASH": 1,
+    "ARRAY": 2,
+    "PERCPU_HASH": 5,
+    "PERCPU_ARRAY": 6,
+    "LRU_HASH": 9,
+    "LRU_PERCPU_HASH": 10,
+    "ARRAY_OF_MAPS": 12,
+    "HASH_OF_MAPS": 13,
+    "QUEUE": 22,
+    "STACK": 23,
+    "STRUCT_OPS": 26,
+    "TASK_STORAGE": 29,
+    "BLOOM_FILTER": 30,
+    "CGRP_STORAGE": 32,
+    "ARENA": 33,
+}
+"""Of the kernel's `enum bpf_map_type`."""
 
 TABLE = Table("ops", "sched_ext_ops", ".struct_ops.link", name="mine", timeout_ms=10_000)
 GOOD = ObjectFacts(
@@ -111,3 +134,11 @@ def test_what_is_no_btf_is_a_value_error(data: bytes) -> None:
     except ValueError:
         return
     assert types[0].name == "void"
+
+
+def test_the_loader_allows_the_kinds_of_maps_that_the_analysis_allows() -> None:
+    source = (CHECKOUT / "schedulers/loader/checks.c").read_text()
+    listed = source.partition("allowed_map_types[] = {")[2].partition("}")[0]
+    names = re.findall(r"MAP_TYPE_(\w+),", listed)
+    table = {MAP_TYPE_NAMES["STRUCT_OPS"]}  # the analysis does not count the ops' own table
+    assert {MAP_TYPE_NAMES[name] for name in names} == ALLOWED_MAP_TYPES | table
