@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Deadlines by weight in a red-black tree of BPF objects. Without memory for an entry, or when it
- * may not run where it was taken out, a task goes to the global queue.
+ * Deadlines by weight, half a second off at most, in a red-black tree of BPF objects. Without
+ * memory for an entry, or when it may not run where it was taken out, a task goes to the global
+ * queue.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -43,6 +44,7 @@ s32 SEC("struct_ops/tree_select_cpu")
 
 void SEC("struct_ops/tree_enqueue") BPF_PROG(tree_enqueue, struct task_struct *p, u64 enq_flags)
 {
+	u64 patience = 50 * MS * 100 / p->scx.weight;
 	struct entry *e;
 	s32 cpu;
 
@@ -56,7 +58,7 @@ void SEC("struct_ops/tree_enqueue") BPF_PROG(tree_enqueue, struct task_struct *p
 		return;
 	}
 	e->pid = p->pid;
-	e->deadline = scx_bpf_now() + 50 * MS * 100 / p->scx.weight;
+	e->deadline = scx_bpf_now() + (patience < 500 * MS ? patience : 500 * MS);
 	bpf_spin_lock(&tree_lock);
 	bpf_rbtree_add(&tree, &e->node, earlier);
 	bpf_spin_unlock(&tree_lock);
