@@ -6,7 +6,7 @@ from schedcp_api.runs import RunStage
 
 from ..events import Event, Observed, Transition
 from ..views import Rules, Run
-from .common import enter, enter_promoting, stay
+from .common import enter, enter_promoting, node_failure, roll_back, stay
 from .signing import approval_message
 
 
@@ -15,11 +15,17 @@ def awaiting_approval(
     event: Event,
     *,
     now: datetime,
-    rules: Rules,  # noqa: ARG001
+    rules: Rules,
 ) -> Transition:
-    """Go on once the run's annotation names this very candidate."""
+    """Go on once the run's annotation names this very candidate.
+
+    After the canary its nodes are still assigned: what an agent says of them counts as before.
+    """
     if not isinstance(event, Observed):
         return Transition(run.status)
+    failed = node_failure(run, event.world, now=now, rules=rules)
+    if failed is not None:
+        return roll_back(run, failed, now=now)
     if event.world.approved != run.attempt.candidate_digest:
         return stay(run, approval_message(run))
     measured = run.attempt.outcome

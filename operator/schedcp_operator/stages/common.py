@@ -171,7 +171,7 @@ def assignment_status(run: Run, node: NodeView) -> AssignmentStatus | None:
 
 
 def node_failure(run: Run, world: World, *, now: datetime, rules: Rules) -> Outcome | None:
-    """Return the outcome that a node with the candidate forces on Canary, Judging or Promoting."""
+    """Return the outcome that a node with the candidate forces on a stage that has such nodes."""
     stage = run.status.stage
     role = NodeRole.PROMOTED if stage is RunStage.PROMOTING else NodeRole.CANARY
     names = tuple(entry.name for entry in entries(run, role))

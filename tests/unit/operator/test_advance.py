@@ -564,12 +564,22 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize("stage", [RunStage.CANARY, RunStage.JUDGING, RunStage.PROMOTING])
+STAGES_WITH_NODES = [
+    RunStage.CANARY,
+    RunStage.JUDGING,
+    RunStage.AWAITING_APPROVAL,
+    RunStage.PROMOTING,
+]
+
+
+@pytest.mark.parametrize("stage", STAGES_WITH_NODES)
 @pytest.mark.parametrize(("state", "kind", "reason"), STATES)
 def test_an_agents_final_word_rolls_back(
     stage: RunStage, state: RunState, kind: OutcomeKind, reason: str
 ) -> None:
-    driver = at(stage)
+    approval = Approval(required=ApprovalRequired.BEFORE_PROMOTION)
+    driver = Driver(run(**({"approval": approval} if stage is RunStage.AWAITING_APPROVAL else {})))
+    driver.until(stage)
     if stage is RunStage.CANARY:
         driver.observe()
     name = driver.run.status.nodes[0].name
