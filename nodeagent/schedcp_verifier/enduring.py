@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from schedcp_api.verdicts import Check, Stage
 
 from .attaching import ended, same_enablement
-from .checks import error, failed, passed
+from .checks import error, failed, passed, warning
 from .conserving import conservation
 from .records import GuestReport, TrialData
 from .storming import storms
@@ -34,6 +34,11 @@ late by 1.6 s under a plain FIFO; the kernel's own scheduler lets a task of nice
 the library's ageing lets at most 2 s and an eighth pass. Whoever is passed over for good waits for
 7 s.
 """
+_STRANDED = "tasks were put on CPUs that a real-time task kept, beside CPUs with time to spare"
+_STRANDED_REMEDY = (
+    "leave them where every CPU finds them, and take those back that wait on a CPU that is taken "
+    "away (cpu_release)"
+)
 _GRACE_NS = 2 * STARVED_NS
 """A grace period ends when the last reader that was preempted has run, and who asks for one waits
 for the present and for the next."""
@@ -46,6 +51,7 @@ def endurance(report: GuestReport, course: Course) -> tuple[Check, ...]:
         return (broken,)
     return (
         _troubles(report, course),
+        _stranded(report, course),
         _starvation(report, course),
         conservation(report, course),
         storms(report, course),
@@ -94,12 +100,7 @@ def _troubles(report: GuestReport, course: Course) -> Check:
     least = trials_of(course.topology)
     served = [w for trial in report.trials for w in _less(trial, least[trial.trial].served)]
     made = [w for trial in report.trials for w in _less(trial, least[trial.trial].made)]
-    stuck = [
-        f"{trial.trial}: {late} of the light tasks"
-        for trial in report.trials
-        if (most := least[trial.trial].late) is not None
-        and (late := trial.effects.get("late", 0)) > most
-    ]
+    stuck = [w for trial in report.trials for w in _late(trial, least[trial.trial].late)]
     counters = report.loader_event("proof", "stats")
     evidence = {
         "trials": _took(report),
@@ -114,14 +115,26 @@ def _troubles(report: GuestReport, course: Course) -> Check:
         words = f"work was hardly done under this scheduler: {'; '.join(served)}"
         return failed("trials", Stage.DYNAMIC, words, **evidence)
     if stuck:
-        words = (
-            f"tasks were put on CPUs that a real-time task kept, beside CPUs with time to spare: "
-            f"{'; '.join(stuck)}; leave them where every CPU finds them, and take those back that "
-            f"wait on a CPU that is taken away (cpu_release)"
-        )
+        words = f"{_STRANDED}: {'; '.join(stuck)}; {_STRANDED_REMEDY}"
         return failed("trials", Stage.DYNAMIC, words, **evidence)
     words = f"{len(report.trials)} trials were lived through"
     return passed("trials", Stage.DYNAMIC, words, **evidence)
+
+
+def _stranded(report: GuestReport, course: Course) -> Check:
+    """Return what is told, and no more, of tasks beside CPUs that were taken away."""
+    least = trials_of(course.topology)
+    stuck = [w for trial in report.trials for w in _late(trial, least[trial.trial].late_told)]
+    if stuck:
+        words = f"{_STRANDED}: {'; '.join(stuck)}; {_STRANDED_REMEDY}"
+        return warning("stranded", Stage.DYNAMIC, words)
+    words = "few tasks were left on CPUs that real-time tasks kept"
+    return passed("stranded", Stage.DYNAMIC, words)
+
+
+def _late(trial: TrialData, most: int | None) -> list[str]:
+    late = trial.effects.get("late", 0)
+    return [] if most is None or late <= most else [f"{trial.trial}: {late} of the light tasks"]
 
 
 def _refused(trial: TrialData) -> list[str]:

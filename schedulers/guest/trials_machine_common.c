@@ -13,7 +13,8 @@
 
 enum { PATH_BYTES = 64, LIGHT = 12 };
 
-#define HOGGED_NS (3000 * MSEC)
+/* Whoever is bound to such a CPU may wait for all of it, and for its turn after that. */
+#define HOGGED_NS (2000 * MSEC)
 /* Nobody has a reason to wait for longer than this while a CPU has time to spare. */
 #define LATE_NS (500 * MSEC)
 /* Longer than anybody may go without running. */

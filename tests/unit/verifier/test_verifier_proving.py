@@ -136,7 +136,7 @@ def ejected(lines: list[bytes], step: str) -> list[bytes]:
         (lambda ls: trial_changed(ls, "bursts", bursts=9), "trials", "hardly done"),
         (lambda ls: trial_changed(ls, "many", bursts=1199), "trials", "1199 bursts"),
         (lambda ls: trial_changed(ls, "hogged-one", late=3), "trials", "3 of the light tasks"),
-        (lambda ls: trial_changed(ls, "hogged-most", late=9), "trials", "cpu_release"),
+        (lambda ls: trial_changed(ls, "hogged-one", late=3), "trials", "cpu_release"),
         (lambda ls: trial_changed(ls, "throttle", released=7), "trials", "7 released"),
         (lambda ls: trial_changed(ls, "idle", switches=110_000), "storms", "let a task use"),
         (lambda ls: trial_changed(ls, "spread", interrupts=20_001), "storms", "kick a CPU once"),
@@ -460,3 +460,10 @@ def test_a_scheduler_goes_with_its_loader(lines: list[bytes], phase: Phase) -> N
 def test_some_tasks_may_be_stuck_where_a_cpu_was_taken_away() -> None:
     lines = trial_changed(trial_changed(proof_lines(), "hogged-one", late=2), "hogged-most", late=8)
     assert phases(judged(lines))["trials"] is Phase.PASSED
+
+
+def test_many_that_are_stuck_beside_the_last_free_cpu_are_told() -> None:
+    found = {c.id: c for c in judged(trial_changed(proof_lines(), "hogged-most", late=9)).checks}
+    assert found["trials"].phase is Phase.PASSED
+    assert found["stranded"].phase is Phase.WARNING
+    assert "hogged-most: 9 of the light tasks" in found["stranded"].message
