@@ -42,7 +42,7 @@ INHERITED = frozenset(
 )
 """Variables that every child gets."""
 
-SETTINGS = re.compile(r"(?:PIP|UV|CGO|SSL_CERT|XDG_CONFIG)_\w+|GO[A-Z0-9]+|NETRC")
+SETTINGS = re.compile(r"(?:PIP|UV|CGO|CARGO|RUSTUP|SSL_CERT|XDG_CONFIG)_\w+|GO[A-Z0-9]+|NETRC")
 """The machine's own mirror and certificate settings, which tools must go on seeing."""
 
 POLL_SECONDS = 0.05

@@ -23,6 +23,7 @@ from schedcp_lab.processes import environment, run, run_as_root
 
 __all__ = [
     "HOST_TOOLS",
+    "STOCK_TOOLS",
     "HostTool",
     "ensure_host_tools",
     "find_go",
@@ -51,6 +52,8 @@ class HostTool:
     """The program must need no libraries: it runs in guests that have none."""
     formerly: str = ""
     """Where an older release has the file."""
+    alternative: str = ""
+    """Another package of the same program, where the first is too old."""
 
 
 HOST_TOOLS: tuple[HostTool, ...] = (
@@ -90,6 +93,23 @@ HOST_TOOLS: tuple[HostTool, ...] = (
 """In the order in which they are reported when missing."""
 
 GO_TOOL = HostTool("golang-go", "go", GO_MINIMUM, ("version",))
+
+RUST_MINIMUM = (1, 91)
+"""What the pinned crates of `schedulers/manifests` ask for."""
+STOCK_TOOLS: tuple[HostTool, ...] = (
+    HostTool("rustc", "rustc", RUST_MINIMUM, alternative="rustc-web"),
+    HostTool("cargo", "cargo", RUST_MINIMUM, alternative="cargo-web"),
+    HostTool("clang-19", "clang-19"),
+    HostTool("libclang-19-dev", "/usr/lib/llvm-19/lib/libclang.so"),
+    HostTool("libelf-dev", "/usr/include/libelf.h"),
+    HostTool("zlib1g-dev", "/usr/include/zlib.h"),
+    HostTool("libseccomp-dev", "/usr/include/seccomp.h"),
+    HostTool("protobuf-compiler", "protoc"),
+    HostTool("pkg-config", "pkg-config"),
+    HostTool("gcc", "gcc"),
+    HostTool("make", "make"),
+)
+"""What the stock schedulers are built with; the lab itself does without."""
 
 
 def find_program(name: str, *, path: str | None = None) -> Path | None:
@@ -150,12 +170,14 @@ def _split(debian: Debian, tools: Sequence[HostTool]) -> tuple[list[str], list[s
     backports: list[str] = []
     suite = f"{debian.mirror.codename}-backports"
     for tool in tools:
-        for version, chosen in (
-            (debian.host.candidate(tool.package), plain),
-            (debian.host.candidate(tool.package, suite=suite), backports),
+        for package, origin, chosen in (
+            (package, origin, chosen)
+            for package in filter(None, (tool.package, tool.alternative))
+            for origin, chosen in ((None, plain), (suite, backports))
         ):
+            version = debian.host.candidate(package, suite=origin)
             if version is not None and _upstream(version) >= tool.minimum:
-                chosen.append(tool.package)
+                chosen.append(package)
                 break
         else:
             raise PackageUnavailable(

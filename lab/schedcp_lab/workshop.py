@@ -20,6 +20,7 @@ from schedcp_lab.kernels import ensure_kernel, ensure_second_kernel, require_hea
 from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_binaries
 from schedcp_lab.node_image import NodeImage, ensure_node_image
 from schedcp_lab.processes import run
+from schedcp_lab.stock import ensure_stock, pinned_programs
 from schedcp_lab.toolchain import ensure_host_tools
 from schedcp_lab.wheels import wheelhouse
 
@@ -39,7 +40,7 @@ AGENT_IMAGE = "localhost/schedcp-agent:lab"
 OPERATOR_IMAGE = "localhost/schedcp-operator:lab"
 VERIFIER_IMAGE = "localhost/schedcp-verifier:lab"
 SHOP_IMAGE = "localhost/schedcp-shop:lab"
-STEPS = ("tools", "helm", "schedulers", "images")
+STEPS = ("tools", "helm", "schedulers", "stock", "images")
 SHOP_FLAGS = ("-O2", "-static", "-pthread", "-Wall", "-Werror")
 BUILD_TIMEOUT_SECONDS = 600.0
 Report = Callable[[str], None]
@@ -126,6 +127,7 @@ def prepare_only(steps: Sequence[str], *, report: Report = print) -> None:
         "tools": lambda: ensure_host_tools(cache, report=report),
         "helm": lambda: ensure_helm(cache, report=report),
         "schedulers": lambda: build_schedulers(root, ensure_kernel(cache, report=report)),
+        "stock": lambda: ensure_stock(cache, pinned_programs(root), report=report),
         "images": lambda: _product_images(root, cache, report),
     }
     for step in steps:

@@ -76,7 +76,7 @@ def admit(
         return Refusal(err.reason, str(err), final=not no_keys_yet and err.reason != "NotYetValid")
     return (
         _mismatch(assignment, claims)
-        or _program(claims)
+        or _program(claims, observed)
         or _quarantined(assignment, kernel, quarantine)
         or _needed(claims, observed)
         or _unreadable(observed)
@@ -105,14 +105,16 @@ def _mismatch(assignment: Assignment, claims: DeploymentToken) -> Refusal | None
     )
 
 
-def _program(claims: DeploymentToken) -> Refusal | None:
-    """Return a refusal of what has to be run, when all that there is here is a loader."""
-    if claims.program_digest is None:
+def _program(claims: DeploymentToken, observed: Observed) -> Refusal | None:
+    """Return a refusal of a program that is not the image's own: none is ever fetched."""
+    digest = claims.program_digest
+    if digest is None or digest in observed.programs:
         return None
+    known = ", ".join(sorted(observed.programs)) or "none"
     return Refusal(
-        "ProgramNotSupported",
-        f"{claims.scheduler} is a program that loads its scheduler by itself; this agent loads "
-        "objects only, and runs no programs",
+        "ProgramNotHere",
+        f"{claims.scheduler} is the program {digest}, which did not come with this agent; it has: "
+        f"{known}. Build verifier and agent with the same programs",
         final=True,
     )
 

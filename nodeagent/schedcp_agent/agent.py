@@ -8,9 +8,10 @@ own. The lease is renewed at the end of a tick: an agent that hangs lets the sch
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import assert_never
 
 from schedcp_api.kernels import KernelProfile
@@ -41,6 +42,7 @@ from .observations import (
     Trip,
 )
 from .ownership import Ours, is_ours, ours_after
+from .programs import Statistics
 from .reconcile import Attach, Detach, Fetch, follow, reconcile
 from .records import Record, RecordFile
 from .report import Facts, same_but_for_time, status_of
@@ -72,6 +74,9 @@ class Parts:
     restart_limit: int
     tick_seconds: float
     heartbeat_seconds: float
+    programs: Mapping[str, Path] = field(default_factory=dict)
+    """By digest: they came with the agent, and none is ever fetched."""
+    statistics: Statistics | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     """For tokens and reports only: it may be set at any time."""
     uptime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -216,6 +221,7 @@ class Agent:
             exit=ended,
             trip=trip,
             objects=self._parts.objects.present,
+            programs=frozenset(self._parts.programs),
             fetch_failures=self._parts.objects.failures,
             demands=self._parts.measuring.demands,
             stopping=self._stopping.is_set(),
@@ -267,15 +273,20 @@ class Agent:
     def _attach(self, action: Attach, now: datetime) -> None:
         assignment = action.assignment
         _LOG.info("attaching %s for run %s", assignment.ops_name, assignment.run)
+        digest = assignment.object_digest
         request = LoadRequest(
-            object_path=self._parts.objects.path(assignment.object_digest),
-            object_digest=assignment.object_digest,
+            object_path=self._parts.programs[digest]
+            if action.of_program
+            else self._parts.objects.path(digest),
+            object_digest=digest,
             run=assignment.run,
             ops_name=assignment.ops_name,
             arguments=assignment.arguments,
             timeout_ms=action.timeout_ms,
             token_digest=action.token_digest,
             inputs=self._inputs(assignment.policy),
+            of_program=action.of_program,
+            command_line=assignment.command_line,
         )
         self._parts.loader.start(request, now=now)
 
@@ -337,8 +348,16 @@ class Agent:
                 ejections=self._memory.ejections,
                 reverts=self._memory.reverts,
                 write_failures=self._parts.writer.failures,
+                statistics=self._statistics(observed.loader),
             )
         )
+
+    def _statistics(self, view: LoaderView) -> Mapping[str, float]:
+        """Return what a program says of its scheduler, while it is in charge."""
+        statistics = self._parts.statistics
+        if statistics is None:
+            return {}
+        return statistics.tick(attached=view.of_program and view.phase is LoaderPhase.ATTACHED)
 
     def _wind_up(self, timeout_seconds: float) -> bool:
         """Detach, see the kernel's own scheduler back, and write that down."""

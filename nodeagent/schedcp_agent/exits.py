@@ -48,6 +48,7 @@ _TRY_AGAIN = frozenset(
     {
         LoaderOutcome.RESTART_REQUESTED,
         LoaderOutcome.PARENT_GONE,
+        LoaderOutcome.PROGRAM_ENDED,
         LoaderOutcome.KILLED,
         LoaderOutcome.INTERNAL,
         LoaderOutcome.START_FAILED,

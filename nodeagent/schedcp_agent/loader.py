@@ -20,7 +20,7 @@ from typing import IO, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schedcp_api.candidates import Argument
+from schedcp_api.candidates import Argument, CommandLine
 
 from . import realtime
 from .inputs import InputFiles, Inputs
@@ -51,6 +51,9 @@ class LoadRequest:
     timeout_ms: int
     token_digest: str = ""
     inputs: Inputs = field(default_factory=Inputs)
+    of_program: bool = False
+    """What lies at the path is a program, which is run with `command_line`."""
+    command_line: CommandLine = ()
 
 
 class Loader(Protocol):
@@ -239,6 +242,15 @@ class ProcessLoader:
 
 def load_options(request: LoadRequest, files: InputFiles) -> list[str]:
     """Return the loader's options for what it is to load. Pure."""
+    if request.of_program:
+        return [
+            f"--program={request.object_path}",
+            f"--ops={request.ops_name}",
+            f"--digest={request.object_digest}",
+            f"--timeout-ms={request.timeout_ms}",
+            "--",
+            *request.command_line,
+        ]
     return [
         f"--object={request.object_path}",
         f"--digest={request.object_digest}",
@@ -294,6 +306,7 @@ def _view(child: _Child) -> LoaderView:
         enable_seq=attached.enable_seq if attached else 0,
         since=child.since,
         token_digest=child.request.token_digest,
+        of_program=child.request.of_program,
         warnings=tuple(child.warnings.items()),
     )
 

@@ -51,6 +51,8 @@ class Snapshot:
     ejections: Mapping[str, int] = field(default_factory=dict)
     reverts: Mapping[str, int] = field(default_factory=dict)
     write_failures: int = 0
+    statistics: Mapping[str, float] = field(default_factory=dict)
+    """Of the attached scheduler, by its own program."""
 
 
 class Exporter(Collector):
@@ -130,6 +132,12 @@ def _scheduler(snapshot: Snapshot) -> Iterator[Metric]:
     if snapshot.ops:
         info.add_metric((snapshot.node, snapshot.ops, snapshot.object_digest), 1)
     yield info
+    statistic = GaugeMetricFamily(
+        names.STATISTIC, "What a scheduler's program says of it.", labels=("node", "ops", "name")
+    )
+    for name, figure in snapshot.statistics.items():
+        statistic.add_metric((snapshot.node, snapshot.ops, name), figure)
+    yield statistic
     sequence = GaugeMetricFamily(
         names.ENABLE_SEQ, "How often a sched_ext scheduler was enabled.", labels=("node",)
     )

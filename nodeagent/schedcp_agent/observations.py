@@ -34,6 +34,8 @@ class LoaderView:
     since: datetime | None = None
     token_digest: str = ""
     """Of the token under which it was started: the same object may come with other knobs."""
+    of_program: bool = False
+    """What it holds is a program."""
     warnings: tuple[tuple[str, str], ...] = ()
     """Code and message of each kind of warning that it gave."""
 
@@ -57,6 +59,7 @@ class LoaderOutcome(StrEnum):
     RESTART_REQUESTED = "RestartRequested"
     LEASE_EXPIRED = "LeaseExpired"
     PARENT_GONE = "ParentGone"
+    PROGRAM_ENDED = "ProgramEnded"
     USAGE = "Usage"
     KILLED = "Killed"
     """It vanished without a word: a signal, or the node's memory killer."""
@@ -81,6 +84,7 @@ LOADER_EXIT_CODES: Mapping[int, LoaderOutcome] = {
     21: LoaderOutcome.RESTART_REQUESTED,
     22: LoaderOutcome.LEASE_EXPIRED,
     23: LoaderOutcome.PARENT_GONE,
+    24: LoaderOutcome.PROGRAM_ENDED,
     64: LoaderOutcome.USAGE,
 }
 """The loader's contract (`schedcp-loader --help`): what its exit code means."""
@@ -137,6 +141,8 @@ class Observed:
     trip: Trip | None = None
     objects: frozenset[str] = frozenset()
     """Digests of the objects that lie here, checked."""
+    programs: frozenset[str] = frozenset()
+    """Digests of the programs that came with the agent."""
     fetch_failures: Mapping[str, FetchFailure] = field(default_factory=dict)
     demands: frozenset[ContractLoss] = frozenset()
     """Parts of the CPU contract that pods on this node ask for."""

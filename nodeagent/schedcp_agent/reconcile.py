@@ -44,6 +44,8 @@ class Attach:
     assignment: Assignment
     token_digest: str
     timeout_ms: int
+    of_program: bool = False
+    """The object is a program, which is run and not loaded."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,8 @@ def _act(
         )
         memory = replace(memory, course=course)
         if switchback.current_arm(assignment.switchback, course) is Arm.OFF:
-            fetch = () if course.ended else _fetch(assignment, observed)
+            needless = course.ended or claims.program_digest is not None
+            fetch = () if needless else _fetch(assignment, observed)
             return Decision(memory, (*_detach(observed, "SwitchbackOff"), *fetch))
     return Decision(memory, _attach(course, claims, assignment, observed))
 
@@ -262,11 +265,12 @@ def _attach(
         if (loader.object_digest, loader.run, loader.token_digest) != mine:
             return (Detach("Replaced"),)
         return ()
-    fetch = _fetch(assignment, observed)
+    of_program = claims.program_digest is not None
+    fetch = () if of_program else _fetch(assignment, observed)
     free = loader.phase is LoaderPhase.NONE and observed.sched_ext.idle
     if fetch or not free or observed.uptime < course.restart_at:
         return fetch
-    return (Attach(assignment, course.key.token_digest, claims.timeout_ms),)
+    return (Attach(assignment, course.key.token_digest, claims.timeout_ms, of_program=of_program),)
 
 
 def _fetch(assignment: Assignment, observed: Observed) -> tuple[Action, ...]:

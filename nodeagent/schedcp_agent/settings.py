@@ -46,6 +46,10 @@ class AgentSettings(BaseSettings):
     """Public keys, PEM, one after another, of the signers whose tokens count; `revoked.json` beside
     it names keys, tokens and objects that do not."""
 
+    programs_dir: Path = Path("/usr/lib/schedcp/stock")
+    """Programs that came with the agent, and their catalogue."""
+    statistics_socket: Path = Path("/var/run/scx/root/stats")
+    """Where programs of the scx project answer requests for statistics."""
     loader_path: Path = Path("/usr/lib/schedcp/schedcp-loader")
     loader_lease_ms: int = Field(default=10_000, ge=1_000, le=60_000)
     """The loader lets go when the agent has not renewed for so long."""

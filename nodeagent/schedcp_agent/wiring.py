@@ -19,6 +19,7 @@ from .measuring import Measuring
 from .metrics import Exporter
 from .probes.bcc_probes import open_probes
 from .probes.port import Probes
+from .programs import Statistics, programs_in
 from .records import RecordFile
 from .report import Facts
 from .settings import AgentSettings
@@ -99,6 +100,11 @@ def make_agent(settings: AgentSettings, exporter: Exporter, *, rank: str) -> Age
                 boot_id=read_boot_id(),
                 metrics_address=_metrics_address(settings),
                 rank=rank,
+            ),
+            programs=programs_in(settings.programs_dir),
+            statistics=Statistics(
+                settings.statistics_socket,
+                ThreadPoolExecutor(max_workers=1, thread_name_prefix="statistics"),
             ),
             restart_limit=settings.restart_limit,
             tick_seconds=settings.tick_seconds,

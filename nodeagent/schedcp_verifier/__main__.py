@@ -32,6 +32,7 @@ from .command_keys import keygen, keys, revoke, tokens
 from .composing import compose
 from .errors import ToolMissing, UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
+from .library import Library
 from .remembering import verdict_store
 from .rendering import Console, SourceText, plain, show_checks, show_replay, show_verdict
 from .separating import answer, hand_over, read_handover, read_noun
@@ -111,8 +112,9 @@ def verify(
     every: EveryOption = False,
 ) -> int:
     """Build a scheduler, prove it in a micro-VM, and print the verdict."""
-    program = program_of(target)
-    verifier = Verifier.from_settings(Settings()).having(program)
+    verifier = Verifier.from_settings(Settings())
+    program = program_of(target, verifier.library)
+    verifier = verifier.having(program)
     bundle = _kernel(kernel)
     seen = profile_of(profile)
     contract = EvaluationContract(
@@ -141,8 +143,8 @@ def analyze(
     every: EveryOption = False,
 ) -> int:
     """Run the static stages only: Source, Build, Bytecode. This accepts nothing."""
-    _refuse_program(source, "to analyse")
     verifier = Verifier.from_settings(Settings())
+    _refuse_program(source, verifier.library, "to analyse")
     bundle = _kernel(kernel)
     request = request_of(source, [], bundle, contract=EvaluationContract(), profile=None)
     analysed = verifier.analyse(verifier.subject(request), request, bundle)
@@ -172,8 +174,8 @@ def replay(
     json: JsonOption = False,
 ) -> int:
     """Replay a profile under the default scheduler and another one; judge nothing else."""
-    _refuse_program(scheduler, "to replay alone")
     verifier = Verifier.from_settings(Settings())
+    _refuse_program(scheduler, verifier.library, "to replay alone")
     bundle = _kernel(kernel)
     contract = EvaluationContract(replay=ReplayMode.ADVISORY, seeds=seeds)
     request = request_of(
@@ -253,8 +255,8 @@ def version() -> int:
     return 0
 
 
-def _refuse_program(target: str, what: str) -> None:
-    if program_of(target) is not None:
+def _refuse_program(target: str, library: Library, what: str) -> None:
+    if program_of(target, library) is not None:
         raise UsageError(f"{target} is a program, of which there is nothing {what}: verify it")
 
 

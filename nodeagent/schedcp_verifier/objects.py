@@ -17,7 +17,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import Section, SymbolTableSection
 
-from schedcp_api.candidates import Argument, Knob
+from schedcp_api.candidates import Argument
+from schedcp_api.manifests import Knob
 from schedcp_api.verdicts import Check, EvaluationContract, Stage
 
 from .btf import Btf, BtfType, SectionVariable

@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     """The library: `manifests/`, the sources, and `include/schedcp/`."""
     programs_dir: Path | None = None
     """The loader and the guest's programs, all static; default `.output/bin` of the library."""
+    stock_dir: Path = Path(".cache/stock/programs")
+    """The library's programs, as `schedcp-lab setup --only stock` builds them."""
     kernels_dir: Path = Path(".cache/kernels")
     """Kernel bundles, one folder each."""
     state_dir: Path = Path(".cache/verifier")

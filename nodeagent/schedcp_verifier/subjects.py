@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import Argument, Candidate, SchedulerManifest
+from schedcp_api.candidates import Argument, Candidate, CommandLine
+from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.verdicts import Check, Phase, Stage, VerificationRequest
 
-from .checks import skipped, warning
-from .errors import UsageError
+from .checks import failed, passed, skipped, warning
+from .errors import ToolMissing, UsageError
 from .executables import Executable
 from .library import Library
 
-__all__ = ["Subject", "stages_missing", "subject_of", "unseen_checks"]
+__all__ = ["Subject", "command_line_checks", "stages_missing", "subject_of", "unseen_checks"]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be judged: a source with its knobs, from the library or from elsewhere."""
+    """What is to be judged: a source with its knobs, or a program; from the library or not."""
 
     name: str
     source: bytes
@@ -48,13 +49,7 @@ def subject_of(
     if candidate.program_digest is not None:
         if source is not None:
             raise UsageError("a program came with a source; one candidate is one of the two")
-        executable = executables.get(candidate.program_digest)
-        if executable is None:
-            raise UsageError(
-                f"the program {candidate.program_digest} is not here, and a request carries none: "
-                "give its path to `schedcp-verifier verify`"
-            )
-        return Subject(candidate.scheduler, b"", executable=executable)
+        return _program(candidate, candidate.program_digest, library, executables)
     if candidate.source_digest is None:
         if source is not None:
             raise UsageError("a source came without its digest in the candidate")
@@ -69,6 +64,49 @@ def subject_of(
             f"{candidate.source_digest}"
         )
     return Subject(candidate.scheduler, text, candidate.arguments)
+
+
+def _program(
+    candidate: Candidate, digest: str, library: Library, executables: Mapping[str, Executable]
+) -> Subject:
+    """Return a program as a subject: with a manifest if it is the library's of that name."""
+    executable = executables.get(digest)
+    if executable is not None and candidate.scheduler not in library.names():
+        return Subject(candidate.scheduler, b"", executable=executable)
+    try:
+        known = library.program(candidate.scheduler)
+    except ToolMissing:
+        known = None
+    if known is not None and known.executable.digest == digest:
+        return Subject(
+            candidate.scheduler, b"", manifest=known.manifest, executable=known.executable
+        )
+    if executable is None:
+        raise UsageError(
+            f"the program {digest} is not here, and a request carries none: give its path to "
+            "`schedcp-verifier verify`, or the name of one of the library's"
+        )
+    return Subject(candidate.scheduler, b"", executable=executable)
+
+
+def command_line_checks(manifest: SchedulerManifest, words: CommandLine) -> tuple[Check, ...]:
+    """Return what is known of a program of the library before it is started."""
+    program = manifest.program
+    if program is None:
+        raise ValueError(f"{manifest.name} is no program")
+    problems = program.problems(words)
+    if problems:
+        return (failed("arguments", Stage.SOURCE, "; ".join(problems)),)
+    built = f"{program.crate} {program.version}"
+    return (
+        passed("arguments", Stage.SOURCE, f"{len(words)} words fit the manifest"),
+        passed(
+            "pinned",
+            Stage.SOURCE,
+            f"it was built from {built}, whose sources are pinned",
+            crateDigest=program.crate_digest,
+        ),
+    )
 
 
 def unseen_checks(executable: Executable) -> tuple[Check, ...]:

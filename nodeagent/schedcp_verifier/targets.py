@@ -20,6 +20,7 @@ from .composing import COMPOSITION_BYTES_MAX, compose, composition_of
 from .errors import UsageError
 from .executables import Executable, executable_at, is_elf
 from .kernels import KernelBundle
+from .library import Library
 
 __all__ = ["TARGET_HELP", "composition_in", "profile_of", "program_of", "request_of"]
 
@@ -39,12 +40,14 @@ def profile_of(path: Path | None) -> WorkloadProfile | None:
         raise UsageError(f"{path} is no workload profile: {error}") from error
 
 
-def program_of(target: str) -> Executable | None:
-    """Return the program that a target names, if it names one."""
-    path = Path(target)
-    if target.endswith((".c", *_COMPOSITIONS)) or "/" not in target or not is_elf(path):
+def program_of(target: str, library: Library) -> Executable | None:
+    """Return the program that a target names, if it names one: by its path, or the library's."""
+    if target.endswith((".c", *_COMPOSITIONS)):
         return None
-    return executable_at(path)
+    if "/" not in target:
+        found = library.program(target)
+        return None if found is None else found.executable
+    return executable_at(Path(target)) if is_elf(Path(target)) else None
 
 
 def request_of(

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from schedcp_api.base import canonical_json, digest_of
-from schedcp_api.candidates import Argument, SchedulerManifest
+from schedcp_api.candidates import Argument
+from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.verdicts import (
     Check,
@@ -43,7 +44,13 @@ from .proving import Proof, all_well
 from .replaying import Replayed, judge_replay
 from .settings import Settings
 from .sources import judge_expanded, judge_written, without_reports
-from .subjects import Subject, stages_missing, subject_of, unseen_checks
+from .subjects import (
+    Subject,
+    command_line_checks,
+    stages_missing,
+    subject_of,
+    unseen_checks,
+)
 from .workloads import WorkloadSpec, workload_of
 
 __all__ = ["Analysed", "Subject", "Verified", "Verifier"]
@@ -114,7 +121,7 @@ class Verifier:
         """Return the verifier that `settings` describe."""
         folder = settings.schedulers_dir.resolve()
         return cls(
-            Library(folder),
+            Library(folder, settings.stock_dir.resolve()),
             Toolchain(
                 settings.clang,
                 settings.llvm_strip,
@@ -145,7 +152,9 @@ class Verifier:
     ) -> Analysed:
         """Run the static stages: Source, Build, Bytecode. A program passes them by."""
         if subject.executable is not None:
-            return Analysed(unseen_checks(subject.executable))
+            words = request.candidate.command_line
+            known = command_line_checks(subject.manifest, words) if subject.manifest else ()
+            return Analysed((*known, *unseen_checks(subject.executable)))
         trusted = subject.manifest is not None
         checks: tuple[Check, ...] = judge_written(subject.source, trusted=trusted)
         if subject.manifest is not None:
@@ -237,7 +246,9 @@ class Verifier:
     ) -> tuple[_Found, Replayed]:
         analysed = self.analyse(subject, request, kernel)
         if subject.executable is not None:
-            return self._prove_program(request, kernel, analysed.checks, notify)
+            if analysed.failed:
+                return _Found(analysed.checks, (), None, ""), Replayed(())
+            return self._prove_program(request, kernel, subject, analysed.checks, notify)
         object_ = analysed.object
         name = analysed.facts.ops_name if analysed.facts is not None else ""
         if object_ is None or analysed.facts is None or analysed.failed:
@@ -253,12 +264,14 @@ class Verifier:
         self,
         request: VerificationRequest,
         kernel: KernelBundle,
+        subject: Subject,
         checks: tuple[Check, ...],
         notify: Notify,
     ) -> tuple[_Found, Replayed]:
         """Prove a program, then replay it: what its scheduler is called shows when it attaches."""
         notify("Attach, Dynamic, Contract")
         proof = self.prove(request, kernel, object_=None, ops_name="")
+        _require_name(subject.manifest, proof.ops_name)
         found = _Found((*checks, *proof.checks), proof.losses, None, proof.ops_name)
         if not all_well(proof.checks):
             return found, Replayed(())
@@ -341,6 +354,15 @@ def _manifest_check(manifest: SchedulerManifest, arguments: tuple[Argument, ...]
     if problems:
         return failed("arguments", Stage.SOURCE, "; ".join(problems))
     return passed("arguments", Stage.SOURCE, f"{len(arguments)} arguments fit the manifest")
+
+
+def _require_name(manifest: SchedulerManifest | None, ops_name: str) -> None:
+    """Raise LibraryInvalid when a program's scheduler is called other than its manifest says."""
+    if manifest is not None and ops_name and not manifest.calls_itself(ops_name):
+        raise LibraryInvalid(
+            f"the manifest of {manifest.name} says {manifest.ops_name!r}, its program's scheduler "
+            f"calls itself {ops_name!r}"
+        )
 
 
 def _spec_of(profile: WorkloadProfile) -> tuple[WorkloadSpec | None, Check]:

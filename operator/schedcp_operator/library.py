@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from schedcp_api.candidates import SchedulerManifest
+from schedcp_api.manifests import SchedulerManifest
 
 from .errors import SettingsError
 

@@ -11,11 +11,11 @@ from schedcp_api.candidates import (
     Argument,
     Candidate,
     PlanKind,
-    SchedulerManifest,
     SchedulingPlan,
     WorkloadClass,
     WorkloadDescription,
 )
+from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.nodestates import GuardrailLimits
 from schedcp_api.policies import BuiltinMetric, PinnedCandidate, SchedulerPolicySpec
 from schedcp_api.profiles import WorkloadProfile

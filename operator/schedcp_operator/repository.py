@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import yaml
 
-from schedcp_api.candidates import SchedulerManifest
+from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.runs import Lesson
 
 from .library import LibraryEntry

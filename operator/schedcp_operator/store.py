@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import SchedulerManifest
+from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.runs import Lesson
 
 from .errors import StoreUnavailable

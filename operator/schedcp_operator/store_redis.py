@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import SchedulerManifest
+from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.runs import Lesson
 
 from .errors import StoreUnavailable

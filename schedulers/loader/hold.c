@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Hold the link, renew the lease from standard input, watch the kernel, and let go. The link is
- * destroyed before anything is said about it: a parent that does not read cannot delay that.
+ * Hold the link, or the program that has it; renew the lease from standard input, watch the kernel,
+ * and let go. The link is destroyed, or its program ended, before anything is said about it: a
+ * parent that does not read cannot delay that.
  */
 #include "loader.h"
 #include "schedcp/exit_info.h"
@@ -19,6 +20,7 @@
 
 enum {
 	STATE_POLL_MS = 250,
+	PROGRAM_POLL_MS = 50,
 	STATS_PERIOD_MS = 1000,
 	SETTLE_MS = 45000, /* disabling took 10 s under load; the watchdog's longest is 30 s */
 };
@@ -62,7 +64,9 @@ static void settle(const struct holding *holding, struct kernel_state *state)
 /* What the scheduler recorded of its end; where it records nothing, what the kernel logged. */
 static struct schedcp_exit_info *exit_info_read(const struct holding *holding, const char *log)
 {
-	struct bpf_map *map = bpf_object__find_map_by_name(holding->object, "schedcp_exit");
+	struct bpf_map *map =
+		holding->object ? bpf_object__find_map_by_name(holding->object, "schedcp_exit")
+				: NULL;
 	struct schedcp_exit_info *info = calloc(1, sizeof(*info));
 	uint32_t key = 0;
 
@@ -100,10 +104,16 @@ static enum outcome exit_judge(const struct holding *holding, enum outcome outco
 	info = exit_info_read(holding, log);
 	if (!info)
 		return outcome;
+	/* The log has no exit code. What a kernel ends of itself, it ends for a CPU that came or
+	 * went. */
 	restart = info->kind == EXIT_KIND_BY_KERNEL &&
-		  ((unsigned long long)info->code & EXIT_CODE_RESTART);
-	if (info->kind >= EXIT_KIND_FIRST_ERROR)
+		  (!holding->object || (unsigned long long)info->code & EXIT_CODE_RESTART);
+	if (info->kind >= EXIT_KIND_FIRST_ERROR ||
+	    (outcome == OUTCOME_PROGRAM_ENDED && info->kind == EXIT_KIND_BY_KERNEL))
 		outcome = OUTCOME_EJECTED;
+	/* A program may take its scheduler away a moment before it ends. */
+	if (outcome == OUTCOME_EJECTED && !holding->object && info->kind == EXIT_KIND_BY_USER)
+		outcome = OUTCOME_PROGRAM_ENDED;
 	if (outcome == OUTCOME_EJECTED) {
 		exit_report(holding->json, info, log);
 		outcome = restart ? OUTCOME_RESTART_REQUESTED : OUTCOME_EJECTED;
@@ -158,6 +168,19 @@ bool still_wanted(const struct holding *holding, struct failure *failure)
 	return true;
 }
 
+/* What is waited for, and since when. */
+struct watching {
+	long long renewed_at;
+	long long stats_at;
+};
+
+static struct watching watching_begin(void)
+{
+	long long now = monotonic_ms();
+
+	return (struct watching){.renewed_at = now, .stats_at = now + STATS_PERIOD_MS};
+}
+
 static int wait_ms(long long now, long long stats_at, long long lease_until, bool leased)
 {
 	long long until = stats_at < now + STATE_POLL_MS ? stats_at : now + STATE_POLL_MS;
@@ -167,39 +190,98 @@ static int wait_ms(long long now, long long stats_at, long long lease_until, boo
 	return until > now ? (int)(until - now) : 0;
 }
 
+/* Wait for at most `longest_ms`. True, and why in `outcome`, when something ends the holding. */
+static bool ends(struct holding *holding, struct watching *watching, int longest_ms,
+		 enum outcome *outcome)
+{
+	uint32_t lease_ms = holding->options->lease_ms;
+	struct pollfd fds[] = {
+		{.fd = holding->signal_fd, .events = POLLIN},
+		{.fd = lease_ms ? STDIN_FILENO : -1, .events = POLLIN},
+		{.fd = holding->child_fd, .events = POLLIN},
+	};
+	bool told = false, closed = false;
+	long long now;
+
+	poll(fds, 3, longest_ms);
+	now = monotonic_ms();
+	if (fds[0].revents)
+		signals_handle(holding, &told);
+	if (fds[1].revents && lease_renew(&closed))
+		watching->renewed_at = now;
+	if (told)
+		*outcome = OUTCOME_DETACHED;
+	else if (closed)
+		*outcome = OUTCOME_PARENT_GONE;
+	else if (lease_ms && now >= watching->renewed_at + lease_ms)
+		*outcome = OUTCOME_LEASE_EXPIRED;
+	else if (fds[2].revents)
+		*outcome = OUTCOME_PROGRAM_ENDED;
+	else
+		return false;
+	return true;
+}
+
 /* Wait for the first thing that ends the holding, and say which it was. */
 static enum outcome watch(struct holding *holding)
 {
 	uint32_t lease_ms = holding->options->lease_ms;
+	struct watching watching = watching_begin();
 	long long now = monotonic_ms();
-	long long stats_at = now + STATS_PERIOD_MS, renewed_at = now;
 	struct kernel_state state;
+	enum outcome outcome;
 
-	for (;;) {
-		struct pollfd fds[] = {
-			{.fd = holding->signal_fd, .events = POLLIN},
-			{.fd = lease_ms ? STDIN_FILENO : -1, .events = POLLIN},
-		};
-		bool ended = false;
-
-		poll(fds, 2, wait_ms(now, stats_at, renewed_at + lease_ms, lease_ms));
+	while (!ends(holding, &watching,
+		     wait_ms(now, watching.stats_at, watching.renewed_at + lease_ms, lease_ms),
+		     &outcome)) {
 		now = monotonic_ms();
-		if (fds[0].revents && (signals_handle(holding, &ended), ended))
-			return OUTCOME_DETACHED;
-		if (fds[1].revents && lease_renew(&ended))
-			renewed_at = now;
-		if (ended)
-			return OUTCOME_PARENT_GONE;
-		if (lease_ms && now >= renewed_at + lease_ms)
-			return OUTCOME_LEASE_EXPIRED;
-		lift_look(&holding->lift, holding->options, holding->json, now, now - renewed_at);
+		lift_look(&holding->lift, holding->options, holding->json, now,
+			  now - watching.renewed_at);
 		if (!still_ours(holding, &state))
 			return OUTCOME_EJECTED;
-		if (now >= stats_at) {
+		if (now >= watching.stats_at) {
 			report_stats(holding->json, holding->object, &state);
-			stats_at += STATS_PERIOD_MS;
+			watching.stats_at += STATS_PERIOD_MS;
 		}
 	}
+	return outcome;
+}
+
+/* Whether a kernel that runs nobody's scheduler yet runs the program's now, or another's. */
+static bool program_enabled(struct holding *holding, const struct kernel_state *state,
+			    struct failure *failure)
+{
+	if (strcmp(state->state, "enabled") || !*state->ops)
+		return false;
+	holding->enable_seq = state->enable_seq;
+	if (strcmp(state->ops, holding->ops))
+		fail(failure, OUTCOME_STRUCT_OPS_REFUSED,
+		     "the program's scheduler calls itself '%s', and '%s' was approved", state->ops,
+		     holding->ops);
+	return true;
+}
+
+bool child_attached(struct holding *holding, struct kernel_state *state, struct failure *failure)
+{
+	struct watching watching = watching_begin();
+	enum outcome outcome;
+
+	while (!ends(holding, &watching, PROGRAM_POLL_MS, &outcome)) {
+		lift_look(&holding->lift, holding->options, holding->json, monotonic_ms(),
+			  monotonic_ms() - watching.renewed_at);
+		kernel_state_read(state);
+		if (program_enabled(holding, state, failure))
+			return failure->outcome == OUTCOME_DETACHED;
+	}
+	return fail(failure, outcome, "nothing was attached before the end");
+}
+
+void let_go(struct holding *holding, struct kernel_state *state)
+{
+	bpf_link__destroy(holding->link);
+	holding->link = NULL;
+	child_end(holding);
+	settle(holding, state);
 }
 
 enum outcome hold(struct holding *holding)
@@ -207,8 +289,7 @@ enum outcome hold(struct holding *holding)
 	enum outcome outcome = watch(holding);
 	struct kernel_state state;
 
-	bpf_link__destroy(holding->link);
-	settle(holding, &state);
+	let_go(holding, &state);
 	lift_end(&holding->lift, holding->options);
 	outcome = exit_judge(holding, outcome);
 	report_detached(holding->json, outcome, &state);

@@ -116,6 +116,8 @@ static bool input_apply(struct bpf_object *object, const char *path, const char 
 
 bool inputs_apply(struct bpf_object *object, const struct options *options, struct failure *failure)
 {
+	if (!object)
+		return true; /* a program's maps are its own */
 	return input_apply(object, options->expected_file, "expected_runtime", true, failure) &&
 	       input_apply(object, options->target_cgroups_file, "target_cgroups", false, failure);
 }

@@ -19,7 +19,7 @@ static const struct {
 	const char *reason;
 	int kind;
 } exit_reasons[] = {
-	{"unregistered from user space", 64},
+	{"unregistered from user space", EXIT_KIND_BY_USER},
 	{"unregistered from BPF", 65},
 	{"unregistered from the main kernel", EXIT_KIND_BY_KERNEL},
 	{"disabled by sysrq-S", 67},

@@ -43,7 +43,7 @@ static int threads_schedule(pid_t process, int policy, int priority)
 }
 
 /* Until a pass finds none: those that were not reached yet start threads of their own class. */
-static bool all_threads_schedule(pid_t process, int policy, int priority)
+bool process_schedule(int process, int policy, int priority)
 {
 	bool changed = false;
 	int pass = 0;
@@ -67,8 +67,7 @@ void lift_look(struct lift *lift, const struct options *options, struct json *js
 		lift->late_at_ms = now_ms;
 	if (late && !lift->lifted && !lift->tried) {
 		lift->tried = true;
-		lift->lifted =
-			all_threads_schedule(options->parent, SCHED_FIFO, options->rt_priority);
+		lift->lifted = process_schedule(options->parent, SCHED_FIFO, options->rt_priority);
 		snprintf(message, sizeof(message), "no renewal for %lld ms: the parent %s", late_ms,
 			 lift->lifted ? "is real-time now" : "could not be made real-time");
 		report_warning(json, "ParentLate", message);
@@ -82,6 +81,6 @@ void lift_look(struct lift *lift, const struct options *options, struct json *js
 void lift_end(struct lift *lift, const struct options *options)
 {
 	if (lift->lifted)
-		all_threads_schedule(options->parent, SCHED_OTHER, 0);
+		process_schedule(options->parent, SCHED_OTHER, 0);
 	lift->lifted = false;
 }

@@ -31,6 +31,7 @@ enum outcome {
 	OUTCOME_RESTART_REQUESTED = 21,
 	OUTCOME_LEASE_EXPIRED = 22,
 	OUTCOME_PARENT_GONE = 23,
+	OUTCOME_PROGRAM_ENDED = 24,
 	OUTCOME_USAGE = 64,
 };
 
@@ -41,6 +42,9 @@ enum { KNOBS_MAX = 64, FAILURE_MESSAGE_MAX = 1024, OPS_NAME_MAX = 128 };
 
 struct options {
 	const char *object_path;
+	const char *program_path;     /* in place of an object */
+	const char *ops;	      /* what the program's scheduler must be called */
+	char **words;		      /* the program's argument list, its name first */
 	const char *digest;	      /* 64 hex digits, without the "sha256:" */
 	const char *knobs[KNOBS_MAX]; /* NAME=VALUE */
 	size_t knob_count;
@@ -100,7 +104,12 @@ void kernel_state_read(struct kernel_state *state);
 
 /* kernel_log.c: the "sched_ext:" lines of the kernel's log; "" when there are none. */
 enum { LOG_LINE_MAX = 1024, LOG_TEXT_MAX = 4096 };
-enum { EXIT_KIND_UNKNOWN = -1, EXIT_KIND_BY_KERNEL = 66, EXIT_KIND_FIRST_ERROR = 1024 };
+enum {
+	EXIT_KIND_UNKNOWN = -1,
+	EXIT_KIND_BY_USER = 64,
+	EXIT_KIND_BY_KERNEL = 66,
+	EXIT_KIND_FIRST_ERROR = 1024
+};
 /* Remember the newest line; false when the log may not be read. */
 bool kernel_log_mark(char mark[LOG_LINE_MAX]);
 /* Return the lines after `mark`. */
@@ -125,12 +134,21 @@ struct lift {
 void lift_look(struct lift *lift, const struct options *options, struct json *json,
 	       long long now_ms, long long late_ms);
 void lift_end(struct lift *lift, const struct options *options);
+/* Put all threads of a process into a class; true when one changed. */
+bool process_schedule(int process, int policy, int priority);
 
-/* hold.c: keep the link until something ends it; the link is gone when this returns. */
+/*
+ * hold.c: keep the link, or the program that has it, until something ends it; it is gone when this
+ * returns.
+ */
+enum { CHILD_SAID_MAX = 64 };
 struct holding {
 	const struct options *options;
-	struct bpf_object *object;
+	struct bpf_object *object; /* NULL when a program is held */
 	struct bpf_link *link;
+	int child; /* its process and group; 0: none */
+	int child_fd;
+	char child_said[CHILD_SAID_MAX]; /* how it ended */
 	struct json *json;
 	char ops[OPS_NAME_MAX];
 	unsigned long long enable_seq;
@@ -141,5 +159,13 @@ struct holding {
 /* False when a signal or the parent's end came before anything is attached. */
 bool still_wanted(const struct holding *holding, struct failure *failure);
 enum outcome hold(struct holding *holding);
+/* End what is held, and wait until the kernel is done with it. */
+void let_go(struct holding *holding, struct kernel_state *state);
+/* Wait until a program has attached its scheduler; false when that will not be. */
+bool child_attached(struct holding *holding, struct kernel_state *state, struct failure *failure);
+
+/* child.c: a program that loads its scheduler by itself. */
+bool child_start(struct holding *holding, const struct object_file *file, struct failure *failure);
+void child_end(struct holding *holding);
 
 #endif

@@ -37,11 +37,14 @@ static const struct outcome_row outcomes[] = {
 	 "the kernel ended it and asks for a restart"},
 	{OUTCOME_LEASE_EXPIRED, "LeaseExpired", "nothing arrived on standard input in time"},
 	{OUTCOME_PARENT_GONE, "ParentGone", "standard input was closed"},
+	{OUTCOME_PROGRAM_ENDED, "ProgramEnded", "the program ended by itself"},
 	{OUTCOME_USAGE, "Usage", "wrong command line"},
 };
 
 static const struct option long_options[] = {
 	{"object", required_argument, NULL, 'o'},
+	{"program", required_argument, NULL, 'p'},
+	{"ops", required_argument, NULL, 'n'},
 	{"digest", required_argument, NULL, 'd'},
 	{"knob", required_argument, NULL, 'k'},
 	{"timeout-ms", required_argument, NULL, 't'},
@@ -55,13 +58,20 @@ static const struct option long_options[] = {
 
 static const char help_text[] =
 	"usage: schedcp-loader --object FILE --digest sha256:HEX --lease-ms N [OPTION]...\n"
+	"       schedcp-loader --program FILE --ops NAME --digest sha256:HEX --lease-ms N\n"
+	"                      [OPTION]... [-- WORD...]\n"
 	"\n"
 	"Attach one verified sched_ext scheduler and hold its only link. Nothing is pinned: when\n"
 	"this process ends, for whatever reason, the kernel's own scheduler is back. Events go to\n"
 	"standard output as JSON lines: opened, loaded, attached, stats, warning, exit, error,\n"
 	"detached.\n"
 	"\n"
+	"A program that loads its scheduler by itself is run with the words behind --, as an\n"
+	"ordinary task in a process group of its own; it dies with this process.\n"
+	"\n"
 	"  --object FILE               the BPF object\n"
+	"  --program FILE              in its place: the program\n"
+	"  --ops NAME                  what the program's scheduler must call itself\n"
 	"  --digest sha256:HEX         what FILE must be; anything else is refused\n"
 	"  --lease-ms N                detach unless something arrives on standard input every N "
 	"ms,\n"
@@ -142,6 +152,12 @@ static bool option_apply(struct options *options, int letter, const char *value,
 	case 'o':
 		options->object_path = value;
 		return true;
+	case 'p':
+		options->program_path = value;
+		return true;
+	case 'n':
+		options->ops = value;
+		return true;
 	case 'd':
 		return digest_parse(options, value, failure);
 	case 'k':
@@ -178,22 +194,39 @@ static bool option_apply(struct options *options, int letter, const char *value,
 	}
 }
 
+/* The list of arguments that the program gets takes its own place in ours, its name in front. */
+static bool program_options_check(struct options *options, int argc, char **argv,
+				  struct failure *failure)
+{
+	if (!options->ops || options->knob_count)
+		return fail(failure, OUTCOME_USAGE, "--program needs --ops, and has no knobs");
+	if (optind < argc && strcmp(argv[optind - 1], "--"))
+		return fail(failure, OUTCOME_USAGE, "unexpected argument '%s': see --help",
+			    argv[optind]);
+	options->words = argv + optind - 1;
+	options->words[0] = (char *)options->program_path;
+	return true;
+}
+
 bool options_parse(struct options *options, int argc, char **argv, struct failure *failure)
 {
 	bool lease_given = false;
 	int letter;
 
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+	while ((letter = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
 		lease_given |= letter == 'l';
 		if (!option_apply(options, letter, optarg, failure))
 			return false;
 	}
+	if (!options->digest || !lease_given || !options->object_path == !options->program_path)
+		return fail(failure, OUTCOME_USAGE,
+			    "--object or --program, and --digest and --lease-ms are required: see "
+			    "--help");
+	if (options->program_path)
+		return program_options_check(options, argc, argv, failure);
 	if (optind < argc)
 		return fail(failure, OUTCOME_USAGE, "unexpected argument '%s': see --help",
 			    argv[optind]);
-	if (!options->object_path || !options->digest || !lease_given)
-		return fail(failure, OUTCOME_USAGE,
-			    "--object, --digest and --lease-ms are required: see --help");
 	return true;
 }

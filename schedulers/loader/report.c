@@ -86,7 +86,7 @@ static void counters_write(struct json *json, const struct bpf_object *object,
 void report_stats(struct json *json, const struct bpf_object *object,
 		  const struct kernel_state *state)
 {
-	const struct bpf_map *map = bpf_object__find_map_by_name(object, "stats");
+	const struct bpf_map *map = object ? bpf_object__find_map_by_name(object, "stats") : NULL;
 
 	json_begin(json, "stats");
 	json_unsigned(json, "enableSeq", state->enable_seq);

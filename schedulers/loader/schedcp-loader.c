@@ -5,14 +5,15 @@
  * The process is the scheduler's lifeline. It opens the very bytes whose digest was approved,
  * refuses programs and maps that a scheduler does not need, sets knobs, attaches, and then does
  * nothing but renew a lease and watch. Nothing is pinned, so that the kernel's own scheduler is
- * back whenever this process ends, by whatever cause.
+ * back whenever this process ends, by whatever cause. A program that loads its scheduler by itself
+ * is held in the same way: it is run from the approved bytes, and ends with this process.
  *
  * Events are JSON lines on standard output; each exit code says one thing (options.c has the
  * table, and --help prints it):
  *   0 Detached, 1 Internal, 10 DigestMismatch, 11 ObjectInvalid, 12 ProgramRefused,
  *   13 MapRefused, 14 StructOpsRefused, 15 KnobRefused, 16 ForeignScheduler, 17 LoadFailed,
  *   18 AttachFailed, 19 Unsupported, 20 Ejected, 21 RestartRequested, 22 LeaseExpired,
- *   23 ParentGone, 64 Usage.
+ *   23 ParentGone, 24 ProgramEnded, 64 Usage.
  */
 #include "loader.h"
 
@@ -100,30 +101,45 @@ static bool enabled_confirm(const char *ops, struct kernel_state *state)
 	return false;
 }
 
+static bool read_approved(struct object_file *file, const char *path, const char *digest,
+			  struct failure *failure)
+{
+	if (!object_file_read(file, path, failure))
+		return false;
+	if (!strcmp(file->digest, digest))
+		return true;
+	free(file->data);
+	return fail(failure, OUTCOME_DIGEST_MISMATCH,
+		    "%s is sha256:%s, but sha256:%s was approved: fetch it again", path,
+		    file->digest, digest);
+}
+
+static void report_opened(const struct holding *holding, const struct object_file *file)
+{
+	char digest[sizeof("sha256:") + sizeof(file->digest)];
+
+	snprintf(digest, sizeof(digest), "sha256:%s", file->digest);
+	json_begin(holding->json, "opened");
+	json_string(holding->json, "ops", holding->ops);
+	json_string(holding->json, "digest", digest);
+	json_send(holding->json, true);
+}
+
 /* Read, digest, open and check; the object is in `holding` and its table in `ops`. */
 static bool open_checked(struct holding *holding, struct bpf_map **ops, struct failure *failure)
 {
 	const struct options *options = holding->options;
 	struct object_file file = {};
-	char digest[sizeof("sha256:") + sizeof(file.digest)];
 
-	if (!object_file_read(&file, options->object_path, failure))
+	if (!read_approved(&file, options->object_path, options->digest, failure))
 		return false;
-	if (strcmp(file.digest, options->digest))
-		return fail(failure, OUTCOME_DIGEST_MISMATCH,
-			    "%s is sha256:%s, but sha256:%s was approved: fetch it again",
-			    options->object_path, file.digest, options->digest);
 	holding->object = object_open(&file, failure);
 	free(file.data);
 	*ops = holding->object ? object_check(holding->object, failure) : NULL;
 	if (!*ops)
 		return false;
 	ops_name(holding->object, *ops, holding->ops);
-	snprintf(digest, sizeof(digest), "sha256:%s", file.digest);
-	json_begin(holding->json, "opened");
-	json_string(holding->json, "ops", holding->ops);
-	json_string(holding->json, "digest", digest);
-	json_send(holding->json, true);
+	report_opened(holding, &file);
 	return true;
 }
 
@@ -146,6 +162,16 @@ static bool load(struct holding *holding, struct bpf_map *ops, struct failure *f
 	return true;
 }
 
+static void report_attached(struct holding *holding, const struct kernel_state *state)
+{
+	holding->enable_seq = state->enable_seq;
+	json_begin(holding->json, "attached");
+	json_string(holding->json, "ops", holding->ops);
+	json_unsigned(holding->json, "enableSeq", state->enable_seq);
+	json_unsigned(holding->json, "hotplugSeq", state->hotplug_seq);
+	json_send(holding->json, true);
+}
+
 static bool attach(struct holding *holding, struct bpf_map *ops, struct failure *failure)
 {
 	struct kernel_state state;
@@ -161,25 +187,65 @@ static bool attach(struct holding *holding, struct bpf_map *ops, struct failure 
 			    holding->ops, strerror(errno));
 	if (!enabled_confirm(holding->ops, &state))
 		return true; /* it is dead already: hold() will see that and say why */
-	holding->enable_seq = state.enable_seq;
-	json_begin(holding->json, "attached");
-	json_string(holding->json, "ops", holding->ops);
-	json_unsigned(holding->json, "enableSeq", state.enable_seq);
-	json_unsigned(holding->json, "hotplugSeq", state.hotplug_seq);
-	json_send(holding->json, true);
+	report_attached(holding, &state);
 	return true;
+}
+
+/* Run the program and wait for its scheduler; what has failed has no process left behind it. */
+static bool start_program(struct holding *holding, struct failure *failure)
+{
+	const struct options *options = holding->options;
+	struct object_file file = {};
+	struct kernel_state state;
+	bool started;
+
+	if (!read_approved(&file, options->program_path, options->digest, failure))
+		return false;
+	snprintf(holding->ops, sizeof(holding->ops), "%s", options->ops);
+	report_opened(holding, &file);
+	if (!kernel_log_mark(holding->log_mark))
+		report_warning(holding->json, "KernelLogUnreadable", strerror(errno));
+	started = nobody_attached(&state, failure) && still_wanted(holding, failure) &&
+		  child_start(holding, &file, failure);
+	free(file.data);
+	if (!started)
+		return false;
+	if (child_attached(holding, &state, failure)) {
+		report_attached(holding, &state);
+		return true;
+	}
+	let_go(holding, &state);
+	if (failure->outcome == OUTCOME_PROGRAM_ENDED)
+		fail(failure, OUTCOME_PROGRAM_ENDED,
+		     "the program %s before its scheduler was attached: its reasons are on "
+		     "standard error",
+		     holding->child_said);
+	return false;
+}
+
+static bool load_object(struct holding *holding, struct failure *failure)
+{
+	struct bpf_map *ops;
+
+	return open_checked(holding, &ops, failure) && load(holding, ops, failure) &&
+	       attach(holding, ops, failure);
+}
+
+static bool is_end_from_outside(enum outcome outcome)
+{
+	return outcome == OUTCOME_DETACHED || outcome == OUTCOME_PARENT_GONE ||
+	       outcome == OUTCOME_LEASE_EXPIRED;
 }
 
 static enum outcome run(struct holding *holding)
 {
 	struct failure failure = {};
 	struct kernel_state state;
-	struct bpf_map *ops;
 
-	if (open_checked(holding, &ops, &failure) && load(holding, ops, &failure) &&
-	    attach(holding, ops, &failure))
+	if (holding->options->program_path ? start_program(holding, &failure)
+					   : load_object(holding, &failure))
 		return hold(holding);
-	if (failure.outcome != OUTCOME_DETACHED && failure.outcome != OUTCOME_PARENT_GONE) {
+	if (!is_end_from_outside(failure.outcome)) {
 		report_failure(holding->json, &failure);
 		return failure.outcome;
 	}
@@ -193,7 +259,7 @@ int main(int argc, char **argv)
 	struct json *json = calloc(1, sizeof(*json));
 	struct options options = {.parent = getppid()};
 	struct failure failure = {};
-	struct holding holding = {.options = &options, .json = json};
+	struct holding holding = {.options = &options, .json = json, .child_fd = -1};
 	enum outcome outcome;
 
 	if (!json)

@@ -165,6 +165,94 @@ finish stalled
 start /objects/untold_stall.o --lease-ms 60000
 finish untold
 
+# A program that loads its scheduler by itself is held as an object is.
+PROGRAM=/programs/simple_fifo
+
+# start_program OPS ARGUMENTS...: what stands behind -- is the program's.
+start_program() {
+	ops=$1
+	shift
+	exec 4<>/run/renew
+	: >/run/out
+	schedcp-loader --program $PROGRAM --ops "$ops" --digest "sha256:$(digest $PROGRAM)" \
+		--rt-priority 50 --timeout-ms 5000 "$@" </run/renew 4>&- >>/run/out 2>/run/err &
+	loader=$!
+}
+
+child() {
+	sed 's/ .*//' "/proc/$loader/task/$loader/children"
+}
+
+is_gone() {
+	[ ! -d "/proc/$program" ]
+}
+
+# finish_program CASE: as finish, and tell whether the program is gone: 0 when it is.
+finish_program() {
+	finish "$1"
+	until_ is_gone
+	gone=$?
+	report "$1-program" $gone "$(state)"
+}
+
+start_program schedcp_simple_fifo --lease-ms 60000 -- --slice-us 5000
+until_ said attached
+program=$(child)
+report program-policy "$(policy "$program")" "$(state)"
+tr '\0' '\n' <"/proc/$program/environ" | sort >/run/found
+printf 'LC_ALL=C\nPATH=/usr/bin:/bin\nSCX_TIMEOUT_MS=5000\n' | cmp -s - /run/found
+report program-environment $? "$(state)"
+tr '\0' ' ' <"/proc/$program/cmdline" >/run/found
+printf '%s --slice-us 5000 ' $PROGRAM | cmp -s - /run/found
+report program-words $? "$(state)"
+kill -TERM $loader
+finish_program program-terminated
+
+start_program schedcp_simple_fifo --lease-ms 60000
+until_ said attached
+program=$(child)
+kill -KILL $loader
+finish_program program-killed
+
+start_program schedcp_simple_fifo --lease-ms 3000
+until_ said attached
+program=$(child)
+finish_program program-lease
+
+start_program schedcp_simple_fifo --lease-ms 60000
+until_ said attached
+program=$(child)
+exec 4>&-
+finish_program program-parent-gone
+
+start_program schedcp_simple_fifo --lease-ms 60000
+until_ said attached
+program=$(child)
+kill -KILL "$program"
+finish_program program-shot
+
+start_program schedcp_simple_fifo --lease-ms 60000 -- --exit-after 2
+until_ said attached
+program=$(child)
+finish_program program-left
+
+start_program schedcp_simple_fifo --lease-ms 60000 -- --no-such-word
+finish program-words-refused
+
+start_program schedcp_other --lease-ms 60000
+finish program-name
+
+cp $PROGRAM /run/program
+before=$(digest $PROGRAM)
+printf '\377' | dd of=/run/program bs=1 seek=4000 conv=notrunc 2>/run/err
+schedcp-loader --program /run/program --ops schedcp_simple_fifo --digest "sha256:$before" \
+	--lease-ms 0 >/run/out 2>/run/err
+report program-flipped $? "$(state)"
+
+schedcp-loader --program $PROGRAM --ops schedcp_simple_fifo --digest "sha256:$before" \
+	--lease-ms 60000 </dev/null >/run/out 2>/run/err
+report program-unwanted $? "$(state)"
+
 exec 3>/dev/vport0p1
 cat /run/results >&3
 poweroff -f

@@ -15,8 +15,8 @@ from schedcp_verifier.settings import Settings
 
 SCRIPT = Path(__file__).parent.parent / "data" / "loader-trials.sh"
 APPLETS = (
-    *("cat", "cp", "cut", "dd", "echo", "grep", "kill", "mkdir", "mkfifo", "mount", "poweroff"),
-    *("printf", "sed", "sh", "sha256sum", "usleep"),
+    *("cat", "cmp", "cp", "cut", "dd", "echo", "grep", "kill", "mkdir", "mkfifo", "mount"),
+    *("poweroff", "printf", "sed", "sh", "sha256sum", "sort", "tr", "usleep"),
 )
 OBJECTS = (
     "simple_fifo",
@@ -57,6 +57,7 @@ def cases(
             program(
                 "bin/schedcp-loader", (verifier_settings.programs / "schedcp-loader").read_bytes()
             ),
+            program("programs/simple_fifo", (built / "standalone/simple_fifo").read_bytes()),
             *(
                 file(f"objects/{Path(name).name}.o", (built / f"{name}.bpf.o").read_bytes())
                 for name in OBJECTS
@@ -174,3 +175,56 @@ def test_a_stall_is_told_with_the_kernels_reason(cases: dict[str, Case], name: s
     said = cases[name].said("exit")
     assert (said.kind, said.reason) == (STALL, "runnable task stall")
     assert "runnable task stall" in said.log
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason"),
+    [
+        ("program-terminated", 0, "Detached"),
+        ("program-lease", 22, "LeaseExpired"),
+        ("program-parent-gone", 23, "ParentGone"),
+        ("program-shot", 24, "ProgramEnded"),
+        ("program-left", 24, "ProgramEnded"),
+    ],
+)
+def test_what_ends_the_holding_ends_the_program(
+    cases: dict[str, Case], name: str, status: int, reason: str
+) -> None:
+    case = cases[name]
+    assert (case.status, case.state) == (status, "disabled")
+    assert case.said("attached").ops == "schedcp_simple_fifo"
+    assert case.said("detached").reason == reason
+    assert cases[f"{name}-program"].status == 0, "the program is still there"
+
+
+def test_a_killed_loader_takes_its_program_along(cases: dict[str, Case]) -> None:
+    assert (cases["program-killed"].status, cases["program-killed"].state) == (KILLED, "disabled")
+    assert cases["program-killed-program"].status == 0
+
+
+def test_a_program_is_ordinary_and_has_its_words_and_a_fixed_environment(
+    cases: dict[str, Case],
+) -> None:
+    for name in ("program-policy", "program-environment", "program-words"):
+        assert (cases[name].status, cases[name].state) == (0, "enabled"), name
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code", "words"),
+    [
+        ("program-words-refused", 24, "ProgramEnded", "ended with status 64 before"),
+        ("program-name", 14, "StructOpsRefused", "calls itself 'schedcp_simple_fifo'"),
+        ("program-flipped", 10, "DigestMismatch", "was approved"),
+    ],
+)
+def test_a_program_that_is_not_what_was_approved_does_not_stay(
+    cases: dict[str, Case], name: str, status: int, code: str, words: str
+) -> None:
+    assert (cases[name].status, cases[name].state) == (status, "disabled")
+    assert cases[name].said("error").code == code
+    assert words in cases[name].said("error").message
+
+
+def test_a_program_that_is_no_longer_wanted_is_not_started(cases: dict[str, Case]) -> None:
+    assert (cases["program-unwanted"].status, cases["program-unwanted"].state) == (23, "disabled")
+    assert not any(event.event == "attached" for event in cases["program-unwanted"].events)

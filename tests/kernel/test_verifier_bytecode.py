@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from schedcp_api.candidates import Argument, Knob
+from schedcp_api.candidates import Argument
+from schedcp_api.manifests import Knob
 from schedcp_api.verdicts import Check, EvaluationContract, Phase, Stage
 from schedcp_verifier.analysing import RULES, analyse_bytecode
 from schedcp_verifier.building import BuildRoom

@@ -158,6 +158,7 @@ class FakeLoader:
             request.ops_name,
             since=now,
             token_digest=request.token_digest,
+            of_program=request.of_program,
         )
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """A whole agent without a thread: in-memory edges, ticked by the test on the test's own clock."""
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -87,6 +88,7 @@ class AgentBench:
     exporter: KeptExports = field(default_factory=KeptExports)
     loader: FakeLoader = field(init=False)
     objects: ObjectCache = field(init=False)
+    programs: Mapping[str, Path] = field(default_factory=dict)
     agent: Agent = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,6 +118,7 @@ class AgentBench:
                 answering=Answering(measuring, self.blobs, executor, node=NODE, cpus=2),
                 exporter=self.exporter,
                 facts=Facts(boot_id="boot"),
+                programs=self.programs,
                 restart_limit=3,
                 tick_seconds=1.0,
                 heartbeat_seconds=0.0,

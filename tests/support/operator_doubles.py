@@ -7,7 +7,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import SchedulerManifest
+from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.policies import MetricSource
 from schedcp_api.runs import Lesson
 from schedcp_api.services import (

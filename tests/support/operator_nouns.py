@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from schedcp_api.base import ConditionStatus, digest_of, with_condition
-from schedcp_api.candidates import Candidate, Knob, PlanKind, SchedulerManifest
+from schedcp_api.candidates import Candidate, PlanKind
 from schedcp_api.kernels import KernelFeature, KernelProfile
+from schedcp_api.manifests import Knob, SchedulerManifest
 from schedcp_api.nodestates import (
     Arm,
     AssignmentStatus,

@@ -74,10 +74,14 @@ def test_a_token_that_does_not_fit(changes: dict[str, object], expected: tuple[s
     assert reason(assignment(**changes)) == expected
 
 
-def test_a_program_is_not_run_here() -> None:
+def test_only_programs_that_came_with_the_agent_are_run() -> None:
     started = token(program_digest=digest_of(OBJECT), command_line=("-k",))
     wanted = assignment(token=started, command_line=("-k",))
-    assert reason(wanted) == ("ProgramNotSupported", True)
+    assert reason(wanted) == ("ProgramNotHere", True)
+    here = replace(SEEN, programs=frozenset({digest_of(OBJECT)}))
+    answer = admit(wanted, here, (), rules=RULES, now=NOW)
+    assert isinstance(answer, DeploymentToken)
+    assert answer.command_line == ("-k",)
     assert reason(assignment(token=started)) == ("ClaimsMismatch", True)
 
 

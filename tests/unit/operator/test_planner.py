@@ -4,14 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedcp_api.candidates import (
-    Argument,
-    Candidate,
-    Confidence,
-    Knob,
-    PlanKind,
-    WorkloadClass,
-)
+from schedcp_api.candidates import Argument, Candidate, Confidence, PlanKind, WorkloadClass
+from schedcp_api.manifests import Knob
 from schedcp_api.policies import (
     BuiltinMetric,
     MetricSource,

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedcp_api.candidates import Argument, Knob
+from schedcp_api.candidates import Argument
+from schedcp_api.manifests import Knob
 from schedcp_api.verdicts import EvaluationContract, Phase
 from schedcp_verifier.btf import Btf
 from schedcp_verifier.objects import MapFacts, ObjectFacts, Table, inspect, judge_object

@@ -96,7 +96,7 @@ def test_a_path_of_a_program_names_it_with_what_stands_behind(
 ) -> None:
     path = tmp_path / "scx_Band.2"
     path.write_bytes(elf())
-    program = program_of(str(path))
+    program = program_of(str(path), Library(tmp_path))
     assert program is not None
     asked = request_of(
         str(path), ["-k", "--a=1"], kernel, contract=CONTRACT, profile=None, program=program
@@ -114,8 +114,8 @@ def test_a_path_of_a_program_names_it_with_what_stands_behind(
 
 def test_what_is_no_program_is_another_target(tmp_path: Path) -> None:
     (tmp_path / "x.bpf.c").write_text("int x;")
-    assert program_of(str(tmp_path / "x.bpf.c")) is None
-    assert program_of("simple_fifo") is None
+    assert program_of(str(tmp_path / "x.bpf.c"), Library(tmp_path)) is None
+    assert program_of("simple_fifo", Library(tmp_path)) is None
 
 
 @pytest.mark.parametrize("verb", [["analyze"], ["replay", "profile.json", "--scheduler"]])

@@ -1,0 +1,144 @@
+"""The scx project's own schedulers, built from the crates that the manifests pin.
+
+A crate is fetched by cargo, compared with the pin, and built with the lock file that it carries, so
+that all that goes into it is known by digest before any of it runs. What comes out depends on the
+compilers, too: the catalogue beside the programs says what was built, and with what.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from schedcp_api.base import digest_of
+from schedcp_api.manifests import (
+    CATALOGUE_NAME,
+    BuiltProgram,
+    Catalogue,
+    Program,
+    SchedulerManifest,
+)
+from schedcp_lab.cache import Cache, digest_file, digest_text
+from schedcp_lab.errors import CommandFailed, LabError
+from schedcp_lab.processes import environment, run
+from schedcp_lab.toolchain import STOCK_TOOLS, ensure_host_tools
+from schedcp_lab.workspaces import workspace
+
+__all__ = ["STOCK", "ensure_stock", "pinned_programs"]
+
+STOCK = "stock/programs"
+"""Where the cache has them."""
+BUILD_TIMEOUT_SECONDS = 3600.0
+FETCH_TIMEOUT_SECONDS = 600.0
+PROBE_TIMEOUT_SECONDS = 60.0
+RECIPE = digest_text(Path(__file__).read_text())
+_BUILD_SETTINGS = {
+    "BPF_CLANG": "clang-19",
+    "LIBCLANG_PATH": "/usr/lib/llvm-19/lib",
+    "CARGO_PROFILE_RELEASE_STRIP": "symbols",
+}
+
+
+def pinned_programs(root: Path) -> tuple[Program, ...]:
+    """Return the programs of the library's manifests, by name."""
+    found = []
+    for path in sorted((root / "schedulers" / "manifests").glob("*.yaml")):
+        try:
+            manifest = SchedulerManifest.model_validate(yaml.safe_load(path.read_text()))
+        except (ValidationError, yaml.YAMLError) as error:
+            raise LabError(f"{path} is no scheduler's manifest: {error}") from error
+        if manifest.program is not None:
+            found.append(manifest.program)
+    return tuple(found)
+
+
+def ensure_stock(
+    cache: Cache, programs: Sequence[Program], *, report: Callable[[str], None] = print
+) -> Path:
+    """Return the folder with the programs and their catalogue; build them where it is not there."""
+    pins = {program.crate: f"{program.version} {program.crate_digest}" for program in programs}
+
+    def build(folder: Path) -> None:
+        report(f"stock schedulers: building {', '.join(pins)} (ten minutes on two CPUs, once)")
+        ensure_host_tools(cache, STOCK_TOOLS, report=report)
+        tools = _versions()
+        with workspace(cache, "stock") as work:
+            built = tuple(_built(program, work, folder, tools) for program in programs)
+        catalogue = Catalogue(programs=built).model_dump_json(by_alias=True, indent=2)
+        (folder / CATALOGUE_NAME).write_text(f"{catalogue}\n")
+
+    return cache.artefact(STOCK, {"recipe": RECIPE, **pins}, build)
+
+
+def _built(program: Program, work: Path, folder: Path, tools: str) -> BuiltProgram:
+    """Build one crate, with all others' common parts in `work`; put its program into `folder`."""
+    _require_pin(program, work)
+    run(
+        [
+            *("nice", "cargo", "install", "--quiet", "--locked", "--no-track", "--force"),
+            *("--root", work / "root", "--version", f"={program.version}"),
+            *("--bin", program.crate, program.crate),
+        ],
+        timeout_seconds=BUILD_TIMEOUT_SECONDS,
+        env=build_environment(work / "target"),
+        cwd=work,
+    )
+    path = folder / program.crate
+    shutil.copyfile(work / "root" / "bin" / program.crate, path)
+    path.chmod(0o755)
+    return BuiltProgram(
+        crate=program.crate,
+        version=program.version,
+        crate_digest=program.crate_digest,
+        digest=digest_of(path.read_bytes()),
+        built_with=tools,
+    )
+
+
+def _require_pin(program: Program, work: Path) -> None:
+    """Have cargo fetch a crate, and compare what it fetched with the pin."""
+    home = cargo_home()
+    name = f"{program.crate}-{program.version}.crate"
+    run(
+        ["cargo", "info", "--quiet", f"{program.crate}@{program.version}"],
+        timeout_seconds=FETCH_TIMEOUT_SECONDS,
+        cwd=work,
+    )
+    archives = sorted((home / "registry" / "cache").glob(f"*/{name}"))
+    if not archives:
+        raise CommandFailed(f"cargo has fetched no {name} into {home}/registry/cache")
+    for archive in archives:
+        found = f"sha256:{digest_file(archive)}"
+        if found != program.crate_digest:
+            raise CommandFailed(
+                f"{archive} is {found}, but the manifest of {program.crate} pins "
+                f"{program.crate_digest}: remove the file, or find out who changed the crate"
+            )
+
+
+def cargo_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return where cargo keeps what it fetched."""
+    named = environ.get("CARGO_HOME")
+    return Path(named) if named else Path.home() / ".cargo"
+
+
+def build_environment(target: Path) -> dict[str, str]:
+    """Return the environment to build in: no path of this machine gets into a program."""
+    remapped = {cargo_home(): "/cargo", target: "/target"}
+    flags = "\x1f".join(f"--remap-path-prefix={path}={name}" for path, name in remapped.items())
+    settings = {"CARGO_TARGET_DIR": str(target), "CARGO_ENCODED_RUSTFLAGS": flags}
+    return environment({**_BUILD_SETTINGS, **settings})
+
+
+def _versions() -> str:
+    """Return what the compilers call themselves."""
+    said = []
+    for tool in ("rustc", "clang-19"):
+        done = run([tool, "--version"], timeout_seconds=PROBE_TIMEOUT_SECONDS)
+        said.append(done.stdout.splitlines()[0].strip())
+    return ", ".join(said)[:256]
