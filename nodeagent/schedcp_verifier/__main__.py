@@ -32,13 +32,21 @@ from .command_keys import keygen, keys, revoke, tokens
 from .composing import compose
 from .errors import ToolMissing, UsageError, VerifierError
 from .kernels import KernelBundle, KernelShelf
+from .library import Library
 from .remembering import verdict_store
 from .rendering import Console, SourceText, plain, show_checks, show_replay, show_verdict
 from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
 from .settings import Settings
 from .signer import Signer
-from .targets import TARGET_HELP, composition_in, profile_of, program_of, request_of
+from .targets import (
+    TARGET_HELP,
+    composition_in,
+    patched_of,
+    profile_of,
+    program_of,
+    request_of,
+)
 from .verifying import Verified, Verifier
 
 __all__ = ["WAIVED_WITHOUT_POLICY", "main", "run_command"]
@@ -120,7 +128,13 @@ def verify(
         waived_losses=tuple(loss for loss in WAIVED_WITHOUT_POLICY if loss not in (keep or [])),
     )
     request = request_of(
-        target, knobs or [], bundle, contract=contract, profile=seen, program=program
+        target,
+        knobs or [],
+        bundle,
+        contract=contract,
+        profile=seen,
+        program=program,
+        patched=patched_of(target, verifier.library),
     )
     console = Console(stderr=json)
     verified = _verified(verifier, request, bundle, console, use_known=not no_cache)
@@ -144,7 +158,14 @@ def analyze(
     _refuse_program(source, "to analyse")
     verifier = Verifier.from_settings(Settings())
     bundle = _kernel(kernel)
-    request = request_of(source, [], bundle, contract=EvaluationContract(), profile=None)
+    request = request_of(
+        source,
+        [],
+        bundle,
+        contract=EvaluationContract(),
+        profile=None,
+        patched=patched_of(source, verifier.library),
+    )
     analysed = verifier.analyse(verifier.subject(request), request, bundle)
     if json:
         typer.echo(_analysis_json(analysed.checks, analysed.object))
@@ -159,6 +180,18 @@ def compose_command(
 ) -> int:
     """Print the C source of the scheduler that a composition describes; judge nothing."""
     typer.echo(compose(composition_in(spec)), nl=False)
+    return 0
+
+
+@app.command("patch")
+def patch_command(
+    patch: Annotated[str, typer.Argument(help="A patch as YAML or JSON.")],
+) -> int:
+    """Print the C source that a patch makes of a scheduler of the library; judge nothing."""
+    patched = patched_of(patch, Library(Settings().schedulers_dir.resolve()))
+    if patched is None:
+        raise UsageError(f"{patch} is no patch: a YAML file with kind: SchedulerPatch")
+    typer.echo(patched.source, nl=False)
     return 0
 
 
@@ -177,7 +210,12 @@ def replay(
     bundle = _kernel(kernel)
     contract = EvaluationContract(replay=ReplayMode.ADVISORY, seeds=seeds)
     request = request_of(
-        scheduler, knobs or [], bundle, contract=contract, profile=profile_of(profile)
+        scheduler,
+        knobs or [],
+        bundle,
+        contract=contract,
+        profile=profile_of(profile),
+        patched=patched_of(scheduler, verifier.library),
     )
     analysed = verifier.analyse(verifier.subject(request), request, bundle)
     if analysed.object is None or analysed.facts is None or analysed.failed:
