@@ -31,7 +31,7 @@ init: ## The Python environment, from uv.lock
 setup: init ## What the lab needs: host packages, kernel, kube binaries, schedulers, node image
 	@$(LAB) setup
 
-generate: init ## Rewrite what is made from the models: CRDs
+generate: init ## Rewrite what is made from models and manifests: CRDs, docs/schedulers.md
 	@$(PY) -m schedcp_lab.generate
 
 format: init ## Format Python and C in place

@@ -28,6 +28,7 @@ from schedcp_lab.bench_results import Judgement, Shelf, Trial
 from schedcp_lab.bench_runs import Order, crew, judge, served, start_seconds, verifier_of
 from schedcp_lab.bench_scoreboard import Entry, Scoreboard
 from schedcp_lab.kernel_series import ensure_series
+from schedcp_lab.scheduler_docs import manifests_in
 from schedcp_lab.workshop import cache_of, repository_root
 from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.settings import Settings
@@ -103,7 +104,8 @@ def kernels(
     root, console = repository_root(), Console()
     found = ensure_series(cache_of(root), kernel or None, report=console.print)
     checker = verifier_of(_settings(root))
-    names = fnmatch.filter(checker.library.names(), only)
+    library = manifests_in(checker.library.folder / "manifests")
+    names = fnmatch.filter([manifest.name for manifest in library if manifest.source], only)
     cells: list[Cell] = []
     for each in found:
         if each.bundle is not None:

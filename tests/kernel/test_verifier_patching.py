@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from schedcp_api.base import digest_of
+from schedcp_lab.scheduler_docs import manifests_in
 from schedcp_verifier.__main__ import run_command
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library
 from schedcp_verifier.settings import Settings
 
 Analyse = Callable[[Path], tuple[int, list[str]]]
-LIBRARY = Library(Path(__file__).parents[2] / "schedulers")
+FOLDER = Path(__file__).parents[2] / "schedulers"
+LIBRARY = Library(FOLDER)
+NAMES = [found.name for found in manifests_in(FOLDER / "manifests") if found.source]
 
 
 def written(folder: Path, name: str, **edit: str) -> Path:
@@ -51,7 +54,7 @@ def analyse(
     return run
 
 
-@pytest.mark.parametrize("name", LIBRARY.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_library_holds_without_its_privileges(
     name: str, analyse: Analyse, tmp_path: Path
 ) -> None:
