@@ -20,7 +20,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 .NOTPARALLEL:
 
 .PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival demo \
-	bench-verifier images schedulers clean clean-cache
+	bench-verifier bench-kernels images schedulers clean clean-cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -31,7 +31,7 @@ init: ## The Python environment, from uv.lock
 setup: init ## What the lab needs: host packages, kernel, kube binaries, schedulers, node image
 	@$(LAB) setup
 
-generate: init ## Rewrite what is made from the models: CRDs
+generate: init ## Rewrite what is made from models and manifests: CRDs, docs/schedulers.md
 	@$(PY) -m schedcp_lab.generate
 
 format: init ## Format Python and C in place
@@ -81,6 +81,10 @@ demo: setup ## The main job, end to end, on a cluster of micro-VMs
 bench-verifier: init ## The verifier on schedulers that must be stopped and on good ones; BENCH='--static' is short
 	@$(LAB) setup --only tools,schedulers
 	@$(LAB) bench verifier $(BENCH)
+
+bench-kernels: init ## The library on every kernel that the package source has: what runs, or why not
+	@$(LAB) setup --only tools,schedulers
+	@$(LAB) bench kernels $(BENCH)
 
 clean: ## Remove what was built, keep what was fetched
 	@test ! -e .cache/run/lock || flock --nonblock .cache/run/lock true \

@@ -82,6 +82,11 @@ class Candidate(Noun):
     """Digest of the C source in the store; none for a scheduler of the library."""
     composition_digest: Digest | None = None
     """Digest of the composition that the source was made from, for those of kind Compose."""
+    base: SchedulerName | None = None
+    """The scheduler of the library that a patch was applied to, for those of kind Patch."""
+    base_digest: Digest | None = None
+    """Digest of that scheduler's source; the patch fits no other."""
+    patch_digest: Digest | None = None
     program_digest: Digest | None = None
     """Digest of a program that loads its scheduler by itself; it has neither source nor knobs."""
     command_line: CommandLine = ()
@@ -100,6 +105,18 @@ class Candidate(Noun):
             return self
         if self.kind is not PlanKind.COMPOSE or self.source_digest is None:
             raise ValueError("a composition's digest needs kind Compose and the source's digest")
+        return self
+
+    @model_validator(mode="after")
+    def _patches_have_a_base(self) -> "Candidate":
+        origin = (self.base, self.base_digest, self.patch_digest)
+        if self.kind is PlanKind.PATCH:
+            if None in (*origin, self.source_digest):
+                raise ValueError(
+                    "kind Patch needs the base, its digest, the patch's and the source's"
+                )
+        elif origin != (None, None, None):
+            raise ValueError("only a candidate of kind Patch has a base and a patch's digest")
         return self
 
     @model_validator(mode="after")

@@ -133,6 +133,8 @@ class Program(Noun):
     """Of each of these sets at most one flag may be given."""
     statistics_socket: ShortText = ""
     """Where it answers requests for statistics, as lines of JSON."""
+    prerequisites: Annotated[tuple[ShortText, ...], Field(max_length=16)] = ()
+    """What it needs of a machine, in words: nobody has read from its code what it calls."""
 
     @model_validator(mode="after")
     def _flags_are_known_and_unique(self) -> "Program":
@@ -221,6 +223,7 @@ class SchedulerManifest(Noun):
     """A program may append to it, after an underscore, what it was built as."""
     knobs: Annotated[tuple[Knob, ...], Field(max_length=32)] = ()
     needs: Annotated[tuple[ShortText, ...], Field(max_length=64)] = ()
+    """Names in the kernel's BTF; see `capabilities`."""
     statistics: Annotated[tuple[ShortText, ...], Field(max_length=64)] = ()
     measured: Annotated[tuple[Measured, ...], Field(max_length=16)] = ()
 

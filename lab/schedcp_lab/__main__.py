@@ -61,7 +61,7 @@ def setup(
 ) -> None:
     """Make or find everything that a lab needs; what is there already costs a look."""
     if only:
-        prepare_only([step.strip() for step in only.split(",")])
+        prepare_only([step.strip() for step in only.split(",")], kernel_release=kernel or None)
     else:
         prepare(kernel_release=kernel or None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import fnmatch
 import os
 import platform
 import time
@@ -19,10 +20,15 @@ from schedcp_api.base import digest_of
 from schedcp_api.verdicts import VerificationRequest
 from schedcp_lab.bench_baselines import BATCH, BaselineTools, Batch, programs_of, trials_of
 from schedcp_lab.bench_cases import Case, examination, mixed, sampled
+from schedcp_lab.bench_kernels import Cell, cells_of
+from schedcp_lab.bench_kernels import as_json as kernels_json
+from schedcp_lab.bench_kernels import text_report as kernels_report
 from schedcp_lab.bench_report import Circumstances, as_json, plot, text_report
 from schedcp_lab.bench_results import Judgement, Shelf, Trial
 from schedcp_lab.bench_runs import Order, crew, judge, served, start_seconds, verifier_of
 from schedcp_lab.bench_scoreboard import Entry, Scoreboard
+from schedcp_lab.kernel_series import ensure_series
+from schedcp_lab.scheduler_docs import manifests_in
 from schedcp_lab.workshop import cache_of, repository_root
 from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.settings import Settings
@@ -32,11 +38,6 @@ __all__ = ["bench"]
 bench = typer.Typer(no_args_is_help=True, help="Benchmarks with targets.")
 
 _WORKERS_MAX = 2
-
-
-@bench.callback()
-def _group() -> None:
-    """Keep `verifier` a command of its own, also as the only one."""
 
 
 @bench.command()
@@ -88,6 +89,38 @@ def verifier(
     )
     console.print(text_report(board, circumstances))
     _write(cache_of(root).directory("bench"), board, circumstances, console)
+    return 0
+
+
+@bench.command()
+def kernels(
+    kernel: Annotated[
+        str, typer.Option(help="One release or series, such as 6.17; default: all there are.")
+    ] = "",
+    only: Annotated[str, typer.Option(help="A scheduler, or a glob such as 'long*'.")] = "*",
+) -> int:
+    """Try the library on the newest kernel of each series of the package source."""
+    started_at, started = datetime.datetime.now(datetime.UTC), time.monotonic()
+    root, console = repository_root(), Console()
+    found = ensure_series(cache_of(root), kernel or None, report=console.print)
+    checker = verifier_of(_settings(root))
+    library = manifests_in(checker.library.folder / "manifests")
+    names = fnmatch.filter([manifest.name for manifest in library if manifest.source], only)
+    cells: list[Cell] = []
+    for each in found:
+        if each.bundle is not None:
+            console.print(f"{each.release} ...", style="dim")
+            cells += cells_of(checker, KernelBundle.open(each.bundle), names)
+    without = [each for each in found if each.bundle is None]
+    console.print(kernels_report(cells, without))
+    seconds = time.monotonic() - started
+    console.print(f"took {seconds / 60:.1f} minutes")
+    path = cache_of(root).directory("bench") / "kernels.json"
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs"
+    path.write_text(
+        kernels_json(cells, without, machine=machine, started_at=started_at, seconds=seconds)
+    )
+    console.print(f"{path}", style="dim", markup=False, soft_wrap=True)
     return 0
 
 

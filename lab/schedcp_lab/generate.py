@@ -1,4 +1,5 @@
-"""Write what is made from the models: the CRDs in `crds/`, and their copies in the chart.
+"""Write what is made from something else: the CRDs in `crds/` and their copies in the chart, from
+the models; docs/schedulers.md, from the manifests.
 
 `python -m schedcp_lab.generate` writes; with `--check` it only compares, and fails when a file is
 stale, missing, or left over.
@@ -10,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from schedcp_api.crds import custom_resource_definitions
+from schedcp_lab.scheduler_docs import PAGE, manifests_in, schedulers_page
 
 __all__ = ["main", "rendered", "stale", "write"]
 
@@ -35,7 +37,7 @@ def rendered() -> dict[str, str]:
 
 
 def stale(root: Path) -> list[str]:
-    """Return what differs from the models, one line for each file."""
+    """Return what differs from what it is made from, one line for each file."""
     expected = rendered()
     found: list[str] = []
     for folder in FOLDERS:
@@ -50,6 +52,9 @@ def stale(root: Path) -> list[str]:
             for path in sorted((root / folder).glob(PATTERN))
             if path.name not in expected
         ]
+    page = root / PAGE
+    if not page.is_file() or page.read_text() != _page(root):
+        found.append(f"{PAGE} differs from the manifests")
     return found
 
 
@@ -64,6 +69,13 @@ def write(root: Path) -> None:
                 path.unlink()
         for name, text in expected.items():
             (target / name).write_text(text)
+    page = root / PAGE
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(_page(root))
+
+
+def _page(root: Path) -> str:
+    return schedulers_page(manifests_in(root / "schedulers" / "manifests"))
 
 
 def main(arguments: list[str]) -> int:

@@ -3,9 +3,12 @@
 A bundle holds `release`, `vmlinuz`, `config`, `vmlinux.btf` (raw BTF, taken from the compressed
 image without booting it), `vmlinux.h` (with kfunc prototypes), `modules/lib/modules/RELEASE/`
 (decompressed, with depmod's indexes) and, where the package source has them, `headers/` laid out
-as below `/`. All bundles lie in the cache's folder `kernels`, where the verifier looks for the
-kernel of a node. Which kernel: the one SCHEDCP_KERNEL names, else the newest of the target
+as below `/`. What nodes may run lies in the cache's folder `kernels`, where the verifier looks for
+the kernel of a node. Which kernel: the one SCHEDCP_KERNEL names, else the newest of the target
 release's backports whose image, modules and headers are all in the index.
+
+Of some releases the package source keeps the bare image alone. Such a bundle has neither `config`
+nor modules: schedulers are verified against it, and it runs no nodes.
 """
 
 from __future__ import annotations
@@ -27,10 +30,14 @@ from schedcp_lab.vmlinuz import btf_of_image
 
 __all__ = [
     "BUNDLE_FILES",
+    "KernelPackages",
     "bundle_release",
+    "bundled",
     "ensure_kernel",
     "ensure_second_kernel",
+    "newest_of_each_series",
     "require_headers",
+    "update_lists",
 ]
 
 FLAVOUR = "cloud-amd64"
@@ -57,8 +64,8 @@ class KernelFiles:
 
     release: str
     image: Path
-    config: Path
-    modules: Path
+    config: Path | None
+    modules: Path | None
     headers_root: Path | None
 
 
@@ -79,23 +86,23 @@ def ensure_kernel(
     if release is None and override:
         return _from_override(cache, Path(override))
     debian = Debian.open(cache)
-    _update(debian, report)
-    return _bundled(cache, debian, find_packages(debian.target.names("linux-"), release))
+    update_lists(debian, report)
+    return bundled(cache, debian, find_packages(debian.target.names("linux-"), release))
 
 
 def ensure_second_kernel(cache: Cache, *, report: Callable[[str], None] = print) -> Path | None:
     """Return a bundle of the second series; None, and a word, where the source has it no more."""
     try:
         debian = Debian.open(cache)
-        _update(debian, report)
+        update_lists(debian, report)
         packages = find_packages(debian.target.names("linux-"), SECOND_SERIES)
-        return _bundled(cache, debian, packages)
+        return bundled(cache, debian, packages)
     except PackageUnavailable as error:
         report(f"second kernel: none is verified against: {error}")
         return None
 
 
-def _update(debian: Debian, report: Callable[[str], None]) -> None:
+def update_lists(debian: Debian, report: Callable[[str], None]) -> None:
     """Refresh the package lists; go on with those of yesterday when the mirror is away."""
     try:
         debian.update()
@@ -105,7 +112,10 @@ def _update(debian: Debian, report: Callable[[str], None]) -> None:
         report(f"kernel: the package lists here are used as they are: {error}")
 
 
-def _bundled(cache: Cache, debian: Debian, packages: KernelPackages) -> Path:
+def bundled(
+    cache: Cache, debian: Debian, packages: KernelPackages, *, shelf: str = "kernels"
+) -> Path:
+    """Return the bundle of one release on a shelf of the cache, made when it is not there yet."""
     files = debian.download([*packages.image, *packages.headers])
     inputs = {path.name: digest_file(path) for path in files}
 
@@ -116,7 +126,7 @@ def _bundled(cache: Cache, debian: Debian, packages: KernelPackages) -> Path:
         _bundle(_unpacked_files(unpacked, packages), folder)
         shutil.rmtree(unpacked)
 
-    return cache.artefact(f"kernels/{packages.release}", inputs | _tool_inputs(), build)
+    return cache.artefact(f"{shelf}/{packages.release}", inputs | _tool_inputs(), build)
 
 
 def bundle_release(bundle: Path) -> str:
@@ -129,14 +139,12 @@ def find_packages(names: frozenset[str], release: str | None) -> KernelPackages:
 
     Until 6.18 the image is one package; from 6.19 it is split into base, binary and modules.
     """
-    pattern = re.compile(rf"linux-(?:binary|image)-(\d+\.\d+\.\d+\+deb\d+-{FLAVOUR})")
-    releases = {found.group(1) for name in names if (found := pattern.fullmatch(name))}
-    if release is not None:
-        prefixes = (f"{release}+", f"{release}.") if release.count(".") == 1 else (f"{release}+",)
-        releases = {r for r in releases if r == release or r.startswith(prefixes)}
-    choices = [choice for r in releases if (choice := _packages_of(names, r))]
+    choices = _packages(names)
     if release is None:
         choices = [choice for choice in choices if choice.headers]
+    else:
+        prefixes = (f"{release}+", f"{release}.") if release.count(".") == 1 else (f"{release}+",)
+        choices = [c for c in choices if c.release == release or c.release.startswith(prefixes)]
     if not choices:
         wanted = release or "whose image, modules and headers are all there"
         raise PackageUnavailable(
@@ -146,7 +154,21 @@ def find_packages(names: frozenset[str], release: str | None) -> KernelPackages:
     return max(choices, key=lambda choice: version_key(choice.release))
 
 
-def _packages_of(names: frozenset[str], release: str) -> KernelPackages | None:
+def newest_of_each_series(names: frozenset[str]) -> tuple[KernelPackages, ...]:
+    """Return the newest release of each series among package names, the oldest series first."""
+    newest: dict[tuple[int, ...], KernelPackages] = {}
+    for choice in sorted(_packages(names), key=lambda choice: version_key(choice.release)):
+        newest[version_key(choice.release)[:2]] = choice
+    return tuple(newest.values())
+
+
+def _packages(names: frozenset[str]) -> list[KernelPackages]:
+    pattern = re.compile(rf"linux-(?:binary|image)-(\d+\.\d+\.\d+\+deb\d+-{FLAVOUR})")
+    releases = {found.group(1) for name in names if (found := pattern.fullmatch(name))}
+    return [_packages_of(names, release) for release in releases]
+
+
+def _packages_of(names: frozenset[str], release: str) -> KernelPackages:
     version = release.removesuffix(f"-{FLAVOUR}")
     headers = (
         f"linux-headers-{release}",
@@ -154,11 +176,12 @@ def _packages_of(names: frozenset[str], release: str) -> KernelPackages | None:
         f"linux-kbuild-{version}",
     )
     split = tuple(f"linux-{part}-{release}" for part in ("base", "binary", "modules"))
+    bare = (f"linux-binary-{release}",)
     whole = (f"linux-image-{release}",)
-    image = next((choice for choice in (split, whole) if names.issuperset(choice)), None)
-    if image is None:
-        return None
-    return KernelPackages(release, image, headers if names.issuperset(headers) else ())
+    # Where the bare image has a package, linux-image- is empty and only depends on the rest.
+    image = next((choice for choice in (split, bare) if names.issuperset(choice)), whole)
+    complete = image != bare and names.issuperset(headers)
+    return KernelPackages(release, image, headers if complete else ())
 
 
 def _unpacked_files(root: Path, packages: KernelPackages) -> KernelFiles:
@@ -167,6 +190,8 @@ def _unpacked_files(root: Path, packages: KernelPackages) -> KernelFiles:
     if not modules.is_dir():
         modules = root / "lib/modules" / release
     image = _first(modules / "vmlinuz", root / f"boot/vmlinuz-{release}")
+    if not modules.is_dir():
+        return KernelFiles(release, image, None, None, None)
     config = _first(modules / "config", root / f"boot/config-{release}")
     return KernelFiles(release, image, config, modules, root if packages.headers else None)
 
@@ -245,7 +270,6 @@ def _bundle(files: KernelFiles, folder: Path) -> None:
     """Lay out a bundle from the parts of a kernel."""
     (folder / "release").write_text(f"{files.release}\n")
     shutil.copyfile(files.image, folder / "vmlinuz")
-    shutil.copyfile(files.config, folder / "config")
     (folder / "vmlinux.btf").write_bytes(btf_of_image(files.image.read_bytes()))
     types = run(
         ["bpftool", "btf", "dump", "file", folder / "vmlinux.btf", "format", "c"],
@@ -253,9 +277,12 @@ def _bundle(files: KernelFiles, folder: Path) -> None:
     ).stdout
     _require_sched_ext(types, files.release)
     (folder / "vmlinux.h").write_text(types)
-    _copy_modules(files, folder / "modules")
-    if files.headers_root is not None:
-        _copy_headers(files, files.headers_root, folder / "headers")
+    if files.config is not None:
+        shutil.copyfile(files.config, folder / "config")
+    if files.modules is not None:
+        _copy_modules(files.release, files.modules, folder / "modules")
+        if files.headers_root is not None:
+            _copy_headers(files.modules, files.headers_root, folder / "headers")
 
 
 def _require_sched_ext(types: str, release: str) -> None:
@@ -271,15 +298,15 @@ def _require_sched_ext(types: str, release: str) -> None:
         )
 
 
-def _copy_modules(files: KernelFiles, root: Path) -> None:
+def _copy_modules(release: str, modules: Path, root: Path) -> None:
     """Copy the modules, decompressed, and index them."""
-    target = root / "lib/modules" / files.release
+    target = root / "lib/modules" / release
     skipped = shutil.ignore_patterns("build", "source", "vmlinuz", "vmlinux", "config", "updates")
-    shutil.copytree(files.modules, target, symlinks=True, ignore=skipped)
+    shutil.copytree(modules, target, symlinks=True, ignore=skipped)
     packed = [path for path in target.rglob("*.ko.*") if path.is_file()]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         list(pool.map(_decompress, packed))
-    run(["depmod", "-b", root, files.release], timeout_seconds=TOOL_TIMEOUT_SECONDS)
+    run(["depmod", "-b", root, release], timeout_seconds=TOOL_TIMEOUT_SECONDS)
 
 
 def _decompress(path: Path) -> None:
@@ -294,13 +321,13 @@ def _decompress(path: Path) -> None:
         raise KernelUnsuitable(f"{path.name}: unknown packing of a kernel module")
 
 
-def _copy_headers(files: KernelFiles, root: Path, target: Path) -> None:
+def _copy_headers(modules: Path, root: Path, target: Path) -> None:
     """Copy the headers as they would lie below `/`, with the links that bcc follows."""
-    links = target / "lib/modules" / files.release
+    links = target / "lib/modules" / modules.name
     links.mkdir(parents=True)
     wanted: list[Path] = []
     for name in ("build", "source"):
-        link = files.modules / name
+        link = modules / name
         if link.is_symlink():
             beside = Path("/") / link.parent.relative_to(root)
             place = Path(os.path.normpath(beside / link.readlink()))

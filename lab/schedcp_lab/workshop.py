@@ -16,6 +16,7 @@ from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.debian import Debian
 from schedcp_lab.errors import LabError
 from schedcp_lab.images import ImageSpec, base_image, build_image, pause_image
+from schedcp_lab.kernel_series import ensure_series
 from schedcp_lab.kernels import ensure_kernel, ensure_second_kernel, require_headers
 from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_binaries
 from schedcp_lab.node_image import NodeImage, ensure_node_image
@@ -40,7 +41,7 @@ AGENT_IMAGE = "localhost/schedcp-agent:lab"
 OPERATOR_IMAGE = "localhost/schedcp-operator:lab"
 VERIFIER_IMAGE = "localhost/schedcp-verifier:lab"
 SHOP_IMAGE = "localhost/schedcp-shop:lab"
-STEPS = ("tools", "helm", "schedulers", "stock", "images")
+STEPS = ("tools", "helm", "schedulers", "stock", "images", "kernels")
 SHOP_FLAGS = ("-O2", "-static", "-pthread", "-Wall", "-Werror")
 BUILD_TIMEOUT_SECONDS = 600.0
 Report = Callable[[str], None]
@@ -117,9 +118,12 @@ def prepare(*, kernel_release: str | None = None, report: Report = print) -> Wor
     )
 
 
-def prepare_only(steps: Sequence[str], *, report: Report = print) -> None:
-    """Do some of the `STEPS` alone: `schedulers` with the kernel that they are built for, and
-    `images` with all of the product's, of which a lab itself needs the agent's only.
+def prepare_only(
+    steps: Sequence[str], *, kernel_release: str | None = None, report: Report = print
+) -> None:
+    """Do some of the `STEPS` alone: `schedulers` with the kernel that they are built for, `images`
+    with all of the product's, of which a lab itself needs the agent's only, and `kernels` with the
+    newest of each series, or the one release that is named.
     """
     root = repository_root()
     cache = cache_of(root)
@@ -129,6 +133,7 @@ def prepare_only(steps: Sequence[str], *, report: Report = print) -> None:
         "schedulers": lambda: build_schedulers(root, ensure_kernel(cache, report=report)),
         "stock": lambda: ensure_stock(cache, pinned_programs(root), report=report),
         "images": lambda: _product_images(root, cache, report),
+        "kernels": lambda: ensure_series(cache, kernel_release, report=report),
     }
     for step in steps:
         if step not in actions:

@@ -15,7 +15,8 @@ from schedcp_api.profiles import WorkloadProfile
 
 from . import VERSION, command_profile
 from .errors import AgentError, NodeUnsuitable, NotRestored, RequestFailed
-from .kernel_probe import read_kernel_profile, read_sched_ext
+from .kernel_probe import btf_path, read_capabilities, read_kernel_profile, read_sched_ext
+from .manifests import read_manifests, readiness_of
 from .restore import PID_FILE, Place, restore_node
 from .restore_cluster import agents_of, operator_of, restore_cluster
 from .settings import AgentSettings
@@ -256,10 +257,23 @@ def _named(option: str, value: str) -> tuple[str, str] | None:
 
 
 @app.command("probe-kernel")
-def probe_kernel() -> None:
-    """Print this kernel's profile: release, digest of its BTF, features."""
-    found = read_kernel_profile(AgentSettings().sys_root)
-    typer.echo(json.dumps(found.to_json(), indent=2))
+def probe_kernel(
+    manifests: Annotated[
+        Path | None, typer.Option(help="A folder of manifests; default: the image's.")
+    ] = None,
+    btf: Annotated[
+        Path | None, typer.Option(help="Another kernel's raw BTF; of it only what it lacks.")
+    ] = None,
+) -> None:
+    """Print this kernel's profile, and of each scheduler of the library what the kernel lacks."""
+    settings = AgentSettings()
+    found = {} if btf else read_kernel_profile(settings.sys_root).to_json()
+    capabilities = read_capabilities(btf or btf_path(settings.sys_root))
+    library = read_manifests(manifests or settings.manifests_dir)
+    if not library:
+        typer.echo(f"note: no manifests in {manifests or settings.manifests_dir}", err=True)
+    found["schedulers"] = [each.to_json() for each in readiness_of(library, capabilities)]
+    typer.echo(json.dumps(found, indent=2))
 
 
 @app.command()

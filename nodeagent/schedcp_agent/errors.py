@@ -4,6 +4,7 @@ AgentError
 ├── ProbesUnavailable    the kernel's tracepoints cannot be read: no profiles, no latency figures
 ├── RequestFailed        an HTTP request failed; `permanent` says that repeating it is useless
 ├── CorruptBlob          bytes that do not have the digest they were asked for
+├── ManifestInvalid      a file in the folder of manifests is none
 ├── NodeUnsuitable       the node lacks what the agent cannot do without
 ├── NotRestored          the kernel's own scheduler is not back after the deadline
 └── TargetNotFound       a profile was asked for something that is not there
@@ -14,6 +15,7 @@ Every message says what failed, why, and what can be done about it.
 __all__ = [
     "AgentError",
     "CorruptBlob",
+    "ManifestInvalid",
     "NodeUnsuitable",
     "NotRestored",
     "ProbesUnavailable",
@@ -46,6 +48,10 @@ class RequestFailed(AgentError):
 
 class CorruptBlob(AgentError):
     """Bytes that do not have the digest they were asked for."""
+
+
+class ManifestInvalid(AgentError):
+    """A file in the folder of manifests is none."""
 
 
 class NodeUnsuitable(AgentError):

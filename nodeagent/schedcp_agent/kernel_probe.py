@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from schedcp_api.capabilities import KernelCapabilities, capabilities_of_btf
 from schedcp_api.kernels import KernelProfile, profile_of
 
 from .errors import NodeUnsuitable
@@ -43,13 +44,30 @@ class SchedExt:
 
 def read_kernel_profile(sys_root: Path) -> KernelProfile:
     """Return this kernel's identity; the digest is that of the raw BTF."""
-    path = sys_root / "kernel" / "btf" / "vmlinux"
+    path = btf_path(sys_root)
     try:
         return profile_of(os.uname().release, path.read_bytes())
     except (OSError, ValueError) as err:
-        raise NodeUnsuitable(
-            f"{path} cannot be read as BTF: {err}; the kernel needs CONFIG_DEBUG_INFO_BTF"
-        ) from err
+        raise _no_btf(path, err) from err
+
+
+def read_capabilities(path: Path) -> KernelCapabilities:
+    """Return what the kernel whose raw BTF is in a file offers to schedulers."""
+    try:
+        return capabilities_of_btf(path.read_bytes())
+    except (OSError, ValueError) as err:
+        raise _no_btf(path, err) from err
+
+
+def btf_path(sys_root: Path) -> Path:
+    """Return where the running kernel has its BTF."""
+    return sys_root / "kernel" / "btf" / "vmlinux"
+
+
+def _no_btf(path: Path, why: Exception) -> NodeUnsuitable:
+    return NodeUnsuitable(
+        f"{path} cannot be read as BTF: {why}; the kernel needs CONFIG_DEBUG_INFO_BTF"
+    )
 
 
 def read_boot_id(proc_root: Path = Path("/proc")) -> str:

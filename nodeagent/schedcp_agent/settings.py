@@ -51,6 +51,8 @@ class AgentSettings(BaseSettings):
     statistics_socket: Path = Path("/var/run/scx/root/stats")
     """Where programs of the scx project answer requests for statistics."""
     loader_path: Path = Path("/usr/lib/schedcp/schedcp-loader")
+    manifests_dir: Path = Path("/usr/share/schedcp/manifests")
+    """The library's manifests, whose needs `probe-kernel` compares with what the kernel has."""
     loader_lease_ms: int = Field(default=10_000, ge=1_000, le=60_000)
     """The loader lets go when the agent has not renewed for so long."""
     attach_timeout_seconds: float = Field(default=60.0, gt=0)

@@ -39,7 +39,14 @@ from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
 from .settings import Settings
 from .signer import Signer
-from .targets import TARGET_HELP, composition_in, profile_of, program_of, request_of
+from .targets import (
+    TARGET_HELP,
+    composition_in,
+    patched_of,
+    profile_of,
+    program_of,
+    request_of,
+)
 from .verifying import Verified, Verifier
 
 __all__ = ["WAIVED_WITHOUT_POLICY", "main", "run_command"]
@@ -122,7 +129,13 @@ def verify(
         waived_losses=tuple(loss for loss in WAIVED_WITHOUT_POLICY if loss not in (keep or [])),
     )
     request = request_of(
-        target, knobs or [], bundle, contract=contract, profile=seen, program=program
+        target,
+        knobs or [],
+        bundle,
+        contract=contract,
+        profile=seen,
+        program=program,
+        patched=patched_of(target, verifier.library),
     )
     console = Console(stderr=json)
     verified = _verified(verifier, request, bundle, console, use_known=not no_cache)
@@ -146,7 +159,14 @@ def analyze(
     verifier = Verifier.from_settings(Settings())
     _refuse_program(source, verifier.library, "to analyse")
     bundle = _kernel(kernel)
-    request = request_of(source, [], bundle, contract=EvaluationContract(), profile=None)
+    request = request_of(
+        source,
+        [],
+        bundle,
+        contract=EvaluationContract(),
+        profile=None,
+        patched=patched_of(source, verifier.library),
+    )
     analysed = verifier.analyse(verifier.subject(request), request, bundle)
     if json:
         typer.echo(_analysis_json(analysed.checks, analysed.object))
@@ -161,6 +181,18 @@ def compose_command(
 ) -> int:
     """Print the C source of the scheduler that a composition describes; judge nothing."""
     typer.echo(compose(composition_in(spec)), nl=False)
+    return 0
+
+
+@app.command("patch")
+def patch_command(
+    patch: Annotated[str, typer.Argument(help="A patch as YAML or JSON.")],
+) -> int:
+    """Print the C source that a patch makes of a scheduler of the library; judge nothing."""
+    patched = patched_of(patch, Library(Settings().schedulers_dir.resolve()))
+    if patched is None:
+        raise UsageError(f"{patch} is no patch: a YAML file with kind: SchedulerPatch")
+    typer.echo(patched.source, nl=False)
     return 0
 
 
@@ -179,7 +211,12 @@ def replay(
     bundle = _kernel(kernel)
     contract = EvaluationContract(replay=ReplayMode.ADVISORY, seeds=seeds)
     request = request_of(
-        scheduler, knobs or [], bundle, contract=contract, profile=profile_of(profile)
+        scheduler,
+        knobs or [],
+        bundle,
+        contract=contract,
+        profile=profile_of(profile),
+        patched=patched_of(scheduler, verifier.library),
     )
     analysed = verifier.analyse(verifier.subject(request), request, bundle)
     if analysed.object is None or analysed.facts is None or analysed.failed:

@@ -55,6 +55,8 @@ def subject_of(
             raise UsageError("a source came without its digest in the candidate")
         found = library.scheduler(candidate.scheduler)
         return Subject(candidate.scheduler, found.source, candidate.arguments, found.manifest)
+    if candidate.base is not None:
+        _require_base(candidate, library)
     if source is None:
         raise UsageError(f"the source {candidate.source_digest} was not sent along")
     text = source.encode()
@@ -107,6 +109,16 @@ def command_line_checks(manifest: SchedulerManifest, words: CommandLine) -> tupl
             crateDigest=program.crate_digest,
         ),
     )
+
+
+def _require_base(candidate: Candidate, library: Library) -> None:
+    """Refuse what says that it was made from a scheduler that is not in the library."""
+    here = digest_of(library.scheduler(candidate.base or "").source)
+    if here != candidate.base_digest:
+        raise UsageError(
+            f"the candidate is a patch of a {candidate.base} with digest {candidate.base_digest}; "
+            f"the one of the library has {here}: make it anew"
+        )
 
 
 def unseen_checks(executable: Executable) -> tuple[Check, ...]:

@@ -6,6 +6,7 @@ Whatever does not fit is a UsageError that says what would.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,17 +18,37 @@ from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.verdicts import EvaluationContract, VerificationRequest
 
 from .composing import COMPOSITION_BYTES_MAX, compose, composition_of
+from .documents import mapping_of
 from .errors import UsageError
 from .executables import Executable, executable_at, is_elf
 from .kernels import KernelBundle
 from .library import Library
+from .patching import PATCH_BYTES_MAX, patch_of, patched_source
 
-__all__ = ["TARGET_HELP", "composition_in", "profile_of", "program_of", "request_of"]
+__all__ = [
+    "TARGET_HELP",
+    "Patched",
+    "composition_in",
+    "patched_of",
+    "profile_of",
+    "program_of",
+    "request_of",
+]
 
 TARGET_HELP = (
-    "SOURCE.bpf.c, a composition SPEC.yaml, a scheduler of the library, or the path of a program."
+    "SOURCE.bpf.c, a composition or a patch as YAML, a scheduler of the library, or the path of a "
+    "program."
 )
 _COMPOSITIONS = (".yaml", ".yml", ".json")
+_PATCH = "SchedulerPatch"
+
+
+@dataclass(frozen=True)
+class Patched:
+    """What a patch makes of a scheduler of the library."""
+
+    candidate: Candidate
+    source: str
 
 
 def profile_of(path: Path | None) -> WorkloadProfile | None:
@@ -50,6 +71,26 @@ def program_of(target: str, library: Library) -> Executable | None:
     return executable_at(Path(target)) if is_elf(Path(target)) else None
 
 
+def patched_of(target: str, library: Library) -> Patched | None:
+    """Return what a target makes of its base in the library, if it is a patch."""
+    if not target.endswith(_COMPOSITIONS):
+        return None
+    document = mapping_of(_document(Path(target), PATCH_BYTES_MAX), "document", PATCH_BYTES_MAX)
+    if document.get("kind") != _PATCH:
+        return None
+    patch = patch_of(document)
+    source = patched_source(library.scheduler(patch.base), patch)
+    candidate = Candidate(
+        kind=PlanKind.PATCH,
+        scheduler=patch.name,
+        source_digest=digest_of(source.encode()),
+        base=patch.base,
+        base_digest=patch.base_digest,
+        patch_digest=patch.content_digest(),
+    )
+    return Patched(candidate, source)
+
+
 def request_of(
     target: str,
     words: list[str],
@@ -58,17 +99,21 @@ def request_of(
     contract: EvaluationContract,
     profile: WorkloadProfile | None,
     program: Executable | None = None,
+    patched: Patched | None = None,
 ) -> VerificationRequest:
     """Return the request to verify what `target` names, with what stands behind `--`.
 
     For a program, which `program_of` has read, that is its command line, else knobs (NAME=VALUE).
+    A patch is what `patched_of` has made of it.
     """
     source = None
     if program is not None:
         candidate = _program(Path(target), program, words)
     else:
         arguments = tuple(sorted(map(_argument, words), key=lambda argument: argument.name))
-        candidate, source = _candidate(target)
+        candidate, source = (
+            (patched.candidate, patched.source) if patched is not None else _candidate(target)
+        )
         candidate = candidate.replace(arguments=arguments)
     return VerificationRequest(
         candidate=candidate,
@@ -120,12 +165,16 @@ def _candidate(target: str) -> tuple[Candidate, str | None]:
 
 def composition_in(path: Path) -> Composition:
     """Return the composition that a file describes."""
+    return composition_of(_document(path, COMPOSITION_BYTES_MAX))
+
+
+def _document(path: Path, bytes_max: int) -> bytes:
+    """Return a file, or one byte more than it may have."""
     try:
         with path.open("rb") as file:
-            data = file.read(COMPOSITION_BYTES_MAX + 1)
+            return file.read(bytes_max + 1)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error}") from error
-    return composition_of(data)
 
 
 def _scheduler_name(path: Path) -> str:

@@ -50,6 +50,17 @@ class BtfWriter:
         )
         return self._add(name, BtfKind.STRUCT, len(members), size, trailer)
 
+    def prototype(self, parameters: Sequence[tuple[str, int]]) -> int:
+        """Add a prototype that returns nothing; parameters are name and type."""
+        trailer = b"".join(
+            struct.pack("<II", self.string(name), type_id) for name, type_id in parameters
+        )
+        return self._add("", BtfKind.FUNC_PROTO, len(parameters), 0, trailer)
+
+    def function(self, name: str, prototype: int) -> int:
+        """Add a function."""
+        return self._add(name, BtfKind.FUNC, 0, prototype)
+
     def enum64(self, name: str, values: dict[str, int]) -> int:
         """Add an enum of 64-bit values."""
         trailer = b"".join(

@@ -12,10 +12,11 @@ from schedcp_lab.debian import Debian
 from schedcp_lab.errors import CommandFailed, KernelUnsuitable, PackageUnavailable
 from schedcp_lab.kernels import (
     BUNDLE_FILES,
-    _update,
     ensure_kernel,
     find_packages,
+    newest_of_each_series,
     require_headers,
+    update_lists,
 )
 from schedcp_lab.vmlinuz import btf_of_image
 
@@ -57,6 +58,27 @@ def test_a_release_is_named_in_full_or_by_its_version_but_never_by_a_prefix_of_i
     assert find_packages(INDEX, "7.2.9+deb13-cloud-amd64").release == "7.2.9+deb13-cloud-amd64"
     with pytest.raises(PackageUnavailable, match=r"7\.2\.1;"):
         find_packages(INDEX, "7.2.1")
+
+
+BARE = {"linux-binary-7.1.13+deb13-cloud-amd64", "linux-image-7.1.13+deb13-cloud-amd64"}
+
+
+def test_a_bare_image_serves_to_verify_against_and_is_never_the_default() -> None:
+    index = INDEX | BARE | {"linux-headers-7.1.13+deb13-cloud-amd64"}
+    assert find_packages(index, "7.1").image == ("linux-binary-7.1.13+deb13-cloud-amd64",)
+    assert find_packages(index, "7.1").headers == ()
+    with pytest.raises(PackageUnavailable):
+        find_packages(frozenset(BARE), None)
+
+
+def test_of_each_series_the_newest_is_taken_and_the_oldest_series_comes_first() -> None:
+    releases = [found.release for found in newest_of_each_series(INDEX | BARE)]
+    assert [release.partition("+")[0] for release in releases] == [
+        "6.18.15",
+        "7.1.13",
+        "7.2.11",
+        "7.3.4",
+    ]
 
 
 def test_an_index_without_a_kernel_says_what_to_do() -> None:
@@ -203,7 +225,7 @@ class MirrorAway:
 
 def test_yesterdays_lists_serve_while_the_mirror_is_away() -> None:
     said: list[str] = []
-    _update(cast("Debian", MirrorAway(OLD_IMAGE)), said.append)
+    update_lists(cast("Debian", MirrorAway(OLD_IMAGE)), said.append)
     (line,) = said
     assert "used as they are" in line
     assert "no route to the mirror" in line
@@ -211,4 +233,4 @@ def test_yesterdays_lists_serve_while_the_mirror_is_away() -> None:
 
 def test_without_any_lists_the_mirror_is_needed() -> None:
     with pytest.raises(CommandFailed, match="no route"):
-        _update(cast("Debian", MirrorAway()), print)
+        update_lists(cast("Debian", MirrorAway()), print)

@@ -225,7 +225,7 @@ async def test_another_request_for_the_same_thing_is_answered_at_once(world: Wor
     async with client(world.service()) as http:
         await post(http, "/v1/verifications", first)
         world.settle()
-        other = first.replace(candidate=first.candidate.replace(kind=PlanKind.PATCH))
+        other = first.replace(candidate=first.candidate.replace(kind=PlanKind.COMPOSE))
         assert other.content_digest() != first.content_digest()
         done = verification(await post(http, "/v1/verifications", other))
         assert (done.state, done.id) == (VerificationState.DONE, other.content_digest())
