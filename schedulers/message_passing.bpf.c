@@ -7,21 +7,19 @@
  * if nobody waits there; else on an idle CPU of the same cache, or further away; else it takes the
  * CPU of a task that is no partner and has run for `least_run_ns`; else it waits where any CPU may
  * take it, by arrival and burst, the latter `budget_ns` at most. On each CPU partners go ahead up
- * to `message_percent` of the time. All others share CPU time by weight, with a queue and a clock
- * for each cache; the running one goes on while it comes first. A CPU without work takes from other
- * caches, those of its memory node first, and one with fewer waiting takes whom another has let
- * wait for `patience_ns`. Whoever has waited for `ageing_ns` goes first; only kernel threads of one
+ * to `message_percent` of the time. All others share CPU time by weight; the running one goes on
+ * while it comes first. Whoever has waited for `ageing_ns` goes first; only kernel threads of one
  * CPU are ahead of that.
  *
  * Good for: requests and workers, pipelines, and servers of many threads beside batch work.
  * Bad for: brief work that nobody waits for, which goes first as well; partners that should run at
- * the same time on a full machine; cgroup weights and cpu.max (not enforced).
+ * the same time on a full machine; large machines (one queue); cgroup weights and cpu.max (not
+ * enforced).
  */
-#include "schedcp/topology_llc.bpf.h"
+#include "schedcp/topology_global.bpf.h"
 #include "schedcp/orders.bpf.h"
 #include "schedcp/placement.bpf.h"
-#include "schedcp/home_clocks.bpf.h"
-#include "schedcp/stealing.bpf.h"
+#include "schedcp/going_on.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -35,8 +33,9 @@ const volatile u32 message_percent = 80;
 const volatile u64 least_run_ns = 0;
 /* How much virtual time a sleeper that is no partner may bank. */
 const volatile u64 credit_ns = 8 * NSEC_PER_MSEC;
-/* Whoever has waited this long at a cache may be taken by one where fewer wait. */
-const volatile u64 patience_ns = 50 * NSEC_PER_MSEC;
+
+/* The virtual time of the task that ran furthest of those that are no partners. */
+u64 clock_of_others;
 
 /* In the order in which they go first. */
 enum task_class {
@@ -118,15 +117,13 @@ void SCHEDCP_OPS(message_passing_enqueue, struct task_struct *p, u64 enq_flags)
 	}
 	if (bound_insert(p, wait, tctx, partner ? burst_limit_ns : slice_ns, enq_flags))
 		return;
-	if (!partner) {
+	if (partner)
+		class_insert(p, wait, CLASS_PARTNER, burst_limit_ns,
+			     deadline_order(p, tctx, budget_ns), enq_flags);
+	else
 		class_insert(p, wait, CLASS_OTHER, slice_ns,
-			     home_order(wait, tctx, home_of(cpu), credit_ns), enq_flags);
-		return;
-	}
-	ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline_order(p, tctx, budget_ns),
-		       enq_flags);
-	kick_idle_for(p, enq_flags);
-	STAT_INC(latency_dispatches);
+			     vtime_order(wait, tctx, CLASS_OTHER, clock_of_others, credit_ns),
+			     enq_flags);
 }
 
 static void serve(s32 cpu, struct task_struct *prev)
@@ -136,18 +133,13 @@ static void serve(s32 cpu, struct task_struct *prev)
 
 	if (bound_turn(cctx) && scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))
 		return;
-	if (partners_lead && scx_bpf_dsq_move_to_local(LATENCY_DSQ))
+	if (partners_lead && class_move_to_local(CLASS_PARTNER, cpu))
 		return;
-	if (class_relieve(CLASS_OTHER, cpu, patience_ns))
+	if (goes_on(prev, CLASS_OTHER, slice_ns) || class_move_to_local(CLASS_OTHER, cpu))
 		return;
-	if (goes_on_at_home(prev, CLASS_OTHER, home_of(cpu), 0, slice_ns) ||
-	    class_move_to_local(CLASS_OTHER, cpu))
+	if (!partners_lead && class_move_to_local(CLASS_PARTNER, cpu))
 		return;
-	if (!partners_lead && scx_bpf_dsq_move_to_local(LATENCY_DSQ))
-		return;
-	/* Nobody waits here: whoever ran goes on. */
-	if (!scx_bpf_dsq_move_to_local(pinned_dsq(cpu)) && !wants_on(prev))
-		class_steal(CLASS_OTHER, cpu, same_node);
+	scx_bpf_dsq_move_to_local(pinned_dsq(cpu));
 }
 
 void SCHEDCP_OPS(message_passing_dispatch, s32 cpu, struct task_struct *prev)
@@ -155,7 +147,7 @@ void SCHEDCP_OPS(message_passing_dispatch, s32 cpu, struct task_struct *prev)
 	u64 now = bpf_ktime_get_ns();
 
 	if (scan_due(now)) {
-		dsq_age_from(LATENCY_DSQ, AGED_DSQ, now, 0);
+		class_age(CLASS_PARTNER, cpu, now, 0);
 		class_age(CLASS_OTHER, cpu, now, SCX_DSQ_ITER_REV);
 		dsq_age(pinned_dsq(cpu), first_dsq(cpu), now);
 	}
@@ -173,20 +165,15 @@ void SCHEDCP_OPS(message_passing_runnable, struct task_struct *p, u64 enq_flags)
 
 void SCHEDCP_OPS(message_passing_running, struct task_struct *p)
 {
-	s32 cpu = scx_bpf_task_cpu(p);
 	struct wait_ctx *wait = wait_ctx_of(p);
 	struct task_ctx *tctx = task_ctx_of(p);
-	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
-	u32 class;
+	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
 
 	if (!wait || !tctx || !cctx)
 		return;
-	class = class_of(tctx);
-	class_running(p, wait, tctx, cctx, class);
-	if (is_pinned(p))
-		bound_running(p, wait, tctx, cctx);
-	else if (class == CLASS_OTHER)
-		home_running(wait, tctx, home_of(cpu), credit_ns);
+	class_running(p, wait, tctx, cctx, class_of(tctx));
+	bound_running(p, wait, tctx, cctx);
+	clock_advance(&clock_of_others, wait, tctx, CLASS_OTHER);
 }
 
 void SCHEDCP_OPS(message_passing_stopping, struct task_struct *p, bool runnable)
@@ -223,8 +210,7 @@ s32 SCHEDCP_OPS_SLEEPABLE(message_passing_init)
 {
 	s32 err = other_dsqs_create();
 
-	homes_find();
-	err = err ?: scx_bpf_create_dsq(LATENCY_DSQ, -1);
+	err = err ?: class_dsqs_create(CLASS_PARTNER);
 	return err ?: class_dsqs_create(CLASS_OTHER);
 }
 

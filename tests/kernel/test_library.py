@@ -30,9 +30,7 @@ def cases(
 
 
 @pytest.mark.parametrize("name", LIBRARY)
-def test_every_kernel_runs_the_whole_library(
-    cases: dict[str, dict[str, Case]], name: str
-) -> None:
+def test_every_kernel_runs_the_whole_library(cases: dict[str, dict[str, Case]], name: str) -> None:
     for release, of_kernel in cases.items():
         case = of_kernel[name]
         assert case.said("attached").ops == f"schedcp_{name}", release
