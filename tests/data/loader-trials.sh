@@ -1,67 +1,4 @@
-# PID 1 of a guest that tries the loader: each case prints `CASE STATUS STATE` and then, each line
-# behind the case's name, what the loader said. The parent's renewals go through a pipe on
-# descriptor 4; what is to be sent home is collected and sent at the end.
-export PATH=/bin
-mkdir -p /dev /proc /sys /run
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t tmpfs run /run
-mkfifo /run/renew
-SX=/sys/kernel/sched_ext
-DEADLINE=1200 # polls of 50 ms
-
-state() {
-	cat $SX/state
-}
-
-# until COMMAND...: poll until it succeeds; at the deadline the case ends as it is.
-until_() {
-	polls=0
-	until "$@"; do
-		polls=$((polls + 1))
-		[ $polls -lt $DEADLINE ] || return 1
-		usleep 50000
-	done
-}
-
-said() {
-	grep -q "\"event\":\"$1\"" /run/out
-}
-
-is() {
-	[ "$(state)" = "$1" ]
-}
-
-digest() {
-	sha256sum "$1" | cut -d' ' -f1
-}
-
-# start OBJECT ARGUMENTS...: start the loader as a child; its standard input is the pipe.
-start() {
-	object=$1
-	shift
-	exec 4<>/run/renew
-	: >/run/out
-	schedcp-loader --object "$object" --digest "sha256:$(digest "$object")" \
-		--rt-priority 50 --timeout-ms 5000 "$@" </run/renew 4>&- >>/run/out 2>/run/err &
-	loader=$!
-}
-
-# finish CASE: wait for the loader's end and report.
-finish() {
-	wait $loader
-	status=$?
-	until_ is disabled
-	report "$1" $status "$(state)"
-	exec 4>&-
-}
-
-report() {
-	echo "$1 $2 $3" >>/run/results
-	sed -e "s/^/$1	/" /run/out >>/run/results
-}
-
+# What ends the loader, and what it refuses; after loader-guest.sh.
 policy() {
 	cut -d' ' -f41 "/proc/$1/stat"
 }
@@ -253,6 +190,4 @@ schedcp-loader --program $PROGRAM --ops schedcp_simple_fifo --digest "sha256:$be
 	--lease-ms 60000 </dev/null >/run/out 2>/run/err
 report program-unwanted $? "$(state)"
 
-exec 3>/dev/vport0p1
-cat /run/results >&3
-poweroff -f
+done_

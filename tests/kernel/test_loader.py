@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 
-from schedcp_agent.loader import LoaderEvent, parse_event
-from schedcp_verifier.initramfs import archive, file, program, symlink
 from schedcp_verifier.kernels import KernelBundle
-from schedcp_verifier.microvm import MicroVm, VmSpec
 from schedcp_verifier.settings import Settings
+from support.loader_guest import Case, run_cases
 
-SCRIPT = Path(__file__).parent.parent / "data" / "loader-trials.sh"
-APPLETS = (
-    *("cat", "cmp", "cp", "cut", "dd", "echo", "grep", "kill", "mkdir", "mkfifo", "mount"),
-    *("poweroff", "printf", "sed", "sh", "sha256sum", "sort", "tr", "usleep"),
-)
 OBJECTS = (
     "simple_fifo",
     "long_tail",
     *(f"faults/{name}" for name in ("extra_kprobe", "bad_map", "late_stall", "untold_stall")),
 )
-SECONDS = 600.0
 KILLED = 128 + 9
 STALL = 1026
-
-
-@dataclass(frozen=True)
-class Case:
-    """How one case went: a status, the kernel's state after it, and the loader's events."""
-
-    status: int
-    state: str
-    events: tuple[LoaderEvent, ...]
-
-    def said(self, event: str) -> LoaderEvent:
-        """Return the loader's event of that name; there must be one."""
-        return next(found for found in self.events if found.event == event)
 
 
 @pytest.fixture(scope="module")
@@ -48,44 +24,14 @@ def cases(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Case]:
     """Every case of the script, from one guest."""
-    built = verifier_settings.programs.parent / "bpf" / kernel.profile.release
-    image = archive(
-        [
-            program("init", b"#!/bin/sh\n" + SCRIPT.read_bytes()),
-            program("bin/busybox", verifier_settings.busybox.read_bytes()),
-            *(symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
-            program(
-                "bin/schedcp-loader", (verifier_settings.programs / "schedcp-loader").read_bytes()
-            ),
-            program("programs/simple_fifo", (built / "standalone/simple_fifo").read_bytes()),
-            *(
-                file(f"objects/{Path(name).name}.o", (built / f"{name}.bpf.o").read_bytes())
-                for name in OBJECTS
-            ),
-        ]
+    return run_cases(
+        "loader-trials.sh",
+        OBJECTS,
+        programs=("simple_fifo",),
+        kernel=kernel,
+        settings=verifier_settings,
+        folder=tmp_path_factory.mktemp("loader"),
     )
-    initramfs = tmp_path_factory.mktemp("loader") / "initramfs"
-    initramfs.write_bytes(image)
-    with MicroVm(VmSpec(kernel.vmlinuz, initramfs, SECONDS, qemu=verifier_settings.qemu)) as vm:
-        lines = [line.decode() for line in vm.lines()]
-        assert lines, vm.console.text()[-2000:]
-    return parsed(lines)
-
-
-def parsed(lines: list[str]) -> dict[str, Case]:
-    """Put the script's lines together by case; the last word on a case counts."""
-    heads: dict[str, tuple[int, str]] = {}
-    events: dict[str, list[LoaderEvent]] = {}
-    for line in lines:
-        name, tab, said = line.partition("\t")
-        if tab:
-            event = parse_event(said.encode())
-            if event is not None:
-                events.setdefault(name, []).append(event)
-        else:
-            name, status, state = line.split(" ")
-            heads[name] = (int(status), state)
-    return {name: Case(*head, tuple(events.get(name, []))) for name, head in heads.items()}
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ struct cpu_ctx {
 	u64 vtime[CLASSES_MAX]; /* what each class was given, divided by its weight */
 	u64 furthest;		/* the most of these */
 	u64 clock;		/* virtual time of the tasks that may run here only */
+	u64 home_clock;		/* of those who wait at the home that begins with this CPU */
 	bool bound_last;	/* whether it was the turn of one of those */
 };
 

@@ -184,6 +184,19 @@ static __always_inline bool dsq_head_order(u64 dsq, u64 *order)
 	return false;
 }
 
+/* The order of whoever is next on this CPU: in the shared queue, or in its own. False: nobody. */
+static __always_inline bool next_order(s32 cpu, u64 *order)
+{
+	u64 pinned = 0;
+	bool found = dsq_head_order(SHARED_DSQ, order);
+
+	if (!dsq_head_order(pinned_dsq(cpu), &pinned))
+		return found;
+	if (!found || vtime_before(pinned, *order))
+		*order = pinned;
+	return true;
+}
+
 /*
  * Run whichever comes first in order: the head of the shared queue or that of the CPU's own, so
  * that a task bound to this CPU competes with all others on equal terms.

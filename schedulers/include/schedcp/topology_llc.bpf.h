@@ -3,33 +3,16 @@
 #ifndef SCHEDCP_TOPOLOGY_LLC_BPF_H
 #define SCHEDCP_TOPOLOGY_LLC_BPF_H
 
-#include "schedcp/common.bpf.h"
+#include "schedcp/caches.bpf.h"
 
-enum llc_consts {
-	LLC_CPUS_MAX = 8192, /* more than the kernel has */
-};
-
-/* The first CPU of the cache that a CPU uses, as the kernel's scheduling domains say. */
-extern const int sd_llc_id __ksym;
-
-s32 llc_of_cpu[LLC_CPUS_MAX];
-
-/* A changed domain is seen when the scheduler is loaded again: the kernel asks for that. */
 static __always_inline void homes_find(void)
 {
-	s32 cpu;
-
-	bpf_for (cpu, 0, scx_bpf_nr_cpu_ids()) {
-		const int *first = bpf_per_cpu_ptr(&sd_llc_id, cpu);
-
-		if (first)
-			llc_of_cpu[cpu & (LLC_CPUS_MAX - 1)] = *first;
-	}
+	caches_find();
 }
 
 static __always_inline s32 home_of(s32 cpu)
 {
-	return (u32)llc_of_cpu[cpu & (LLC_CPUS_MAX - 1)] % (scx_bpf_nr_cpu_ids() ?: 1);
+	return llc_of(cpu);
 }
 
 #include "schedcp/topology_homes.bpf.h"

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * locality: tasks stay with the cache that they know.
+ *
+ * Each last-level cache has a queue by virtual time (CPU time divided by weight) and a clock of its
+ * own, so that weights hold within it. A waking task takes its last CPU if that is idle, else an
+ * idle one of the same cache, else one of the same memory node, else any; where none is idle it
+ * waits at its cache, and nobody is preempted. The running task goes on while it comes before all
+ * who wait there. A CPU without work takes from other caches at once, those of its memory node
+ * first; one whose cache has fewer waiting takes whom another has let wait for `patience_ns`.
+ * Whoever has waited for `ageing_ns` goes first anywhere; only kernel threads of one CPU are ahead.
+ *
+ * Good for: machines with several last-level caches or memory nodes; work that shares data.
+ * Bad for: wakeup latency beside CPU hogs (nobody is preempted); fairness between tasks at
+ * different caches (each divides its own time); cgroup weights and cpu.max (not enforced).
+ */
+#include "schedcp/topology_llc.bpf.h"
+#include "schedcp/placement.bpf.h"
+#include "schedcp/home_clocks.bpf.h"
+#include "schedcp/stealing.bpf.h"
+
+SCHEDCP_LICENSE;
+
+/* How long a task may run before the next one is looked at; enforced at ticks. */
+const volatile u64 slice_ns = 5 * NSEC_PER_MSEC;
+/* How much virtual time a sleeper may bank. */
+const volatile u64 credit_ns = 5 * NSEC_PER_MSEC;
+/* Whoever has waited this long at a cache may be taken by one where fewer wait. */
+const volatile u64 patience_ns = 50 * NSEC_PER_MSEC;
+
+enum task_class {
+	CLASS_ALL,
+};
+
+s32 SCHEDCP_OPS(locality_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	bool is_idle = false;
+	s32 cpu = idle_at_home(p, prev_cpu);
+
+	if (cpu < 0)
+		cpu = idle_sibling(p, prev_cpu, wake_flags, &is_idle);
+	else
+		is_idle = true;
+	if (is_idle)
+		idle_insert(p, slice_ns);
+	return cpu;
+}
+
+void SCHEDCP_OPS(locality_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+	u64 order;
+
+	if (!wait || !tctx) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, slice_ns, enq_flags);
+		return;
+	}
+	if (bound_insert(p, wait, tctx, slice_ns, enq_flags))
+		return;
+	order = home_order(wait, tctx, home_of(scx_bpf_task_cpu(p)), credit_ns);
+	home_insert(p, wait, CLASS_ALL, slice_ns, order, enq_flags);
+}
+
+static void serve(s32 cpu, struct task_struct *prev)
+{
+	if (bound_turn(cpu_ctx_of(cpu)) && scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))
+		return;
+	if (class_relieve(CLASS_ALL, cpu, patience_ns))
+		return;
+	if (goes_on_at_home(prev, CLASS_ALL, home_of(cpu), 0, slice_ns))
+		return;
+	if (class_move_to_local(CLASS_ALL, cpu) || scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))
+		return;
+	/* Nobody waits here: whoever ran goes on. */
+	if (!wants_on(prev))
+		class_steal(CLASS_ALL, cpu, same_node);
+}
+
+void SCHEDCP_OPS(locality_dispatch, s32 cpu, struct task_struct *prev)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	if (scan_due(now)) {
+		class_age(CLASS_ALL, cpu, now, SCX_DSQ_ITER_REV);
+		dsq_age(pinned_dsq(cpu), first_dsq(cpu), now);
+	}
+	if (!first_move_to_local(cpu))
+		serve(cpu, prev);
+}
+
+void SCHEDCP_OPS(locality_runnable, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *tctx = task_ctx_of(p);
+
+	if (tctx)
+		behaviour_wake(&tctx->behaviour);
+}
+
+void SCHEDCP_OPS(locality_running, struct task_struct *p)
+{
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
+
+	if (!wait || !tctx || !cctx)
+		return;
+	class_running(p, wait, tctx, cctx, CLASS_ALL);
+	if (is_pinned(p))
+		bound_running(p, wait, tctx, cctx);
+	else
+		home_running(wait, tctx, home_of(cpu), credit_ns);
+}
+
+void SCHEDCP_OPS(locality_stopping, struct task_struct *p, bool runnable)
+{
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
+
+	if (wait && tctx && cctx)
+		class_stopping(p, wait, tctx, cctx);
+}
+
+void SCHEDCP_OPS(locality_quiescent, struct task_struct *p, u64 deq_flags)
+{
+	struct task_ctx *tctx = task_ctx_of(p);
+
+	if (tctx)
+		behaviour_sleep(&tctx->behaviour, deq_flags);
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(locality_init_task, struct task_struct *p,
+			  struct scx_init_task_args *args)
+{
+	return class_ctx_create(p);
+}
+
+/* A real-time task took the CPU: let the others run what was waiting there. */
+void SCHEDCP_OPS(locality_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
+{
+	scx_bpf_reenqueue_local();
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(locality_init)
+{
+	s32 err = other_dsqs_create();
+
+	homes_find();
+	return err ?: class_dsqs_create(CLASS_ALL);
+}
+
+void SCHEDCP_OPS(locality_exit, struct scx_exit_info *ei)
+{
+	exit_record(ei);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops locality_ops = {
+	.select_cpu = (void *)locality_select_cpu,
+	.enqueue = (void *)locality_enqueue,
+	.dispatch = (void *)locality_dispatch,
+	.runnable = (void *)locality_runnable,
+	.running = (void *)locality_running,
+	.stopping = (void *)locality_stopping,
+	.quiescent = (void *)locality_quiescent,
+	.init_task = (void *)locality_init_task,
+	.cpu_release = (void *)locality_cpu_release,
+	.init = (void *)locality_init,
+	.exit = (void *)locality_exit,
+	.timeout_ms = 10000,
+	.name = "schedcp_locality",
+};

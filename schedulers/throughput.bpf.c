@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * throughput: long slices on warm caches, and few switches.
+ *
+ * Each CPU has a queue by virtual time (CPU time divided by weight). A waking task goes back to the
+ * CPU that it ran on when that is idle, else to an idle one nearby; where none is, it waits at the
+ * CPU it ran on, and nobody is preempted. The running task goes on until it is `lead_ns` of virtual
+ * time ahead of the next one, or somebody has waited for `ageing_ns`. A CPU without work takes from
+ * others at once, those that share its cache first; one with less to do than another takes whom
+ * that one has let wait for `patience_ns`. Kernel threads of one CPU go before everybody.
+ *
+ * Good for: CPU-bound work that has its data in the cache: batch jobs, encoders, simulations,
+ * training; many threads that are alike.
+ * Bad for: latency beside such work (a waking task waits for a slice or more); fairness over less
+ * than some hundred milliseconds; cgroup weights and cpu.max (not enforced).
+ */
+#include "schedcp/topology_cpu.bpf.h"
+#include "schedcp/caches.bpf.h"
+#include "schedcp/placement.bpf.h"
+#include "schedcp/home_clocks.bpf.h"
+#include "schedcp/stealing.bpf.h"
+
+SCHEDCP_LICENSE;
+
+/* How long a task may run before the next one is looked at; enforced at ticks. */
+const volatile u64 slice_ns = 20 * NSEC_PER_MSEC;
+/* How far ahead of the next one a running task may get. */
+const volatile u64 lead_ns = 40 * NSEC_PER_MSEC;
+/* How much virtual time a sleeper may bank. */
+const volatile u64 credit_ns = 20 * NSEC_PER_MSEC;
+/* Whoever has waited this long at a CPU may be taken by one with less to do. */
+const volatile u64 patience_ns = 100 * NSEC_PER_MSEC;
+
+enum task_class {
+	CLASS_ALL,
+};
+
+s32 SCHEDCP_OPS(throughput_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	bool is_idle = false;
+	s32 cpu = idle_sibling(p, prev_cpu, wake_flags, &is_idle);
+
+	if (is_idle)
+		idle_insert(p, slice_ns);
+	return cpu;
+}
+
+void SCHEDCP_OPS(throughput_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+	u64 order;
+
+	if (!wait || !tctx) {
+		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, slice_ns, enq_flags);
+		return;
+	}
+	if (bound_insert(p, wait, tctx, slice_ns, enq_flags))
+		return;
+	order = home_order(wait, tctx, home_of(scx_bpf_task_cpu(p)), credit_ns);
+	class_insert(p, wait, CLASS_ALL, slice_ns, order, enq_flags);
+}
+
+static void serve(s32 cpu, struct task_struct *prev)
+{
+	if (bound_turn(cpu_ctx_of(cpu)) && scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))
+		return;
+	if (class_relieve(CLASS_ALL, cpu, patience_ns))
+		return;
+	if (goes_on_at_home(prev, CLASS_ALL, home_of(cpu), lead_ns, slice_ns))
+		return;
+	if (class_move_to_local(CLASS_ALL, cpu) || scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))
+		return;
+	/* Nobody waits here: whoever ran goes on. */
+	if (!wants_on(prev))
+		class_steal(CLASS_ALL, cpu, same_cache);
+}
+
+void SCHEDCP_OPS(throughput_dispatch, s32 cpu, struct task_struct *prev)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	if (scan_due(now)) {
+		class_age(CLASS_ALL, cpu, now, SCX_DSQ_ITER_REV);
+		dsq_age(pinned_dsq(cpu), first_dsq(cpu), now);
+	}
+	if (!first_move_to_local(cpu))
+		serve(cpu, prev);
+}
+
+void SCHEDCP_OPS(throughput_runnable, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *tctx = task_ctx_of(p);
+
+	if (tctx)
+		behaviour_wake(&tctx->behaviour);
+}
+
+void SCHEDCP_OPS(throughput_running, struct task_struct *p)
+{
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
+
+	if (!wait || !tctx || !cctx)
+		return;
+	class_running(p, wait, tctx, cctx, CLASS_ALL);
+	if (is_pinned(p))
+		bound_running(p, wait, tctx, cctx);
+	else
+		home_running(wait, tctx, home_of(cpu), credit_ns);
+}
+
+void SCHEDCP_OPS(throughput_stopping, struct task_struct *p, bool runnable)
+{
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
+	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
+
+	if (wait && tctx && cctx)
+		class_stopping(p, wait, tctx, cctx);
+}
+
+void SCHEDCP_OPS(throughput_quiescent, struct task_struct *p, u64 deq_flags)
+{
+	struct task_ctx *tctx = task_ctx_of(p);
+
+	if (tctx)
+		behaviour_sleep(&tctx->behaviour, deq_flags);
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(throughput_init_task, struct task_struct *p,
+			  struct scx_init_task_args *args)
+{
+	return class_ctx_create(p);
+}
+
+/* A real-time task took the CPU: let the others run what was waiting there. */
+void SCHEDCP_OPS(throughput_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
+{
+	scx_bpf_reenqueue_local();
+}
+
+s32 SCHEDCP_OPS_SLEEPABLE(throughput_init)
+{
+	s32 err = other_dsqs_create();
+
+	caches_find();
+	return err ?: class_dsqs_create(CLASS_ALL);
+}
+
+void SCHEDCP_OPS(throughput_exit, struct scx_exit_info *ei)
+{
+	exit_record(ei);
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops throughput_ops = {
+	.select_cpu = (void *)throughput_select_cpu,
+	.enqueue = (void *)throughput_enqueue,
+	.dispatch = (void *)throughput_dispatch,
+	.runnable = (void *)throughput_runnable,
+	.running = (void *)throughput_running,
+	.stopping = (void *)throughput_stopping,
+	.quiescent = (void *)throughput_quiescent,
+	.init_task = (void *)throughput_init_task,
+	.cpu_release = (void *)throughput_cpu_release,
+	.init = (void *)throughput_init,
+	.exit = (void *)throughput_exit,
+	.timeout_ms = 10000,
+	.name = "schedcp_throughput",
+};

@@ -1,0 +1,30 @@
+# Each scheduler of the library in turn, with more work under it than there are CPUs; after
+# loader-guest.sh. Half of each pair makes what the other one waits for.
+answered() {
+	said attached || ! kill -0 $loader
+}
+
+work() {
+	pairs=
+	for _ in 1 2 3 4 5 6; do
+		dd if=/dev/zero bs=16k count=160 2>/run/err.dd | sha256sum >/run/sums &
+		pairs="$pairs $!"
+	done
+	wait $pairs
+}
+
+for object in /objects/*.o; do
+	name=${object##*/}
+	name=${name%.o}
+	start "$object" --lease-ms 60000
+	until_ answered 2>/run/err.kill
+	if said attached; then
+		work
+		report "$name-worked" $? "$(state)"
+		kill -TERM $loader
+	else
+		cat /run/err
+	fi
+	finish "$name"
+done
+done_
