@@ -27,7 +27,7 @@ s32 SCHEDCP_OPS(cgroup_layers_select_cpu, struct task_struct *p, s32 prev_cpu, u
 	bool is_idle = false;
 	s32 cpu;
 
-	if (!member || group_throttled(member->group, bpf_ktime_get_ns()))
+	if (!member || group_throttled(member))
 		return prev_cpu;
 	cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
 	if (is_idle) {
@@ -41,18 +41,17 @@ void SCHEDCP_OPS(cgroup_layers_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct wait_ctx *wait = wait_ctx_of(p);
 	struct group_member *member = group_member_of(p);
-	u64 due, order;
+	u64 order;
 
 	if (!wait || !member) {
 		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, slice_ns, enq_flags);
 		return;
 	}
-	due = group_throttled(member->group, bpf_ktime_get_ns());
-	if (due) {
-		throttled_insert(p, wait, due, slice_ns, enq_flags);
+	if (group_throttled(member)) {
+		throttled_insert(p, wait, member, slice_ns, enq_flags);
 		return;
 	}
-	order = group_order(wait, slice_ns);
+	order = group_order(wait, member, slice_ns, enq_flags);
 	if (is_pinned(p)) {
 		pinned_insert(p, wait, scx_bpf_task_cpu(p), slice_ns, order, enq_flags);
 		return;
@@ -62,35 +61,14 @@ void SCHEDCP_OPS(cgroup_layers_enqueue, struct task_struct *p, u64 enq_flags)
 	STAT_INC(shared_dispatches);
 }
 
-static __always_inline bool goes_on(struct task_struct *prev, s32 cpu, u64 now)
-{
-	struct wait_ctx *wait;
-	struct group_member *member;
-
-	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED))
-		return false;
-	wait = wait_ctx_of(prev);
-	member = group_member_of(prev);
-	if (!wait || !member || group_throttled(member->group, now) ||
-	    !goes_before(wait, member->share, SHARED_DSQ) ||
-	    !goes_before(wait, member->share, pinned_dsq(cpu)))
-		return false;
-	slice_set(prev, slice_ns);
-	return true;
-}
-
 void SCHEDCP_OPS(cgroup_layers_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u64 now = bpf_ktime_get_ns();
 
 	throttled_let_go(now);
 	queues_age(cpu);
-	if (first_move_to_local(cpu))
-		return;
-	throttled_put_aside(SHARED_DSQ, now);
-	throttled_put_aside(pinned_dsq(cpu), now);
-	if (!goes_on(prev, cpu, now))
-		ordered_move_to_local(cpu);
+	if (!first_move_to_local(cpu))
+		group_move_to_local(cpu, prev, now, slice_ns);
 }
 
 void SCHEDCP_OPS(cgroup_layers_tick, struct task_struct *p)
@@ -98,8 +76,11 @@ void SCHEDCP_OPS(cgroup_layers_tick, struct task_struct *p)
 	struct wait_ctx *wait = wait_ctx_of(p);
 	struct group_member *member = group_member_of(p);
 
-	if (wait && member)
-		group_tick(p, wait, member);
+	if (!wait || !member)
+		return;
+	group_charge(wait, member);
+	if (group_throttled(member))
+		slice_set(p, 0);
 }
 
 void SCHEDCP_OPS(cgroup_layers_runnable, struct task_struct *p, u64 enq_flags)
@@ -113,9 +94,12 @@ void SCHEDCP_OPS(cgroup_layers_runnable, struct task_struct *p, u64 enq_flags)
 void SCHEDCP_OPS(cgroup_layers_running, struct task_struct *p)
 {
 	struct wait_ctx *wait = wait_ctx_of(p);
+	struct group_member *member = group_member_of(p);
 
-	if (wait)
-		group_running(wait);
+	if (!wait || !member)
+		return;
+	group_running(wait, member);
+	groups_look(p, member);
 }
 
 void SCHEDCP_OPS(cgroup_layers_stopping, struct task_struct *p, bool runnable)
@@ -123,10 +107,8 @@ void SCHEDCP_OPS(cgroup_layers_stopping, struct task_struct *p, bool runnable)
 	struct wait_ctx *wait = wait_ctx_of(p);
 	struct group_member *member = group_member_of(p);
 
-	if (!wait || !member)
-		return;
-	groups_look(p, member);
-	group_charge(wait, member);
+	if (wait && member)
+		group_charge(wait, member);
 }
 
 void SCHEDCP_OPS(cgroup_layers_quiescent, struct task_struct *p, u64 deq_flags)

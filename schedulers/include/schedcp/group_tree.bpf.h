@@ -25,16 +25,16 @@ enum group_tree_consts {
 
 /* A cgroup. Only those with the cpu controller are told of, and their parents have it, too. */
 struct group_node {
-	u64 parent; /* 0: this is the root */
-	u64 claims; /* the weights of who runs or waits here, tasks and cgroups */
-	u32 active; /* how many these are */
-	u32 weight; /* cpu.weight */
-	u32 worth;  /* what that or cpu.idle amounts to */
+	u64 parent;  /* 0: this is the root */
+	u64 claims;  /* the weights of who runs or waits here, tasks and cgroups */
+	u32 active;  /* how many these are */
+	u32 weight;  /* cpu.weight */
+	u32 worth;   /* what that or cpu.idle amounts to */
 	u32 claimed; /* its worth as the parent's claims have it; 0: nobody runs or waits here */
 	/* Limits; see group_limits.bpf.h. */
 	u64 looked_at;
 	u64 quota_ns;
-	u64 period_ns; /* 0: not read yet */
+	u64 period_ns;	/* 0: not read yet */
 	u64 paid_until; /* the time until which its quota is used up */
 	u64 due_at;	/* when its tasks may go on, as its own and its ancestors' limits say */
 };
@@ -49,9 +49,10 @@ struct {
 
 /* A task as its cgroup has it. */
 struct group_member {
-	u64 group; /* the cgroup's id; 0: not known yet */
-	u64 share; /* when it was charged last; 0: not yet */
-	u32 claim; /* its weight as the cgroup's claims have it */
+	u64 group;   /* the cgroup's id; 0: not known yet */
+	u64 share;   /* when it was charged last; 0: not yet */
+	u32 claim;   /* its weight as the cgroup's claims have it */
+	u32 at_once; /* 1: it has its CPU without having waited for it; 0: it waited */
 };
 
 struct {
@@ -97,14 +98,6 @@ static __always_inline void group_create(struct cgroup *cgroup, u32 weight)
 	bpf_map_update_elem(&group_nodes, &id, &node, BPF_ANY);
 }
 
-/* Call it from ops.cgroup_exit. */
-static __always_inline void group_destroy(struct cgroup *cgroup)
-{
-	u64 id = BPF_CORE_READ(cgroup, kn, id);
-
-	bpf_map_delete_elem(&group_nodes, &id);
-}
-
 /* Call it from ops.cgroup_set_weight. */
 static __always_inline void group_set_weight(struct cgroup *cgroup, u32 weight)
 {
@@ -144,7 +137,7 @@ static __always_inline void group_join(struct task_struct *p, struct group_membe
 }
 
 /* Call it from ops.quiescent. */
-static __always_inline void group_leave(struct group_member *member)
+static __always_inline void group_leave(const struct group_member *member)
 {
 	u64 id = member->group;
 	s64 claim = member->claim;
@@ -161,6 +154,28 @@ static __always_inline void group_leave(struct group_member *member)
 		claim = __sync_lock_test_and_set(&node->claimed, 0);
 		id = node->parent;
 	}
+}
+
+/*
+ * Call it from ops.cgroup_exit. A task that ended may be gone from its cgroup before it leaves its
+ * CPU for the last time, and nobody will leave here for it: take back what is claimed. If nobody
+ * else is in the parent, that keeps its own claim until it is in use again or gone, too.
+ */
+static __always_inline void group_destroy(struct cgroup *cgroup)
+{
+	u64 id = BPF_CORE_READ(cgroup, kn, id);
+	struct group_node *node = group_node_of(id), *parent = NULL;
+	s64 claimed = 0;
+
+	if (node) {
+		parent = group_node_of(node->parent);
+		claimed = __sync_lock_test_and_set(&node->claimed, 0);
+	}
+	if (parent && claimed) {
+		__sync_fetch_and_add(&parent->claims, -claimed);
+		__sync_fetch_and_add(&parent->active, -1);
+	}
+	bpf_map_delete_elem(&group_nodes, &id);
 }
 
 #endif
