@@ -7,19 +7,19 @@
  * listed in `target_cgroups`, for `target_burst_ns` at a time. When it wakes it takes an idle CPU,
  * else that of a batch task; else it waits by deadline before all batch work. It does so while it
  * is no more than `lead_ns` of CPU time of the machine ahead of what the weights of its cgroups and
- * its own (nice) give it, and on each CPU while services use less than `service_percent` of the
- * time. All other work, and services beyond that, run in the order of virtual time by these
- * weights; who runs goes on while it comes before all who wait, for `slice_ns` at a time. A cgroup
- * that has used its cpu.max up waits apart until it has some again. Whoever has waited for
- * `ageing_ns` goes before batch work; kernel threads of one CPU wait for nobody but each other.
+ * its own (nice) give it. All other work, and services beyond that, run in the order of virtual
+ * time by these weights; who runs goes on while it comes before all who wait, for `slice_ns` at a
+ * time. A cgroup that has used its cpu.max up waits apart until it has some again. Whoever has
+ * waited for `ageing_ns` goes before all of these; kernel threads of one CPU wait for nobody but
+ * each other.
  *
  * Good for: services that answer requests beside batch work on the same node, where requests and
  * limits of both must hold.
  * Bad for: nodes where nearly all work is brief (then it is a deadline queue), large machines (two
  * queues for all CPUs), limits far below a tick in every period for many tasks.
  */
+#include "schedcp/behaviour.bpf.h"
 #include "schedcp/cgroups.bpf.h"
-#include "schedcp/classes.bpf.h"
 #include "schedcp/group_limits.bpf.h"
 
 SCHEDCP_LICENSE;
@@ -30,13 +30,30 @@ const volatile u64 slice_ns = 8 * NSEC_PER_MSEC;
 const volatile u64 target_burst_ns = 20 * NSEC_PER_MSEC;
 /* How much CPU time of the machine a service may be ahead of its share. */
 const volatile u64 lead_ns = 100 * NSEC_PER_MSEC;
-/* The share of a CPU up to which services go first. */
-const volatile u32 service_percent = 80;
 
-enum task_class {
-	CLASS_SERVICE = 0,
-	CLASS_BATCH = 1,
+struct task_ctx {
+	struct behaviour behaviour;
+	bool target;  /* its cgroup is listed */
+	bool service; /* as it was when it stopped */
 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_ctx);
+} task_ctxs SEC(".maps");
+
+struct cpu_ctx {
+	u32 batch; /* 1: a batch task runs, and the CPU is promised to nobody */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct cpu_ctx);
+} cpu_ctxs SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -45,20 +62,61 @@ struct {
 	__type(value, u64);
 } target_cgroups SEC(".maps");
 
-/* By what is known when it falls asleep. */
-static __always_inline u32 class_of(const struct task_struct *p, const struct task_ctx *tctx)
+static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
 {
-	if (behaviour_is_brief(&tctx->behaviour, burst_limit_ns) &&
-	    behaviour_sleeps(&tctx->behaviour))
-		return CLASS_SERVICE;
-	return cgroup_value(p, &target_cgroups) ? CLASS_SERVICE : CLASS_BATCH;
+	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
 }
 
+static __always_inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_percpu_elem(&cpu_ctxs, &zero, cpu);
+}
+
+static __always_inline bool is_service(const struct task_ctx *tctx)
+{
+	if (tctx->target)
+		return tctx->behaviour.burst_ns <= target_burst_ns;
+	return behaviour_is_brief(&tctx->behaviour, burst_limit_ns) &&
+	       behaviour_sleeps(&tctx->behaviour);
+}
+
+/* A service that is ahead of its share waits in the order of all others. */
 static __always_inline bool goes_first(const struct wait_ctx *wait, const struct task_ctx *tctx)
 {
 	u64 lead = lead_ns * scx_bpf_nr_cpu_ids();
 
-	return tctx->class == CLASS_SERVICE && vtime_before(wait->vtime, vtime_now + lead);
+	return tctx->service && vtime_before(wait->vtime, vtime_now + lead);
+}
+
+/* Promise the CPU to one service task if batch work runs there: two wakers never share a victim. */
+static __always_inline bool cpu_claim(s32 cpu)
+{
+	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
+
+	return cctx && cctx->batch && __sync_bool_compare_and_swap(&cctx->batch, 1, 0);
+}
+
+/* A CPU to preempt, the nearest by number; negative when there is none. */
+static __always_inline s32 victim_claim(const struct task_struct *p, s32 prev_cpu)
+{
+	s32 cpus = scx_bpf_nr_cpu_ids(), step;
+
+	bpf_for (step, 0, cpus) {
+		s32 cpu = (prev_cpu + step) % (cpus ?: 1);
+
+		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && cpu_claim(cpu))
+			return cpu;
+	}
+	return -1;
+}
+
+/* The CPU that the task is about to be put on was claimed for it. */
+static __always_inline void preempt_insert(struct task_struct *p)
+{
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, burst_limit_ns, SCX_ENQ_PREEMPT);
+	STAT_INC(preemptions);
 }
 
 s32 SCHEDCP_OPS(mixed_service_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -69,7 +127,7 @@ s32 SCHEDCP_OPS(mixed_service_select_cpu, struct task_struct *p, s32 prev_cpu, u
 	bool is_idle = false;
 	s32 cpu, victim;
 
-	if (!member || !wait || !tctx || group_throttled(member->group, bpf_ktime_get_ns()))
+	if (!member || !wait || !tctx || group_throttled(member))
 		return prev_cpu;
 	cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
 	if (is_idle) {
@@ -79,10 +137,10 @@ s32 SCHEDCP_OPS(mixed_service_select_cpu, struct task_struct *p, s32 prev_cpu, u
 	}
 	if (!goes_first(wait, tctx))
 		return cpu;
-	victim = victim_claim(p, prev_cpu, CLASS_SERVICE, 0, service_percent);
+	victim = victim_claim(p, prev_cpu);
 	if (victim < 0)
 		return cpu;
-	preempt_insert(p, burst_limit_ns);
+	preempt_insert(p);
 	return victim;
 }
 
@@ -98,7 +156,7 @@ static __always_inline void enqueue_service(struct task_struct *p, struct wait_c
 
 	ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
 	STAT_INC(latency_dispatches);
-	victim = victim_claim(p, scx_bpf_task_cpu(p), CLASS_SERVICE, 0, service_percent);
+	victim = victim_claim(p, scx_bpf_task_cpu(p));
 	if (victim < 0) {
 		kick_idle_for(p, enq_flags);
 		return;
@@ -107,35 +165,39 @@ static __always_inline void enqueue_service(struct task_struct *p, struct wait_c
 	STAT_INC(preemptions);
 }
 
+/* Tasks of one CPU are never offered to select_cpu, so that they may have to preempt here. */
+static __always_inline void enqueue_pinned(struct task_struct *p, struct wait_ctx *wait, u64 order,
+					   bool first, u64 enq_flags)
+{
+	s32 cpu = scx_bpf_task_cpu(p);
+
+	if (first && (enq_flags & SCX_ENQ_WAKEUP) && cpu_claim(cpu))
+		preempt_insert(p);
+	else
+		pinned_insert(p, wait, cpu, slice_ns, order, enq_flags);
+}
+
 void SCHEDCP_OPS(mixed_service_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	struct group_member *member = group_member_of(p);
 	struct wait_ctx *wait = wait_ctx_of(p);
 	struct task_ctx *tctx = task_ctx_of(p);
-	u64 due, order;
-	bool first;
+	u64 order;
 
 	if (!member || !wait || !tctx) {
 		scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, slice_ns, enq_flags);
 		return;
 	}
-	due = group_throttled(member->group, bpf_ktime_get_ns());
-	if (due) {
-		throttled_insert(p, wait, due, slice_ns, enq_flags);
+	if (group_throttled(member)) {
+		throttled_insert(p, wait, member, slice_ns, enq_flags);
 		return;
 	}
-	order = group_order(wait, slice_ns, enq_flags);
-	first = goes_first(wait, tctx);
-	if (first && woken_here(p, enq_flags) &&
-	    cpu_claim(scx_bpf_task_cpu(p), CLASS_SERVICE, 0, service_percent)) {
-		preempt_insert(p, burst_limit_ns);
-		return;
-	}
+	order = group_order(wait, member, slice_ns, enq_flags);
 	if (is_pinned(p)) {
-		pinned_insert(p, wait, scx_bpf_task_cpu(p), slice_ns, order, enq_flags);
+		enqueue_pinned(p, wait, order, goes_first(wait, tctx), enq_flags);
 		return;
 	}
-	if (first) {
+	if (goes_first(wait, tctx)) {
 		enqueue_service(p, wait, tctx, enq_flags);
 		return;
 	}
@@ -144,56 +206,26 @@ void SCHEDCP_OPS(mixed_service_enqueue, struct task_struct *p, u64 enq_flags)
 	STAT_INC(shared_dispatches);
 }
 
-static __always_inline bool batch_move_to_local(s32 cpu, struct task_struct *prev, u64 now)
-{
-	throttled_put_aside(SHARED_DSQ, now);
-	throttled_put_aside(pinned_dsq(cpu), now);
-	return group_goes_on(prev, cpu, now, slice_ns) || ordered_move_to_local(cpu);
-}
-
 void SCHEDCP_OPS(mixed_service_dispatch, s32 cpu, struct task_struct *prev)
 {
-	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
 	u64 now = bpf_ktime_get_ns();
-	bool leads;
 
+	throttled_let_go(now);
 	queues_age(cpu);
-	if (scx_bpf_dsq_move_to_local(first_dsq(cpu)))
-		return;
-	leads = !cctx || !over_cap(cctx, CLASS_SERVICE, service_percent);
-	if (leads && scx_bpf_dsq_move_to_local(LATENCY_DSQ))
-		return;
-	if (scx_bpf_dsq_move_to_local(AGED_DSQ) || batch_move_to_local(cpu, prev, now))
-		return;
-	scx_bpf_dsq_move_to_local(LATENCY_DSQ);
-}
-
-/* Charge what the task ran since it was charged last. */
-static __always_inline void service_charge(struct task_struct *p)
-{
-	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
-	struct group_member *member = group_member_of(p);
-	struct wait_ctx *wait = wait_ctx_of(p);
-	struct task_ctx *tctx = task_ctx_of(p);
-	u64 used;
-
-	if (!member || !wait || !tctx || !cctx)
-		return;
-	used = group_charge(wait, member);
-	behaviour_ran(&tctx->behaviour, used);
-	cap_window(cctx);
-	if (tctx->class == CLASS_SERVICE)
-		cctx->used_ns[CLASS_SERVICE] += used;
-	if (tctx->behaviour.burst_ns > burst_limit_ns && tctx->behaviour.burst_ns > target_burst_ns)
-		tctx->class = CLASS_BATCH;
+	if (!first_move_to_local(cpu) && !scx_bpf_dsq_move_to_local(LATENCY_DSQ))
+		group_move_to_local(cpu, prev, now, slice_ns);
 }
 
 void SCHEDCP_OPS(mixed_service_tick, struct task_struct *p)
 {
 	struct group_member *member = group_member_of(p);
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
 
-	service_charge(p);
-	if (member && group_throttled(member->group, bpf_ktime_get_ns()))
+	if (!member || !wait || !tctx)
+		return;
+	behaviour_ran(&tctx->behaviour, group_charge(wait, member));
+	if (group_throttled(member))
 		slice_set(p, 0);
 }
 
@@ -211,27 +243,31 @@ void SCHEDCP_OPS(mixed_service_runnable, struct task_struct *p, u64 enq_flags)
 void SCHEDCP_OPS(mixed_service_running, struct task_struct *p)
 {
 	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
+	struct group_member *member = group_member_of(p);
 	struct wait_ctx *wait = wait_ctx_of(p);
 	struct task_ctx *tctx = task_ctx_of(p);
 
-	if (!wait || !tctx || !cctx)
+	if (!member || !wait || !tctx || !cctx)
 		return;
+	tctx->target = cgroup_value(p, &target_cgroups);
 	group_running(wait, member);
-	cctx->since = wait->running_at;
 	/* A kernel thread is no victim, however long it runs. */
-	cctx->running = is_kthread(p) ? 0 : tctx->class + 1;
+	cctx->batch = !is_kthread(p) && !tctx->service;
+	groups_look(p, member);
 }
 
 void SCHEDCP_OPS(mixed_service_stopping, struct task_struct *p, bool runnable)
 {
 	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
 	struct group_member *member = group_member_of(p);
+	struct wait_ctx *wait = wait_ctx_of(p);
+	struct task_ctx *tctx = task_ctx_of(p);
 
-	if (!member || !cctx)
+	if (!member || !wait || !tctx || !cctx)
 		return;
-	groups_look(p, member);
-	service_charge(p);
-	cctx->running = 0;
+	behaviour_ran(&tctx->behaviour, group_charge(wait, member));
+	tctx->service = is_service(tctx);
+	cctx->batch = 0;
 }
 
 void SCHEDCP_OPS(mixed_service_quiescent, struct task_struct *p, u64 deq_flags)
@@ -241,23 +277,20 @@ void SCHEDCP_OPS(mixed_service_quiescent, struct task_struct *p, u64 deq_flags)
 
 	if (!member || !tctx)
 		return;
-	group_leave(member);
 	behaviour_sleep(&tctx->behaviour, deq_flags);
-	tctx->class = class_of(p, tctx);
+	group_leave(member);
 }
 
 s32 SCHEDCP_OPS_SLEEPABLE(mixed_service_init_task, struct task_struct *p,
 			  struct scx_init_task_args *args)
 {
-	s32 err = group_member_create(p) ?: class_ctx_create(p);
-	struct task_ctx *tctx;
+	struct task_ctx *tctx =
+		bpf_task_storage_get(&task_ctxs, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
-	if (err)
-		return err;
-	tctx = task_ctx_of(p);
-	if (tctx)
-		tctx->class = CLASS_BATCH;
-	return 0;
+	if (!tctx)
+		return -NO_MEMORY;
+	behaviour_start(&tctx->behaviour);
+	return group_member_create(p) ?: wait_ctx_create(p);
 }
 
 /* The task may come from another class: what it did there is not charged. */
