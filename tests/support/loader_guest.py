@@ -1,4 +1,4 @@
-"""A guest whose first process loads schedulers, one case after the other, and tells how each went."""
+"""A guest whose first process loads schedulers, one case after another, and tells of each."""
 
 from __future__ import annotations
 
