@@ -20,7 +20,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 .NOTPARALLEL:
 
 .PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival demo \
-	bench-verifier images schedulers clean clean-cache
+	bench-verifier bench-schedulers images schedulers clean clean-cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,10 @@ demo: setup ## The main job, end to end, on a cluster of micro-VMs
 bench-verifier: init ## The verifier on schedulers that must be stopped and on good ones; BENCH='--static' is short
 	@$(LAB) setup --only tools,schedulers
 	@$(LAB) bench verifier $(BENCH)
+
+bench-schedulers: init ## Schedulers side by side on virtual time: latency, batches, builds, shares
+	@$(LAB) setup --only tools,schedulers
+	@$(LAB) bench schedulers $(BENCH)
 
 clean: ## Remove what was built, keep what was fetched
 	@test ! -e .cache/run/lock || flock --nonblock .cache/run/lock true \

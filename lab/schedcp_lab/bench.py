@@ -21,7 +21,16 @@ from schedcp_lab.bench_baselines import BATCH, BaselineTools, Batch, programs_of
 from schedcp_lab.bench_cases import Case, examination, mixed, sampled
 from schedcp_lab.bench_report import Circumstances, as_json, plot, text_report
 from schedcp_lab.bench_results import Judgement, Shelf, Trial
-from schedcp_lab.bench_runs import Order, crew, judge, served, start_seconds, verifier_of
+from schedcp_lab.bench_runs import (
+    Order,
+    crew,
+    judge,
+    served,
+    settings_of,
+    start_seconds,
+    verifier_of,
+)
+from schedcp_lab.bench_schedulers import schedulers
 from schedcp_lab.bench_scoreboard import Entry, Scoreboard
 from schedcp_lab.workshop import cache_of, repository_root
 from schedcp_verifier.kernels import KernelBundle, KernelShelf
@@ -30,13 +39,9 @@ from schedcp_verifier.settings import Settings
 __all__ = ["bench"]
 
 bench = typer.Typer(no_args_is_help=True, help="Benchmarks with targets.")
+bench.command()(schedulers)
 
 _WORKERS_MAX = 2
-
-
-@bench.callback()
-def _group() -> None:
-    """Keep `verifier` a command of its own, also as the only one."""
 
 
 @bench.command()
@@ -62,7 +67,7 @@ def verifier(
     """Examine the verifier on schedulers that must be stopped and on ones that must not."""
     started_at, started = datetime.datetime.now(datetime.UTC), time.monotonic()
     root = repository_root()
-    settings = _settings(root)
+    settings = settings_of(root)
     bundle = KernelBundle.open(kernel) if kernel else KernelShelf(settings.kernels_dir).newest()
     cases = examination(root / "tests/data/schedulers", bundle.profile.release, only)
     if sample:
@@ -89,17 +94,6 @@ def verifier(
     console.print(text_report(board, circumstances))
     _write(cache_of(root).directory("bench"), board, circumstances, console)
     return 0
-
-
-def _settings(root: Path) -> Settings:
-    """Return the verifier's settings, with the checkout's own folders where none are named."""
-    given = Settings()
-    named = given.model_fields_set
-    own = {
-        "schedulers_dir": root / "schedulers",
-        "kernels_dir": cache_of(root).root / "kernels",
-    }
-    return given.model_copy(update={k: path for k, path in own.items() if k not in named})
 
 
 def _seen(trial: Trial) -> str:

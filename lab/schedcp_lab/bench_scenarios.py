@@ -18,7 +18,7 @@ from schedcp_lab.bench_builds import build_jobs
 __all__ = ["FAMILIES", "FLOOR", "KNOWN", "SCENARIOS", "WEIGHTS", "Family", "Kind", "Scenario"]
 
 MS = 1_000_000
-WARM_UP_NS, WINDOW_NS = 400 * MS, 2000 * MS
+WARM_UP_NS, WINDOW_NS = 300 * MS, 1500 * MS
 SHORT_NS = 30 * MS
 SHORTS = 39
 HOG_BURST_NS = 1000 * MS
@@ -144,7 +144,7 @@ def _tail(factor: int, *, longs: int = 1, place: float = 0.5) -> Callable[[int, 
     """Return short jobs with `longs` among them, at a place from the first (0) to the last (1)."""
 
     def jobs(_: int, seed: int) -> list[Job]:
-        random = Random(seed)
+        random = Random(seed)  # noqa: S311 -- drawn again for each scheduler
         short = [Job(f"short-{i}", _sized(random, SHORT_NS)) for i in range(SHORTS + 1 - longs)]
         long = [Job(f"long{factor}-{i}", _sized(random, factor * SHORT_NS)) for i in range(longs)]
         at = round(place * len(short))
@@ -155,7 +155,7 @@ def _tail(factor: int, *, longs: int = 1, place: float = 0.5) -> Callable[[int, 
 
 def _arriving(_: int, seed: int) -> list[Job]:
     """Return jobs that come one by one, each as likely to be the long one."""
-    random = Random(seed)
+    random = Random(seed)  # noqa: S311 -- drawn again for each scheduler
     long = set(random.sample(range(SHORTS + 1), 3))
     ats = sorted(random.randrange(0, 400 * MS) for _ in range(SHORTS + 1))
     return [
@@ -263,7 +263,7 @@ SCENARIOS = (
         Family.WORK,
         Kind.BATCH,
         _build_text,
-        jobs=lambda cpus, seed: tuple(build_jobs(seed)),
+        jobs=lambda _, seed: tuple(build_jobs(seed)),
     ),
     Scenario("shares", "three weights", Family.WORK, Kind.SHARES, _shares),
     Scenario(
