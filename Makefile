@@ -20,7 +20,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 .NOTPARALLEL:
 
 .PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival demo \
-	bench-verifier bench-kernels images schedulers clean clean-cache
+	bench-verifier bench-kernels bench-schedulers images schedulers clean clean-cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -85,6 +85,10 @@ bench-verifier: init ## The verifier on schedulers that must be stopped and on g
 bench-kernels: init ## The library on every kernel that the package source has: what runs, or why not
 	@$(LAB) setup --only tools,schedulers
 	@$(LAB) bench kernels $(BENCH)
+
+bench-schedulers: init ## Schedulers side by side on virtual time: latency, batches, builds, shares
+	@$(LAB) setup --only tools,schedulers
+	@$(LAB) bench schedulers $(BENCH)
 
 clean: ## Remove what was built, keep what was fetched
 	@test ! -e .cache/run/lock || flock --nonblock .cache/run/lock true \

@@ -25,7 +25,16 @@ from schedcp_lab.bench_kernels import as_json as kernels_json
 from schedcp_lab.bench_kernels import text_report as kernels_report
 from schedcp_lab.bench_report import Circumstances, as_json, plot, text_report
 from schedcp_lab.bench_results import Judgement, Shelf, Trial
-from schedcp_lab.bench_runs import Order, crew, judge, served, start_seconds, verifier_of
+from schedcp_lab.bench_runs import (
+    Order,
+    crew,
+    judge,
+    served,
+    settings_of,
+    start_seconds,
+    verifier_of,
+)
+from schedcp_lab.bench_schedulers import schedulers
 from schedcp_lab.bench_scoreboard import Entry, Scoreboard
 from schedcp_lab.kernel_series import ensure_series
 from schedcp_lab.scheduler_docs import manifests_in
@@ -36,6 +45,7 @@ from schedcp_verifier.settings import Settings
 __all__ = ["bench"]
 
 bench = typer.Typer(no_args_is_help=True, help="Benchmarks with targets.")
+bench.command()(schedulers)
 
 _WORKERS_MAX = 2
 
@@ -63,7 +73,7 @@ def verifier(
     """Examine the verifier on schedulers that must be stopped and on ones that must not."""
     started_at, started = datetime.datetime.now(datetime.UTC), time.monotonic()
     root = repository_root()
-    settings = _settings(root)
+    settings = settings_of(root)
     bundle = KernelBundle.open(kernel) if kernel else KernelShelf(settings.kernels_dir).newest()
     cases = examination(root / "tests/data/schedulers", bundle.profile.release, only)
     if sample:
@@ -103,7 +113,7 @@ def kernels(
     started_at, started = datetime.datetime.now(datetime.UTC), time.monotonic()
     root, console = repository_root(), Console()
     found = ensure_series(cache_of(root), kernel or None, report=console.print)
-    checker = verifier_of(_settings(root))
+    checker = verifier_of(settings_of(root))
     library = manifests_in(checker.library.folder / "manifests")
     names = fnmatch.filter([manifest.name for manifest in library if manifest.source], only)
     cells: list[Cell] = []
@@ -122,17 +132,6 @@ def kernels(
     )
     console.print(f"{path}", style="dim", markup=False, soft_wrap=True)
     return 0
-
-
-def _settings(root: Path) -> Settings:
-    """Return the verifier's settings, with the checkout's own folders where none are named."""
-    given = Settings()
-    named = given.model_fields_set
-    own = {
-        "schedulers_dir": root / "schedulers",
-        "kernels_dir": cache_of(root).root / "kernels",
-    }
-    return given.model_copy(update={k: path for k, path in own.items() if k not in named})
 
 
 def _seen(trial: Trial) -> str:

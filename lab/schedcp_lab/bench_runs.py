@@ -22,13 +22,14 @@ from typing import TypeVar
 from schedcp_api.verdicts import Stage
 from schedcp_lab.bench_cases import Case
 from schedcp_lab.bench_results import Judgement, judgement_of
+from schedcp_lab.workshop import cache_of
 from schedcp_verifier.checks import error
 from schedcp_verifier.errors import VerifierError
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.settings import Settings
 from schedcp_verifier.verifying import Verifier
 
-__all__ = ["Order", "crew", "judge", "served", "start_seconds", "verifier_of"]
+__all__ = ["Order", "crew", "judge", "served", "settings_of", "start_seconds", "verifier_of"]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -42,6 +43,17 @@ class Order:
     settings: Settings
     kernel: Path
     static: bool
+
+
+def settings_of(root: Path) -> Settings:
+    """Return the verifier's settings, with the checkout's own folders where none are named."""
+    given = Settings()
+    named = given.model_fields_set
+    own = {
+        "schedulers_dir": root / "schedulers",
+        "kernels_dir": cache_of(root).root / "kernels",
+    }
+    return given.model_copy(update={k: path for k, path in own.items() if k not in named})
 
 
 @cache

@@ -46,7 +46,7 @@ __all__ = [
 _SCRIPTS = Path(__file__).parent / "guest"
 _APPLETS = (
     *("base64", "cat", "dmesg", "echo", "grep", "kill", "mkdir", "mount", "poweroff", "sed"),
-    *("sh", "sha256sum", "sleep", "tail", "tr", "usleep"),
+    *("ln", "sh", "sha256sum", "sleep", "stat", "tail", "tr", "usleep"),
 )
 _PROGRAMS = ("schedcp-loader", "workload", "metronome", "heartbeat", "trials")
 _PROOF_SHIFT = 2

@@ -83,7 +83,11 @@ class GroupData(_Data):
     threads: Count
     cpu_time_ns: Count
     finished: Count
+    longest_ns: Count = 0
+    """The most CPU time of one of its workers."""
     makespan_ns: Count = 0
+    turnaround_mean_ns: Count = 0
+    """From when a finite worker's work was there to when it was done."""
     wakeups: Count
     samples_dropped: Count = 0
     wakeup_p50_ns: Count = 0

@@ -29,7 +29,8 @@ static const char help_text[] =
 	"usage: workload SPEC\n"
 	"\n"
 	"Run the groups of SPEC and print one JSON line for each: cpuTimeNs, finished, makespanNs\n"
-	"(finite groups), wakeups, wakeupP50Ns/P99Ns/P999Ns/MaxNs (timer due to running) and\n"
+	"and turnaroundMeanNs (finite groups), longestNs (most CPU time of one), wakeups, "
+	"wakeupP50Ns/P99Ns/P999Ns/MaxNs (timer due to running) and\n"
 	"response... (timer due to burst done); a wait that is open at the end counts in both as\n"
 	"far as it went. Needs root: the observer is real-time.\n"
 	"\n"
@@ -38,13 +39,22 @@ static const char help_text[] =
 	"  warmup_ns N      not recorded (0)\n"
 	"  duration_ns N    of the recorded window after it; without it the run lasts until the\n"
 	"                   finite groups are done\n"
+	"  sum 1            report all groups as one, named sum (0)\n"
+	"  width N          finite groups are jobs: at most N at once, in the order of their "
+	"lines\n"
 	"  group NAME [threads=N] burst_ns=DIST [sleep_ns=DIST] [nice=N] [cpu=N] [cgroup=PATH]\n"
-	"             [total_cpu_ns=N] [start_delay_ns=N]\n"
+	"             [total_cpu_ns=N] [start_delay_ns=N] [after=GROUP,...] "
+	"[serves=GROUP]\n"
 	"\n"
 	"DIST is fixed:NS or quantiles:Q0,Q25,Q50,Q75,Q90,Q99,Q100. A worker sleeps, then burns "
 	"the\n"
-	"burst as CPU time of its own thread, for ever or until total_cpu_ns is used. cgroup is a\n"
-	"path below /sys/fs/cgroup; its last part is made when it is missing.\n"
+	"burst as CPU time of its own thread, for ever or until total_cpu_ns is used. A job "
+	"starts\n"
+	"once the groups that it comes after are finished. Where one group serves another, each "
+	"of\n"
+	"the other's workers sleeps, asks, is answered after a burst of who serves it, and then\n"
+	"burns its own: wakeup is from the answer, response from the question. cgroup is a path\n"
+	"below /sys/fs/cgroup; its last part is made when it is missing.\n"
 	"Exit codes: 0 done, 1 the machine is broken, 64 wrong usage.\n";
 
 struct run {
@@ -80,27 +90,40 @@ static void cgroup_join(const char *cgroup, pid_t pid)
 	close(fd);
 }
 
+static bool group_is_job(const struct run *run, const struct group *group)
+{
+	return run->spec->width && group->total_cpu_ns;
+}
+
+static void worker_fork(const struct run *run, const struct group *group, struct worker *worker)
+{
+	uint64_t index = (uint64_t)(worker - run->workers) + 1;
+	struct part part = {
+		.group = group,
+		.stage = run->stage,
+		.workers = run->workers,
+		.worker = worker,
+		.random = run->spec->seed + index * SEED_STRIDE,
+		.is_job = group_is_job(run, group),
+	};
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die(EXIT_BROKEN, "cannot fork: %s", strerror(errno));
+	if (!pid)
+		worker_run(&part);
+	worker->pid = pid;
+	if (*group->cgroup)
+		cgroup_join(group->cgroup, pid);
+}
+
 static void workers_fork(const struct run *run)
 {
-	struct worker *worker = run->workers;
-
 	for (size_t i = 0; i < run->spec->group_count; i++) {
 		const struct group *group = run->spec->groups + i;
 
-		for (unsigned int n = 0; n < group->threads; n++, worker++) {
-			uint64_t index = (uint64_t)(worker - run->workers) + 1;
-
-			pid_t pid = fork();
-
-			if (pid < 0)
-				die(EXIT_BROKEN, "cannot fork: %s", strerror(errno));
-			if (!pid)
-				worker_run(group, run->spec->seed + index * SEED_STRIDE, run->stage,
-					   worker);
-			worker->pid = pid;
-			if (*group->cgroup)
-				cgroup_join(group->cgroup, pid);
-		}
+		for (unsigned int n = 0; n < group->threads; n++)
+			worker_fork(run, group, run->workers + group->first + n);
 	}
 }
 
@@ -113,16 +136,53 @@ static uint64_t worker_cpu_ns(const struct worker *worker)
 	return clock_ns(clock);
 }
 
+static bool group_is_done(const struct run *run, const struct group *group)
+{
+	for (unsigned int n = 0; n < group->threads; n++)
+		if (!run->workers[group->first + n].finished_ns)
+			return false;
+	return true;
+}
+
 /* Children stay zombies until the end, so that their CPU clocks can be read after they finish. */
 static bool finite_done(const struct run *run)
 {
-	const struct worker *worker = run->workers;
-
 	for (size_t i = 0; i < run->spec->group_count; i++)
-		for (unsigned int n = 0; n < run->spec->groups[i].threads; n++, worker++)
-			if (run->spec->groups[i].total_cpu_ns && !worker->finished_ns)
-				return false;
+		if (run->spec->groups[i].total_cpu_ns && !group_is_done(run, run->spec->groups + i))
+			return false;
 	return true;
+}
+
+static bool job_is_ready(const struct run *run, const struct group *group)
+{
+	for (size_t i = 0; i < group->after_count; i++)
+		if (!group_is_done(run, run->spec->groups + group->after[i]))
+			return false;
+	return true;
+}
+
+/* Start as many jobs as may run: the observer is who hands out work, as make does, at no cost. */
+static void jobs_start(const struct run *run)
+{
+	unsigned int running = 0;
+
+	for (size_t i = 0; i < run->worker_count; i++)
+		running += run->workers[i].bell == BELL_RUNG && !run->workers[i].finished_ns;
+	for (size_t i = 0; i < run->spec->group_count; i++) {
+		const struct group *group = run->spec->groups + i;
+
+		if (!group_is_job(run, group) || !job_is_ready(run, group))
+			continue;
+		for (unsigned int n = 0; n < group->threads && running < run->spec->width; n++) {
+			struct worker *worker = run->workers + group->first + n;
+
+			if (worker->bell != BELL_SILENT)
+				continue;
+			worker->began_ns = clock_ns(CLOCK_MONOTONIC);
+			bell_ring(worker);
+			running++;
+		}
+	}
 }
 
 /* A worker that could not settle in says why on standard error and exits with another code. */
@@ -193,6 +253,8 @@ static void observe(const struct run *run)
 	for (;;) {
 		uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
+		if (spec->width)
+			jobs_start(run);
 		if (now >= end || (!spec->duration_ns && finite_done(run)))
 			break;
 		wait_until(end < now + NSEC_PER_SEC ? end : now + NSEC_PER_SEC);
@@ -234,11 +296,19 @@ static void signals_block(void)
 	sigprocmask(SIG_BLOCK, &child, NULL);
 }
 
+static void sum_report(const struct run *run)
+{
+	struct group sum = {.name = "sum", .threads = (unsigned int)run->worker_count};
+
+	for (size_t i = 0; i < run->spec->group_count; i++)
+		sum.total_cpu_ns += run->spec->groups[i].total_cpu_ns;
+	group_report(&sum, run->workers, run->stage->started_ns);
+}
+
 int main(int argc, char **argv)
 {
 	struct spec *spec = calloc(1, sizeof(*spec));
 	struct run run = {.spec = spec};
-	size_t first = 0;
 
 	if (argc == 2 && !strcmp(argv[1], "--help"))
 		return fputs(help_text, stdout) < 0;
@@ -258,8 +328,11 @@ int main(int argc, char **argv)
 	run.stage->record_from_ns = run.stage->started_ns + spec->warmup_ns;
 	pthread_barrier_wait(&run.stage->barrier);
 	observe(&run);
-	for (size_t i = 0; i < spec->group_count; first += spec->groups[i++].threads)
-		group_report(spec->groups + i, run.workers + first, run.stage->started_ns);
+	for (size_t i = 0; i < spec->group_count && !spec->sum; i++)
+		group_report(spec->groups + i, run.workers + spec->groups[i].first,
+			     run.stage->started_ns);
+	if (spec->sum)
+		sum_report(&run);
 	fflush(stdout);
 	workers_end(&run);
 	free(spec);

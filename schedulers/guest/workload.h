@@ -10,7 +10,8 @@
 #include <sys/types.h>
 
 enum {
-	GROUPS_MAX = 64,
+	GROUPS_MAX = 256,
+	AFTER_MAX = 16,
 	GROUP_THREADS_MAX = 256,
 	NAME_MAX_BYTES = 64,
 	PATH_MAX_BYTES = 256,
@@ -33,18 +34,30 @@ struct group {
 	struct distribution sleep;
 	uint64_t total_cpu_ns; /* 0: endless */
 	uint64_t start_delay_ns;
+	size_t after[AFTER_MAX]; /* groups that must be finished before this one starts */
+	size_t after_count;
+	struct group *serves;	 /* whose requests these answer; NULL: nobody's */
+	struct group *served_by; /* the other way round */
+	size_t first;		 /* index of the first worker */
 };
 
 struct spec {
 	uint64_t seed;
 	uint64_t warmup_ns;
 	uint64_t duration_ns; /* after the warm-up; 0: until the finite groups are done */
+	unsigned int width;   /* so many jobs at once; 0: no worker is a job */
+	bool sum;	      /* report all groups as one */
 	size_t group_count;
 	struct group groups[GROUPS_MAX];
 };
 
-/* Shared between the observer and one worker process; each field has one writer. */
+/*
+ * Shared between the observer and one worker process. Each field has one writer at a time; where a
+ * request is answered, the bell says whose turn it is.
+ */
 struct worker {
+	uint32_t bell;	       /* a futex: see enum bell; of who serves, a count of requests */
+	uint64_t began_ns;     /* CLOCK_MONOTONIC: when its work was there to be done */
 	uint64_t finished_ns;  /* CLOCK_MONOTONIC; 0: not yet */
 	uint64_t sample_count; /* may exceed SAMPLES_MAX: the rest was not kept */
 	uint64_t due_ns;       /* when the present cycle's sleep was to end; 0: it has none */
@@ -61,6 +74,12 @@ struct worker {
 	uint64_t open_response_ns;
 };
 
+enum bell {
+	BELL_SILENT = 0,
+	BELL_REQUESTED = 1, /* the worker waits to be served */
+	BELL_RUNG = 2,	    /* go on */
+};
+
 struct stage {
 	pthread_barrier_t barrier;
 	uint64_t ready;		 /* workers that are about to wait at the barrier */
@@ -71,9 +90,27 @@ struct stage {
 /* workload_spec_common.c: exits with 64 and the line's number when the text is wrong. */
 void spec_read(struct spec *spec, const char *path);
 
+/* What one worker process is told. */
+struct part {
+	const struct group *group;
+	struct stage *stage;
+	struct worker *workers; /* all of them */
+	struct worker *worker;
+	uint64_t random;
+	bool is_job;
+};
+
 /* workload_worker_common.c: the life of one worker process; does not return. */
-void worker_run(const struct group *group, uint64_t seed, struct stage *stage,
-		struct worker *worker) __attribute__((noreturn));
+void worker_run(struct part *part) __attribute__((noreturn));
+uint64_t duration_draw(const struct distribution *distribution, uint64_t *random);
+void spin_for(uint64_t cpu_time_ns);
+void sample_add(struct worker *worker, uint64_t lateness_ns, uint64_t response_ns);
+
+/* workload_pairs_common.c: requests, those who answer them, and bells. */
+void bell_ring(struct worker *worker);
+void bell_await(struct worker *worker, uint32_t while_value);
+void requests_make(struct part *part) __attribute__((noreturn));
+void requests_serve(struct part *part) __attribute__((noreturn));
 
 /* workload_report_common.c: one JSON line for the group. */
 void group_report(const struct group *group, const struct worker *workers, uint64_t started_ns);

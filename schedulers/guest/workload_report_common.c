@@ -66,26 +66,35 @@ static void samples_print(const struct group *group, const struct worker *worker
 
 void group_report(const struct group *group, const struct worker *workers, uint64_t started_ns)
 {
-	uint64_t cpu_ns = 0, wakeups = 0, makespan_ns = 0, finished = 0;
+	uint64_t cpu_ns = 0, wakeups = 0, makespan_ns = 0, finished = 0, turnaround_ns = 0;
+	uint64_t longest_ns = 0;
 	size_t samples = 0, open = 0;
 
 	for (unsigned int i = 0; i < group->threads; i++) {
 		const struct worker *worker = workers + i;
 
-		cpu_ns += worker->cpu_end_ns - worker->cpu_begin_ns;
+		uint64_t used_ns = worker->cpu_end_ns - worker->cpu_begin_ns;
+
+		cpu_ns += used_ns;
+		if (used_ns > longest_ns)
+			longest_ns = used_ns;
 		wakeups += worker->samples_seen;
 		samples += kept(worker);
 		open += worker->open_response_ns > 0;
 		if (!worker->finished_ns)
 			continue;
 		finished++;
+		turnaround_ns += worker->finished_ns - worker->began_ns;
 		if (worker->finished_ns - started_ns > makespan_ns)
 			makespan_ns = worker->finished_ns - started_ns;
 	}
 	printf("{\"group\":\"%s\",\"threads\":%u,\"cpuTimeNs\":%llu,\"finished\":%llu", group->name,
 	       group->threads, (unsigned long long)cpu_ns, (unsigned long long)finished);
+	printf(",\"longestNs\":%llu", (unsigned long long)longest_ns);
 	if (group->total_cpu_ns && finished == group->threads)
-		printf(",\"makespanNs\":%llu", (unsigned long long)makespan_ns);
+		printf(",\"makespanNs\":%llu,\"turnaroundMeanNs\":%llu",
+		       (unsigned long long)makespan_ns,
+		       (unsigned long long)(turnaround_ns / finished));
 	printf(",\"wakeups\":%llu,\"samplesDropped\":%llu", (unsigned long long)wakeups,
 	       (unsigned long long)(wakeups - samples));
 	if (samples + open)

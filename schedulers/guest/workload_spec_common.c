@@ -8,7 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 1024, LABEL_BYTES = 128, NICE_MIN = -20, NICE_MAX = 19, CPU_MAX = 1023 };
+enum {
+	LINE_BYTES = 1024,
+	LABEL_BYTES = 128,
+	NICE_MIN = -20,
+	NICE_MAX = 19,
+	CPU_MAX = 1023,
+	WIDTH_MAX = 1024
+};
 
 #define TIME_MAX_NS (3600 * NSEC_PER_SEC)
 
@@ -60,6 +67,29 @@ static void distribution_parse(const struct place *place, const char *key, char 
 			    place->line, key);
 }
 
+static size_t group_find(const struct place *place, const char *name, const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->group_count; i++)
+		if (!strcmp(spec->groups[i].name, name))
+			return i;
+	die(EXIT_USAGE, "%s:%d: no group '%s' above this line", place->path, place->line, name);
+}
+
+static void after_parse(const struct place *place, char *text, const struct spec *spec,
+			struct group *group)
+{
+	char *rest = NULL;
+
+	for (char *name = strtok_r(text, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
+		size_t found = group_find(place, name, spec);
+
+		if (group->after_count == AFTER_MAX || !spec->groups[found].total_cpu_ns)
+			die(EXIT_USAGE, "%s:%d: after: at most %d groups, all with total_cpu_ns",
+			    place->path, place->line, AFTER_MAX);
+		group->after[group->after_count++] = found;
+	}
+}
+
 static int nice_parse(const struct place *place, const char *text)
 {
 	char *end;
@@ -71,7 +101,7 @@ static int nice_parse(const struct place *place, const char *text)
 	return (int)value;
 }
 
-static void field_parse(const struct place *place, const char *key, char *value,
+static void field_parse(const struct place *place, const char *key, char *value, struct spec *spec,
 			struct group *group)
 {
 	if (!strcmp(key, "threads"))
@@ -88,6 +118,10 @@ static void field_parse(const struct place *place, const char *key, char *value,
 		group->total_cpu_ns = number(place, key, value, 1, TIME_MAX_NS);
 	else if (!strcmp(key, "start_delay_ns"))
 		group->start_delay_ns = number(place, key, value, 0, TIME_MAX_NS);
+	else if (!strcmp(key, "after"))
+		after_parse(place, value, spec, group);
+	else if (!strcmp(key, "serves"))
+		group->serves = spec->groups + group_find(place, value, spec);
 	else if (!strcmp(key, "cgroup") && strlen(value) < sizeof(group->cgroup))
 		strcpy(group->cgroup, value);
 	else
@@ -123,8 +157,14 @@ static void group_parse(const struct place *place, char *text, struct spec *spec
 			die(EXIT_USAGE, "%s:%d: '%s' is not KEY=VALUE", place->path, place->line,
 			    field);
 		*equals = '\0';
-		field_parse(place, field, equals + 1, group);
+		field_parse(place, field, equals + 1, spec, group);
 	}
+	if (group->serves &&
+	    (group->serves->served_by || group->serves->serves || group->serves->total_cpu_ns))
+		die(EXIT_USAGE, "%s:%d: serves: an endless group that nobody serves yet",
+		    place->path, place->line);
+	if (group->serves)
+		group->serves->served_by = group;
 	if (!group->burst.at[QUANTILES - 1])
 		die(EXIT_USAGE, "%s:%d: group %s needs burst_ns above zero", place->path,
 		    place->line, group->name);
@@ -146,6 +186,10 @@ static void line_parse(const struct place *place, char *line, struct spec *spec)
 		spec->warmup_ns = number(place, word, rest, 0, TIME_MAX_NS);
 	else if (!strcmp(word, "duration_ns"))
 		spec->duration_ns = number(place, word, rest, 1, TIME_MAX_NS);
+	else if (!strcmp(word, "sum"))
+		spec->sum = number(place, word, rest, 0, 1);
+	else if (!strcmp(word, "width"))
+		spec->width = (unsigned int)number(place, word, rest, 1, WIDTH_MAX);
 	else if (!strcmp(word, "group"))
 		group_parse(place, rest, spec);
 	else
@@ -156,7 +200,7 @@ void spec_read(struct spec *spec, const char *path)
 {
 	FILE *file = fopen(path, "re");
 	struct place place = {.path = path};
-	bool finite = false;
+	bool finite = false, after = false;
 	char line[LINE_BYTES];
 
 	if (!file)
@@ -166,8 +210,14 @@ void spec_read(struct spec *spec, const char *path)
 		line_parse(&place, line, spec);
 	}
 	fclose(file);
-	for (size_t i = 0; i < spec->group_count; i++)
+	for (size_t i = 0, first = 0; i < spec->group_count; i++) {
 		finite |= spec->groups[i].total_cpu_ns > 0;
+		after |= spec->groups[i].after_count > 0;
+		spec->groups[i].first = first;
+		first += spec->groups[i].threads;
+	}
+	if (after && !spec->width)
+		die(EXIT_USAGE, "%s: after needs a width", path);
 	if (!spec->group_count || (!finite && !spec->duration_ns))
 		die(EXIT_USAGE, "%s: needs a group, and duration_ns or a group with total_cpu_ns",
 		    path);

@@ -28,7 +28,7 @@ static uint64_t random_next(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-static uint64_t draw(const struct distribution *distribution, uint64_t *random)
+uint64_t duration_draw(const struct distribution *distribution, uint64_t *random)
 {
 	uint64_t scaled = (random_next(random) >> FRACTION_BITS) * PERCENT;
 	uint64_t percent = scaled >> FRACTION_BITS;
@@ -48,7 +48,12 @@ static void spin_until(uint64_t cpu_time_ns)
 		;
 }
 
-static void sample_add(struct worker *worker, uint64_t lateness_ns, uint64_t response_ns)
+void spin_for(uint64_t cpu_time_ns)
+{
+	spin_until(clock_ns(CLOCK_THREAD_CPUTIME_ID) + cpu_time_ns);
+}
+
+void sample_add(struct worker *worker, uint64_t lateness_ns, uint64_t response_ns)
 {
 	if (worker->sample_count < SAMPLES_MAX) {
 		worker->lateness_ns[worker->sample_count] = lateness_ns;
@@ -80,37 +85,56 @@ static void settle_in(const struct group *group)
 		die(EXIT_BROKEN, "cannot run on CPU %d: %s", group->cpu, strerror(errno));
 }
 
-void worker_run(const struct group *group, uint64_t seed, struct stage *stage,
-		struct worker *worker)
+/* Wait for the beginning of the worker's own work. */
+static void begin_await(struct part *part)
 {
-	uint64_t begin, used = 0, random = seed;
+	uint64_t delay = part->group->start_delay_ns;
 
-	settle_in(group);
-	__atomic_add_fetch(&stage->ready, 1, __ATOMIC_RELEASE);
-	pthread_barrier_wait(&stage->barrier);
-	if (group->start_delay_ns)
-		sleep_until(stage->started_ns + group->start_delay_ns);
-	begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	while (!group->total_cpu_ns || used < group->total_cpu_ns) {
-		uint64_t burst = draw(&group->burst, &random), sleep = draw(&group->sleep, &random);
-		uint64_t due = 0, woken = 0, target;
-
-		if (sleep) {
-			due = clock_ns(CLOCK_MONOTONIC) + sleep;
-			cycle_begin(worker, due);
-			sleep_until(due);
-			woken = clock_ns(CLOCK_MONOTONIC);
-			__atomic_store_n(&worker->woken_ns, woken, __ATOMIC_RELEASE);
-		}
-		target = clock_ns(CLOCK_THREAD_CPUTIME_ID) + burst;
-		if (group->total_cpu_ns && target > begin + group->total_cpu_ns)
-			target = begin + group->total_cpu_ns;
-		spin_until(target);
-		used = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
-		if (sleep && due >= stage->record_from_ns)
-			sample_add(worker, woken - due, clock_ns(CLOCK_MONOTONIC) - due);
-		__atomic_store_n(&worker->due_ns, 0, __ATOMIC_RELEASE);
+	pthread_barrier_wait(&part->stage->barrier);
+	if (part->is_job) {
+		bell_await(part->worker, BELL_SILENT);
+		return;
 	}
-	worker->finished_ns = clock_ns(CLOCK_MONOTONIC);
+	part->worker->began_ns = part->stage->started_ns + delay;
+	if (delay)
+		sleep_until(part->worker->began_ns);
+}
+
+static void cycle_run(struct part *part, uint64_t cpu_end_ns)
+{
+	struct worker *worker = part->worker;
+	uint64_t burst = duration_draw(&part->group->burst, &part->random);
+	uint64_t sleep = duration_draw(&part->group->sleep, &part->random);
+	uint64_t due = 0, woken = 0, target;
+
+	if (sleep) {
+		due = clock_ns(CLOCK_MONOTONIC) + sleep;
+		cycle_begin(worker, due);
+		sleep_until(due);
+		woken = clock_ns(CLOCK_MONOTONIC);
+		__atomic_store_n(&worker->woken_ns, woken, __ATOMIC_RELEASE);
+	}
+	target = clock_ns(CLOCK_THREAD_CPUTIME_ID) + burst;
+	spin_until(target < cpu_end_ns ? target : cpu_end_ns);
+	if (sleep && due >= part->stage->record_from_ns)
+		sample_add(worker, woken - due, clock_ns(CLOCK_MONOTONIC) - due);
+	__atomic_store_n(&worker->due_ns, 0, __ATOMIC_RELEASE);
+}
+
+void worker_run(struct part *part)
+{
+	uint64_t total = part->group->total_cpu_ns, cpu_end_ns;
+
+	settle_in(part->group);
+	__atomic_add_fetch(&part->stage->ready, 1, __ATOMIC_RELEASE);
+	begin_await(part);
+	if (part->group->serves)
+		requests_serve(part);
+	if (part->group->served_by)
+		requests_make(part);
+	cpu_end_ns = total ? clock_ns(CLOCK_THREAD_CPUTIME_ID) + total : UINT64_MAX;
+	while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < cpu_end_ns)
+		cycle_run(part, cpu_end_ns);
+	part->worker->finished_ns = clock_ns(CLOCK_MONOTONIC);
 	_exit(0);
 }
