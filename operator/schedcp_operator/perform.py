@@ -119,6 +119,7 @@ class Performer:
             library=await self.library(),
             lessons=await self.store.lessons(),
             kernel_digest=kernel_digest,
+            needed=run.needed_contract,
         )
 
     async def _verify(self, effect: Verify) -> Event:

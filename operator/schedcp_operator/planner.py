@@ -1,7 +1,8 @@
 """The Planning agent, by rule: which schedulers to try for a description, and with which knobs.
 
 Pure. Plans come from behaviour and from lessons, best first; a lesson sets a plan aside that was
-rolled back before for the same kind of work on the same kernel.
+rolled back before for the same kind of work on the same kernel. Where pods on the nodes ask for
+weights or limits, schedulers that were measured to keep them come first.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from schedcp_api.nodestates import GuardrailLimits
 from schedcp_api.policies import BuiltinMetric, PinnedCandidate, SchedulerPolicySpec
 from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.runs import AttemptResult, Lesson, OutcomeKind
+from schedcp_api.verdicts import ContractLoss
 
 from .describe import Reading, describe
 from .events import PlanningFailed, PlansMade, Proposal
@@ -84,6 +86,11 @@ def long_slice_knobs(_profile: WorkloadProfile) -> Knobs:
     return {"slice_ns": 20 * _MS}
 
 
+def no_knobs(_profile: WorkloadProfile) -> Knobs:
+    """Leave the scheduler as it is: nothing in a profile says better."""
+    return {}
+
+
 def long_tail_knobs(profile: WorkloadProfile) -> Knobs:
     """Take a slice of about a tenth of the usual piece of work, so that order can be mended."""
     return {"slice_ns": _clamped(profile.target.burst.p50_ns / 10, 2 * _MS, 20 * _MS)}
@@ -92,21 +99,36 @@ def long_tail_knobs(profile: WorkloadProfile) -> Knobs:
 _LATENCY = _Rule(
     "latency_class", "short bursts and sleepers first, by measured burst length", latency_knobs
 )
+_SERVICE = _Rule(
+    "mixed_service", "short bursts and sleepers first within their cgroups' shares", latency_knobs
+)
+_MESSAGES = _Rule(
+    "message_passing", "who is woken runs beside its waker, or instead of a hog", latency_knobs
+)
+_DEADLINE = _Rule("deadline", "the shorter the burst, the sooner", vtime_knobs)
+_GROUPS = _Rule("cgroup_fair", "weights and limits of cgroups, soon for who uses little", no_knobs)
+_LAYERS = _Rule("cgroup_layers", "weights and limits of cgroups, level by level", no_knobs)
 _VTIME = _Rule("weighted_vtime", "fair shares with a slice that fits the bursts", vtime_knobs)
-_VTIME_LONG = _Rule("weighted_vtime", "fair shares with long slices", long_slice_knobs)
 _FIFO_SHORT = _Rule("simple_fifo", "one queue and short slices", short_fifo_knobs)
 _FIFO_LONG = _Rule("simple_fifo", "one queue and long slices: few switches", long_slice_knobs)
+_WARM = _Rule("throughput", "long slices where the caches are warm", no_knobs)
+_BUILD = _Rule("parallel_build", "who starts others goes first, then who has run long", no_knobs)
+_SHORTEST = _Rule("shortest_first", "the shortest job first: the mean is the least", no_knobs)
 _LONG_TAIL = _Rule(
     "long_tail", "longest work first, so that none is left at the end", long_tail_knobs
 )
 
 _RULES: Mapping[WorkloadClass, tuple[_Rule, ...]] = {
-    WorkloadClass.LATENCY_SENSITIVE: (_LATENCY, _VTIME, _FIFO_SHORT),
-    WorkloadClass.LONG_TAIL_BATCH: (_LONG_TAIL, _FIFO_LONG, _VTIME_LONG),
-    WorkloadClass.THROUGHPUT_BATCH: (_FIFO_LONG, _VTIME_LONG, _LONG_TAIL),
-    WorkloadClass.MIXED: (_VTIME, _LATENCY, _FIFO_SHORT),
+    WorkloadClass.LATENCY_SENSITIVE: (
+        *(_LATENCY, _SERVICE, _MESSAGES, _GROUPS, _DEADLINE, _VTIME, _FIFO_SHORT),
+    ),
+    WorkloadClass.LONG_TAIL_BATCH: (_LONG_TAIL, _BUILD, _FIFO_LONG, _SHORTEST, _WARM, _LAYERS),
+    WorkloadClass.THROUGHPUT_BATCH: (_WARM, _FIFO_LONG, _LONG_TAIL, _BUILD, _LAYERS),
+    WorkloadClass.MIXED: (_SERVICE, _VTIME, _LATENCY, _GROUPS, _DEADLINE, _FIFO_SHORT),
     WorkloadClass.IDLE: (),
 }
+"""What is tried for a kind of work, best first."""
+_SERVING = (_LATENCY, _SERVICE, _MESSAGES)
 _WAITING = (BuiltinMetric.WAKEUP_LATENCY_P50, BuiltinMetric.WAKEUP_LATENCY_P99)
 
 
@@ -117,8 +139,12 @@ def make_plans(
     library: Library,
     lessons: tuple[Lesson, ...] = (),
     kernel_digest: str,
+    needed: frozenset[ContractLoss] = frozenset(),
 ) -> PlansMade | PlanningFailed:
-    """Return the description and the proposals, best first."""
+    """Return the description and the proposals, best first.
+
+    `needed` is what of the CPU contract may not be lost: no waiver covers it, and pods may ask.
+    """
     if profile.kernel_digest != kernel_digest:
         message = f"the profile is of kernel {profile.kernel_digest}, the run of {kernel_digest}"
         return PlanningFailed("WrongProfile", message)
@@ -130,10 +156,7 @@ def make_plans(
         return PlansMade(description, (), limits)
     proposals: list[Proposal] = []
     aside: list[str] = []
-    for rule in _ordered(description, spec):
-        entry = library.get(rule.scheduler)
-        if entry is None:
-            continue
+    for rule, entry in _ordered(description, spec, library, needed):
         proposal = _proposal(rule, entry, profile)
         lesson = _lesson_against(proposal.candidate, description, lessons, kernel_digest)
         if lesson is not None:
@@ -143,11 +166,26 @@ def make_plans(
     return PlansMade(description, tuple(proposals), limits, tuple(aside))
 
 
-def _ordered(description: WorkloadDescription, spec: SchedulerPolicySpec) -> tuple[_Rule, ...]:
+def _ordered(
+    description: WorkloadDescription,
+    spec: SchedulerPolicySpec,
+    library: Library,
+    needed: frozenset[ContractLoss],
+) -> list[tuple[_Rule, LibraryEntry]]:
+    """Return the rules whose schedulers there are: who loses least of what is needed, then best."""
     rules = _RULES[description.workload_class]
-    if spec.objective.metric.builtin in _WAITING and _LATENCY in rules:
-        return (_LATENCY, *(rule for rule in rules if rule is not _LATENCY))
-    return rules
+    if spec.objective.metric.builtin in _WAITING:
+        rules = tuple(sorted(rules, key=lambda rule: rule not in _SERVING))
+    there = [(rule, entry) for rule in rules if (entry := library.get(rule.scheduler)) is not None]
+    return sorted(there, key=lambda found: len(needed & _losses(found[1].manifest)))
+
+
+def _losses(manifest: SchedulerManifest) -> frozenset[ContractLoss]:
+    """Return what was measured to be lost on any kernel; everything, where nothing was measured."""
+    accepted = [found for found in manifest.measured if found.accepted]
+    if not accepted:
+        return frozenset(ContractLoss)
+    return frozenset(loss for found in accepted for loss in found.contract_losses)
 
 
 def _proposal(rule: _Rule, entry: LibraryEntry, profile: WorkloadProfile) -> Proposal:

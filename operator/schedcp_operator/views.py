@@ -14,6 +14,7 @@ from schedcp_api.nodestates import (
 )
 from schedcp_api.policies import Budget, Mode, SchedulerPolicySpec
 from schedcp_api.runs import Attempt, OptimizationRunSpec, OptimizationRunStatus, RunStage
+from schedcp_api.verdicts import ContractLoss
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ class Run:
     def policy(self) -> SchedulerPolicySpec:
         """Return the policy as it was when the run began."""
         return self.spec.policy_spec
+
+    @property
+    def needed_contract(self) -> frozenset[ContractLoss]:
+        """Return what of the CPU contract may not be lost: nobody waives it, and pods may ask."""
+        given_up = (*self.policy.search.waived_losses, *self.status.unneeded_losses)
+        return frozenset(ContractLoss) - frozenset(given_up)
 
 
 @dataclass(frozen=True)

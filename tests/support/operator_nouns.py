@@ -156,6 +156,8 @@ LIBRARY = Library(
             "weighted_vtime": (SLICE,),
             "latency_class": (SLICE, SHORT),
             "long_tail": (SLICE,),
+            "throughput": (SLICE,),
+            "mixed_service": (SLICE, SHORT),
         }.items()
     }
 )

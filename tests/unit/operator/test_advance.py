@@ -132,7 +132,7 @@ def test_candidates_run_out() -> None:
 
 
 def test_rejected_by_the_verifier_means_the_next_one() -> None:
-    driver = Driver(run(), rejected={"latency_class", "weighted_vtime"})
+    driver = Driver(run(), rejected={"latency_class", "mixed_service"})
     driver.until(RunStage.FINISHED)
     results = [attempt.result for attempt in driver.run.status.attempts]
     assert results == [AttemptResult.REJECTED, AttemptResult.REJECTED, AttemptResult.PROMOTED]
@@ -140,7 +140,7 @@ def test_rejected_by_the_verifier_means_the_next_one() -> None:
 
 
 def test_none_accepted() -> None:
-    driver = Driver(run(), rejected={"latency_class", "weighted_vtime", "simple_fifo"})
+    driver = Driver(run(), rejected={"latency_class", "mixed_service", "weighted_vtime"})
     driver.until(RunStage.FINISHED)
     outcome = driver.run.status.outcome
     assert outcome is not None

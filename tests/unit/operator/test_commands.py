@@ -45,7 +45,7 @@ def test_plan(
     assert code == 0
     assert WorkloadDescription.model_validate_json(first).workload_class == "LatencySensitive"
     names = [SchedulingPlan.model_validate_json(line).scheduler for line in plans]
-    assert names == ["latency_class", "weighted_vtime", "simple_fifo"]
+    assert names == ["latency_class", "mixed_service", "weighted_vtime", "simple_fifo"]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "\x00"])
@@ -75,7 +75,9 @@ def test_an_import_can_be_listed_shown_and_found(
         ["latency_class", "library"],
         ["long_tail", "library"],
         ["mine", "imported"],
+        ["mixed_service", "library"],
         ["simple_fifo", "library"],
+        ["throughput", "library"],
         ["weighted_vtime", "library"],
     ]
     shown = ran("repository", "show", "mine", monkeypatch=monkeypatch, capsys=capsys)[1]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_api.candidates import Argument, Candidate, Confidence, PlanKind, WorkloadClass
-from schedcp_api.manifests import Knob
+from schedcp_api.manifests import Knob, Measured
 from schedcp_api.policies import (
     BuiltinMetric,
     MetricSource,
@@ -15,6 +15,7 @@ from schedcp_api.policies import (
 )
 from schedcp_api.profiles import Distribution, GroupProfile
 from schedcp_api.runs import AttemptResult, Lesson, Outcome, OutcomeKind
+from schedcp_api.verdicts import ContractLoss
 from schedcp_operator.describe import describe
 from schedcp_operator.errors import SettingsError
 from schedcp_operator.events import PlanningFailed, PlansMade
@@ -62,8 +63,8 @@ UNSURE = group(
     [
         (LATENCY_TARGET, WorkloadClass.LATENCY_SENSITIVE, "latency_class"),
         (LONG_TAIL, WorkloadClass.LONG_TAIL_BATCH, "long_tail"),
-        (COMPUTING, WorkloadClass.THROUGHPUT_BATCH, "simple_fifo"),
-        (UNSURE, WorkloadClass.MIXED, "latency_class"),
+        (COMPUTING, WorkloadClass.THROUGHPUT_BATCH, "throughput"),
+        (UNSURE, WorkloadClass.MIXED, "mixed_service"),
         (IDLE, WorkloadClass.IDLE, None),
     ],
 )
@@ -115,7 +116,51 @@ def test_the_objective_decides_between_equals() -> None:
         kernel_digest=KERNEL.content_digest(),
     )
     assert isinstance(other, PlansMade)
-    assert (waiting, other.proposals[0].candidate.scheduler) == ("latency_class", "weighted_vtime")
+    assert waiting == "mixed_service"
+    assert [p.candidate.scheduler for p in other.proposals][1] == "weighted_vtime"
+
+
+def test_who_keeps_what_pods_ask_for_goes_first() -> None:
+    keeps = Measured(kernels="7.3", accepted=True, contract_losses=(ContractLoss.NICE,))
+    entry = LIBRARY.entries["mixed_service"]
+    measured = LibraryEntry(entry.manifest.replace(measured=(keeps,)))
+    library = Library({**LIBRARY.entries, "mixed_service": measured})
+    weight, nice = ContractLoss.CPU_WEIGHT, ContractLoss.NICE
+
+    def first(*needed: ContractLoss) -> str:
+        made = make_plans(
+            profile(),
+            policy_spec(),
+            library=library,
+            kernel_digest=KERNEL.content_digest(),
+            needed=frozenset(needed),
+        )
+        assert isinstance(made, PlansMade)
+        return made.proposals[0].candidate.scheduler
+
+    assert first() == "latency_class"
+    assert first(weight, nice) == "mixed_service"
+    assert first(nice) == "latency_class", "both lose it"
+
+
+def test_a_refusal_keeps_nothing() -> None:
+    refused = Measured(kernels="7.3", accepted=False, refused_for=("Dynamic/starvation",))
+    entry = LIBRARY.entries["mixed_service"]
+    library = Library(
+        {
+            **LIBRARY.entries,
+            "mixed_service": LibraryEntry(entry.manifest.replace(measured=(refused,))),
+        }
+    )
+    made = make_plans(
+        profile(),
+        policy_spec(),
+        library=library,
+        kernel_digest=KERNEL.content_digest(),
+        needed=frozenset({ContractLoss.CPU_MAX}),
+    )
+    assert isinstance(made, PlansMade)
+    assert made.proposals[0].candidate.scheduler == "latency_class"
 
 
 def test_the_line_lies_between_target_and_neighbours() -> None:
@@ -133,7 +178,8 @@ def test_the_library_of_the_repository_takes_every_knob(repository: Path) -> Non
             assert found is not None
             assert found.manifest.problems(proposal.candidate.arguments) == ()
             seen.add(proposal.candidate.scheduler)
-    assert seen == {"simple_fifo", "weighted_vtime", "latency_class", "long_tail"}
+    sources = {name for name, entry in library.entries.items() if entry.manifest.source}
+    assert seen == sources - {"locality"}, "nothing in a profile tells of caches yet"
     slow = LATENCY_TARGET.replace(burst=distribution(20_000, 3 * MS, 8 * MS))
     first = plans(slow, library=library).proposals[0].candidate
     assert [argument.name for argument in first.arguments][:1] == ["burst_limit_ns"]
