@@ -1,4 +1,4 @@
-"""A guest whose first process loads schedulers, one case after the other, and tells how each went."""
+"""A guest whose first process loads schedulers, case by case, and tells how each case went."""
 
 from __future__ import annotations
 
