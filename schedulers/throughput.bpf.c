@@ -11,8 +11,8 @@
  *
  * Good for: CPU-bound work that has its data in the cache: batch jobs, encoders, simulations,
  * training; many threads that are alike.
- * Bad for: latency beside such work (a waking task waits for a slice or more); fairness over less
- * than some hundred milliseconds; cgroup weights and cpu.max (not enforced).
+ * Bad for: latency beside such work (a waking task waits for a slice or more); nice values (weights
+ * hold among the tasks of one CPU only); cgroup weights and cpu.max (not enforced).
  */
 #include "schedcp/topology_cpu.bpf.h"
 #include "schedcp/caches.bpf.h"

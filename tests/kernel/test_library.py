@@ -1,12 +1,21 @@
-"""Every scheduler of the library on every kernel: loaded, worked under, and taken off again."""
+"""Every scheduler of the library on every kernel: analysed, loaded, worked under, taken off again.
+
+Guests with all trials are for a few of them, in `test_verifier_proofs.py`; here one guest for each
+kernel runs them all, one after the other.
+"""
 
 from __future__ import annotations
 
 import pytest
 
+from schedcp_api.candidates import Argument, Knob, SchedulerManifest
+from schedcp_api.verdicts import Phase
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.library import Library
+from schedcp_verifier.programs import read_programs
 from schedcp_verifier.settings import Settings
-from support.laboratory import LIBRARY
+from schedcp_verifier.verifying import Analysed
+from support.laboratory import LIBRARY, Laboratory, library_request
 from support.loader_guest import Case, run_cases
 
 
@@ -16,7 +25,7 @@ def cases(
     kernels: tuple[KernelBundle, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, dict[str, Case]]:
-    """What became of each scheduler, by kernel: one guest for each."""
+    """What became of each scheduler, by kernel."""
     return {
         bundle.profile.release: run_cases(
             "library-trials.sh",
@@ -38,3 +47,61 @@ def test_every_kernel_runs_the_whole_library(cases: dict[str, dict[str, Case]], 
         assert (worked.status, worked.state) == (0, "enabled"), release
         assert case.said("detached").reason == "Detached", release
         assert (case.status, case.state) == (0, "disabled"), release
+
+
+def analysed(
+    laboratory: Laboratory, name: str, bundle: KernelBundle, knobs: dict[str, str]
+) -> Analysed:
+    """Return what the static stages say of a scheduler with knobs."""
+    request = library_request(name, bundle, knobs=knobs)
+    return laboratory.verifier.analyse(laboratory.verifier.subject(request), request, bundle)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_every_kernel_can_build_it_and_nothing_is_said_against_it(
+    name: str, laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
+) -> None:
+    for bundle in kernels:
+        checks = analysed(laboratory, name, bundle, {}).checks
+        assert checks
+        assert [c.message for c in checks if c.phase is not Phase.PASSED] == []
+
+
+def manifest_of(name: str, settings: Settings) -> SchedulerManifest:
+    """Return a manifest that has knobs."""
+    manifest = Library(settings.schedulers_dir).scheduler(name).manifest
+    assert manifest.knobs
+    return manifest
+
+
+def written(knob: Knob, value: int) -> str:
+    """Return a value as a knob takes it."""
+    return str(bool(value)).lower() if knob.type == "bool" else str(value)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("end", ["minimum", "maximum"])
+def test_no_knob_makes_it_a_bad_one(
+    name: str,
+    end: str,
+    laboratory: Laboratory,
+    kernel: KernelBundle,
+    verifier_settings: Settings,
+) -> None:
+    knobs = manifest_of(name, verifier_settings).knobs
+    values = {knob.name: written(knob, getattr(knob, end)) for knob in knobs}
+    found = analysed(laboratory, name, kernel, values)
+    assert not found.failed, [check.message for check in found.checks]
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_the_manifest_names_each_knob_with_its_default(
+    name: str, kernel: KernelBundle, verifier_settings: Settings
+) -> None:
+    built = verifier_settings.programs.parent / "bpf" / kernel.profile.release
+    data = (built / f"{name}.bpf.o").read_bytes()
+    knobs = manifest_of(name, verifier_settings).knobs
+    defaults = [Argument(name=k.name, value=written(k, k.default)) for k in knobs]
+    programs = read_programs(data)
+    assert {variable.name for variable in programs.variables[".rodata"]} == {k.name for k in knobs}
+    assert read_programs(data, defaults).data[".rodata"] == programs.data[".rodata"]

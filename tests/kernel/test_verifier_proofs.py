@@ -162,17 +162,6 @@ def test_the_kernels_own_scheduler_starves_nobody_by_the_same_measure(
     assert max(*gaps.values(), *watched.values()) < STARVED_NS
 
 
-@pytest.mark.parametrize("name", ["latency_class", "long_tail", "simple_fifo", "weighted_vtime"])
-def test_every_kernel_can_build_the_whole_library(
-    name: str, laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
-) -> None:
-    for bundle in kernels:
-        request = library_request(name, bundle)
-        subject = laboratory.verifier.subject(request)
-        analysed = laboratory.verifier.analyse(subject, request, bundle)
-        assert not analysed.failed, [check.message for check in analysed.checks]
-
-
 def test_a_library_scheduler_takes_only_the_knobs_it_has(
     laboratory: Laboratory, kernel: KernelBundle
 ) -> None:

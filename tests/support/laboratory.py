@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.verdicts import EvaluationContract, ReplayMode, VerificationRequest
 from schedcp_verifier.__main__ import WAIVED_WITHOUT_POLICY
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.library import Library as SchedulerLibrary
 from schedcp_verifier.verifying import Verified, Verifier
 from support.verifier import source_request, workload_profile
 
@@ -26,7 +28,9 @@ PLANNED = {
     "simple_fifo": {"slice_ns": "20000000"},
     "weighted_vtime": {"slice_ns": "5000000"},
 }
-"""The library with knobs as the planner sets them."""
+"""Schedulers that are proven in full, with knobs as the planner sets them."""
+LIBRARY = SchedulerLibrary(Path(__file__).parents[2] / "schedulers").names()
+"""Every scheduler of the repository."""
 
 
 @dataclass
@@ -63,10 +67,17 @@ class Laboratory:
 
 
 def library_request(
-    name: str, kernel: KernelBundle, *, replays: bool = False
+    name: str,
+    kernel: KernelBundle,
+    *,
+    replays: bool = False,
+    knobs: Mapping[str, str] | None = None,
 ) -> VerificationRequest:
-    """Return the request for a scheduler of the library, with a service's profile if asked."""
-    knobs = PLANNED[name]
+    """Return the request for a scheduler of the library, with a service's profile if asked.
+
+    Without `knobs` they are as the planner sets them, if it does.
+    """
+    knobs = PLANNED.get(name, {}) if knobs is None else knobs
     contract = CONTRACT.replace(replay=ReplayMode.REQUIRED) if replays else CONTRACT
     return VerificationRequest(
         candidate=Candidate(

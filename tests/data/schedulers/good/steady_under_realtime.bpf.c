@@ -21,7 +21,9 @@ void SEC("struct_ops/enqueue") BPF_PROG(steady_enqueue, struct task_struct *p, u
 
 	if (p->nr_cpus_allowed == 1 && (p->flags & KTHREAD)) {
 		scx_bpf_dsq_insert(p, BOUND + cpu, SCX_SLICE_DFL, enq_flags);
-		scx_bpf_kick_cpu(cpu, SCX_KICK_PREEMPT);
+		/* Only when it wakes: who is queued again would take the CPU from itself. */
+		scx_bpf_kick_cpu(cpu,
+				 enq_flags & SCX_ENQ_WAKEUP ? SCX_KICK_PREEMPT : SCX_KICK_IDLE);
 		return;
 	}
 	scx_bpf_dsq_insert(p, OPEN, 5000000, enq_flags);

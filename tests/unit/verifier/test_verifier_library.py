@@ -1,0 +1,40 @@
+"""The library as it lies in the repository: what is built, what is described, and what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from schedcp_verifier.library import Library
+
+SCHEDULERS = Path(__file__).parents[3] / "schedulers"
+LIBRARY = Library(SCHEDULERS)
+
+
+def test_what_is_built_is_described_and_what_is_described_is_built() -> None:
+    makefile = (SCHEDULERS / "Makefile").read_text().replace("\\\n", " ")
+    base = re.search(r"^BASE := (.*)$", makefile, re.MULTILINE)
+    assert base is not None
+    sources = {path.name.removesuffix(".bpf.c") for path in SCHEDULERS.glob("*.bpf.c")}
+    assert set(base[1].split()) == set(LIBRARY.names()) == sources
+
+
+@pytest.mark.parametrize("name", LIBRARY.names())
+def test_each_says_what_it_does_and_what_it_is_bad_for(name: str) -> None:
+    scheduler = LIBRARY.scheduler(name)
+    comment = scheduler.source.decode().partition("*/")[0]
+    assert f" * {name}: " in comment
+    assert " * Good for: " in comment
+    assert " * Bad for: " in comment
+    assert scheduler.manifest.ops_name == f"schedcp_{name}"
+
+
+@pytest.mark.parametrize("name", LIBRARY.names())
+def test_defaults_are_within_their_ranges(name: str) -> None:
+    knobs = LIBRARY.scheduler(name).manifest.knobs
+    assert knobs
+    for knob in knobs:
+        assert knob.minimum <= knob.default <= knob.maximum, knob.name
+        assert knob.minimum < knob.maximum, knob.name
