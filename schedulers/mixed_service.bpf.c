@@ -146,19 +146,20 @@ s32 SCHEDCP_OPS(mixed_service_select_cpu, struct task_struct *p, s32 prev_cpu, u
 
 /*
  * Nobody was to be preempted at its wakeup, or it is not the first to run in this burst. Deadlines
- * are in real time, so that nobody can starve: a short burst brings it forward.
+ * are in real time, so that nobody can starve: a short burst brings it forward. It does not count
+ * as waiting: who goes first is not who is next by virtual time.
  */
-static __always_inline void enqueue_service(struct task_struct *p, struct wait_ctx *wait,
-					    const struct task_ctx *tctx, u64 enq_flags)
+static __always_inline void enqueue_service(struct task_struct *p, const struct task_ctx *tctx,
+					    u64 enq_flags)
 {
 	u64 deadline = bpf_ktime_get_ns() + tctx->behaviour.average_burst_ns;
 	s32 victim;
 
-	ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
+	scx_bpf_dsq_insert_vtime(p, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
 	STAT_INC(latency_dispatches);
 	victim = victim_claim(p, scx_bpf_task_cpu(p));
 	if (victim < 0) {
-		kick_idle_for(p, enq_flags);
+		group_kick(p, enq_flags);
 		return;
 	}
 	scx_bpf_kick_cpu(victim, SCX_KICK_PREEMPT);
@@ -198,11 +199,11 @@ void SCHEDCP_OPS(mixed_service_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	if (goes_first(wait, tctx)) {
-		enqueue_service(p, wait, tctx, enq_flags);
+		enqueue_service(p, tctx, enq_flags);
 		return;
 	}
 	ordered_insert(p, wait, SHARED_DSQ, slice_ns, order, enq_flags);
-	kick_idle_for(p, enq_flags);
+	group_kick(p, enq_flags);
 	STAT_INC(shared_dispatches);
 }
 
