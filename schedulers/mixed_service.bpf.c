@@ -31,9 +31,13 @@ const volatile u64 target_burst_ns = 20 * NSEC_PER_MSEC;
 /* How much CPU time of the machine a service may be ahead of its share. */
 const volatile u64 lead_ns = 100 * NSEC_PER_MSEC;
 
+/* How old it may be whether a task's cgroup is listed. */
+#define TARGET_LOOK_NS (100 * (u64)NSEC_PER_MSEC)
+
 struct task_ctx {
 	struct behaviour behaviour;
-	bool target;  /* its cgroup is listed */
+	u64 looked_at;
+	bool target;  /* its cgroup is listed, as it was looked at last */
 	bool service; /* as it was when it stopped */
 };
 
@@ -250,8 +254,11 @@ void SCHEDCP_OPS(mixed_service_running, struct task_struct *p)
 
 	if (!member || !wait || !tctx || !cctx)
 		return;
-	tctx->target = cgroup_value(p, &target_cgroups);
 	group_running(wait, member);
+	if (wait->running_at - tctx->looked_at > TARGET_LOOK_NS) {
+		tctx->looked_at = wait->running_at;
+		tctx->target = cgroup_value(p, &target_cgroups);
+	}
 	/* A kernel thread is no victim, however long it runs. */
 	cctx->batch = !is_kthread(p) && !tctx->service;
 	groups_look(p, member);
