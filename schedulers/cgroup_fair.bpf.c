@@ -122,7 +122,7 @@ void SCHEDCP_OPS(cgroup_fair_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	ordered_insert(p, wait, SHARED_DSQ, slice_ns, order, enq_flags);
-	kick_idle_for(p, enq_flags);
+	group_kick(p, enq_flags);
 	STAT_INC(shared_dispatches);
 }
 

@@ -31,9 +31,13 @@ const volatile u64 target_burst_ns = 20 * NSEC_PER_MSEC;
 /* How much CPU time of the machine a service may be ahead of its share. */
 const volatile u64 lead_ns = 100 * NSEC_PER_MSEC;
 
+/* How old it may be whether a task's cgroup is listed. */
+#define TARGET_LOOK_NS (100 * (u64)NSEC_PER_MSEC)
+
 struct task_ctx {
 	struct behaviour behaviour;
-	bool target;  /* its cgroup is listed */
+	u64 looked_at;
+	bool target;  /* its cgroup is listed, as it was looked at last */
 	bool service; /* as it was when it stopped */
 };
 
@@ -146,19 +150,20 @@ s32 SCHEDCP_OPS(mixed_service_select_cpu, struct task_struct *p, s32 prev_cpu, u
 
 /*
  * Nobody was to be preempted at its wakeup, or it is not the first to run in this burst. Deadlines
- * are in real time, so that nobody can starve: a short burst brings it forward.
+ * are in real time, so that nobody can starve: a short burst brings it forward. It does not count
+ * as waiting: who goes first is not who is next by virtual time.
  */
-static __always_inline void enqueue_service(struct task_struct *p, struct wait_ctx *wait,
-					    const struct task_ctx *tctx, u64 enq_flags)
+static __always_inline void enqueue_service(struct task_struct *p, const struct task_ctx *tctx,
+					    u64 enq_flags)
 {
 	u64 deadline = bpf_ktime_get_ns() + tctx->behaviour.average_burst_ns;
 	s32 victim;
 
-	ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
+	scx_bpf_dsq_insert_vtime(p, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
 	STAT_INC(latency_dispatches);
 	victim = victim_claim(p, scx_bpf_task_cpu(p));
 	if (victim < 0) {
-		kick_idle_for(p, enq_flags);
+		group_kick(p, enq_flags);
 		return;
 	}
 	scx_bpf_kick_cpu(victim, SCX_KICK_PREEMPT);
@@ -198,11 +203,11 @@ void SCHEDCP_OPS(mixed_service_enqueue, struct task_struct *p, u64 enq_flags)
 		return;
 	}
 	if (goes_first(wait, tctx)) {
-		enqueue_service(p, wait, tctx, enq_flags);
+		enqueue_service(p, tctx, enq_flags);
 		return;
 	}
 	ordered_insert(p, wait, SHARED_DSQ, slice_ns, order, enq_flags);
-	kick_idle_for(p, enq_flags);
+	group_kick(p, enq_flags);
 	STAT_INC(shared_dispatches);
 }
 
@@ -249,8 +254,11 @@ void SCHEDCP_OPS(mixed_service_running, struct task_struct *p)
 
 	if (!member || !wait || !tctx || !cctx)
 		return;
-	tctx->target = cgroup_value(p, &target_cgroups);
 	group_running(wait, member);
+	if (wait->running_at - tctx->looked_at > TARGET_LOOK_NS) {
+		tctx->looked_at = wait->running_at;
+		tctx->target = cgroup_value(p, &target_cgroups);
+	}
 	/* A kernel thread is no victim, however long it runs. */
 	cctx->batch = !is_kthread(p) && !tctx->service;
 	groups_look(p, member);

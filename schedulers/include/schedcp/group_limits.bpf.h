@@ -60,19 +60,26 @@ struct {
 	__type(value, struct throttled_timer);
 } throttled_timers SEC(".maps");
 
-/* Read a cgroup's cpu.max and cpu.idle. No limit is the largest number, and remains a large one. */
+/*
+ * Read a cgroup's cpu.max and cpu.idle. No limit is the largest number, and remains a large one. A
+ * new limit begins without debts.
+ */
 static __always_inline void group_look(struct group_node *node, struct task_group___limits *tg)
 {
+	u64 quota = 0, period = 0;
 	u32 idle = !!BPF_CORE_READ(tg, idle);
 
-	node->worth = idle * GROUP_IDLE_WEIGHT + !idle * node->weight;
 	if (bpf_core_field_exists(tg->scx.bw_quota_us)) {
-		node->quota_ns = BPF_CORE_READ(tg, scx.bw_quota_us) * NSEC_PER_USEC;
-		node->period_ns = BPF_CORE_READ(tg, scx.bw_period_us) * NSEC_PER_USEC;
+		quota = BPF_CORE_READ(tg, scx.bw_quota_us) * NSEC_PER_USEC;
+		period = BPF_CORE_READ(tg, scx.bw_period_us) * NSEC_PER_USEC;
 	} else if (bpf_core_field_exists(tg->cfs_bandwidth.quota)) {
-		node->quota_ns = BPF_CORE_READ(tg, cfs_bandwidth.quota);
-		node->period_ns = BPF_CORE_READ(tg, cfs_bandwidth.period);
+		quota = BPF_CORE_READ(tg, cfs_bandwidth.quota);
+		period = BPF_CORE_READ(tg, cfs_bandwidth.period);
 	}
+	node->worth = idle * GROUP_IDLE_WEIGHT + !idle * node->weight;
+	node->paid_until *= node->quota_ns == quota;
+	node->quota_ns = quota;
+	node->period_ns = period;
 }
 
 /* Call it from ops.running, where the task's group cannot change. */
@@ -219,6 +226,18 @@ static __always_inline void throttled_let_go(u64 now)
 				       0);
 		kick_idle_for(p, 0);
 	}
+}
+
+/*
+ * Call it when a task was queued for any CPU. The last one to run on a CPU is queued there before
+ * that is idle, and nobody else would look.
+ */
+static __always_inline void group_kick(struct task_struct *p, u64 enq_flags)
+{
+	if (enq_flags & SCX_ENQ_LAST)
+		scx_bpf_kick_cpu(scx_bpf_task_cpu(p), SCX_KICK_IDLE);
+	else
+		kick_idle_for(p, enq_flags);
 }
 
 /*

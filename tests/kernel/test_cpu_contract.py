@@ -1,0 +1,43 @@
+"""The library's schedulers for cgroups keep the whole CPU contract: nothing is waived for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from schedcp_api.candidates import Candidate, PlanKind
+from schedcp_api.verdicts import ContractLoss, Phase, Stage, VerificationRequest
+from schedcp_verifier.kernels import KernelBundle
+from support.laboratory import CONTRACT, Laboratory
+
+KEEPERS = ("cgroup_fair", "cgroup_layers", "mixed_service")
+VERDICT_SECONDS = 900
+
+
+def keeping_request(name: str, kernel: KernelBundle) -> VerificationRequest:
+    """Return the request for a scheduler of the library that may lose nothing."""
+    return VerificationRequest(
+        candidate=Candidate(kind=PlanKind.CONFIGURE, scheduler=name),
+        kernel_digest=kernel.profile.content_digest(),
+        contract=CONTRACT.replace(waived_losses=()),
+    )
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_the_contract_is_kept(name: str, laboratory: Laboratory, kernel: KernelBundle) -> None:
+    verified = laboratory.submit(keeping_request(name, kernel)).result(VERDICT_SECONDS)
+    verdict = verified.verdict
+    assert verdict.accepted, verdict.reasons()
+    assert verdict.contract_losses == ()
+    kept = {check.id for check in verdict.checks if check.stage is Stage.CONTRACT}
+    assert kept == {f"keeps-{loss.value}" for loss in ContractLoss}
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_every_kernel_can_build_them_and_warns_of_nothing(
+    name: str, laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
+) -> None:
+    verifier = laboratory.verifier
+    for bundle in kernels:
+        request = keeping_request(name, bundle)
+        analysed = verifier.analyse(verifier.subject(request), request, bundle)
+        assert {check.phase for check in analysed.checks} == {Phase.PASSED}, analysed.checks
