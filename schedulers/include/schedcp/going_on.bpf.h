@@ -8,17 +8,7 @@
 #define SCHEDCP_GOING_ON_BPF_H
 
 #include "schedcp/class_queues.bpf.h"
-
-/* Kernels without it let the field be written. */
-bool scx_bpf_task_set_slice(struct task_struct *p, u64 slice) __ksym __weak;
-
-static __always_inline void slice_renew(struct task_struct *p, u64 slice_ns)
-{
-	if (bpf_ksym_exists(scx_bpf_task_set_slice))
-		scx_bpf_task_set_slice(p, slice_ns);
-	else
-		p->scx.slice = slice_ns;
-}
+#include "schedcp/slices.bpf.h"
 
 /* For classes by the tasks' virtual time with one queue for all CPUs. */
 static __always_inline bool goes_on(struct task_struct *prev, u32 class, u64 slice_ns)
