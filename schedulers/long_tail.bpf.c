@@ -6,22 +6,27 @@
  * `expected_runtime`, less the CPU time the task has attained; where nothing is listed, or more was
  * attained than expected, the attained time itself (what has run long is likely to run long yet).
  * Both count in proportion to weight. The task with the most work left runs next, and a waking job
- * preempts nobody. Tasks that run briefly and sleep much are no jobs: they go before them, in order
- * of arrival. Whoever has waited for `ageing_ns` goes before all of these; only kernel threads of
- * one CPU are ahead of that, and take it from whoever runs. A sleep of `job_gap_ns` ends a job.
+ * preempts nobody. While more jobs wait than there are CPUs, a job that has begun comes before its
+ * equals, so that jobs end one by one; only the last ones take turns, so that no CPU is left alone
+ * with one. Of jobs that nothing is known about each fourth is the youngest, because a long one is
+ * as likely to come last as first. Tasks that run briefly and sleep much are no jobs: they go
+ * before them, in order of arrival. Whoever has waited for `ageing_ns` goes before all of these;
+ * only kernel threads of one CPU are ahead of that, and take it from whoever runs. A sleep of
+ * `job_gap_ns` ends a job.
  *
  * Good for: batches that end when their last job ends, with one or a few long jobs among many.
- * Bad for: latency (slices are long, nobody is preempted), fairness between jobs within a batch,
- * cgroup weights and cpu.max (not enforced).
+ * Bad for: latency (nobody is preempted), fairness between jobs within a batch, cgroup weights and
+ * cpu.max (not enforced).
  */
 #include "schedcp/queues.bpf.h"
 #include "schedcp/behaviour.bpf.h"
 #include "schedcp/cgroups.bpf.h"
+#include "schedcp/slices.bpf.h"
 
 SCHEDCP_LICENSE;
 
 /* How long a job may run before the order is looked at again; enforced at ticks. */
-const volatile u64 slice_ns = 20 * NSEC_PER_MSEC;
+const volatile u64 slice_ns = 5 * NSEC_PER_MSEC;
 /* A task that slept this long starts a new job. */
 const volatile u64 job_gap_ns = 1 * NSEC_PER_SEC;
 
@@ -31,6 +36,10 @@ const volatile u64 job_gap_ns = 1 * NSEC_PER_SEC;
 #define WORK_MAX_NS (1ULL << 50)
 /* Before every job, however much work it has left and whatever its weight (at most 100-fold). */
 #define ORDER_BRIEF (ORDER_BASE - (1ULL << 58))
+
+enum job_consts {
+	YOUNGEST_EVERY = 4, /* each such pick among unknown jobs is the youngest */
+};
 
 struct task_ctx {
 	struct behaviour behaviour;
@@ -51,6 +60,9 @@ struct {
 	__type(value, u64);
 } expected_runtime SEC(".maps");
 
+/* How often a CPU looked for a job. */
+u32 picks;
+
 static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
 {
 	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
@@ -62,13 +74,21 @@ static __always_inline bool is_job(const struct task_struct *p, const struct tas
 				   behaviour_sleeps(&tctx->behaviour));
 }
 
-static __always_inline u64 job_order(const struct task_struct *p, const struct task_ctx *tctx)
+static __always_inline bool many_wait(void)
 {
-	u64 expected = cgroup_value(p, &expected_runtime), attained = tctx->attained_ns;
-	u64 left = expected > attained ? expected - attained : attained;
+	return scx_bpf_dsq_nr_queued(SHARED_DSQ) > (s32)scx_bpf_nr_cpu_ids();
+}
 
+static __always_inline u64 job_order(const struct task_struct *p, u64 attained)
+{
+	u64 expected = cgroup_value(p, &expected_runtime), left = attained;
+
+	if (expected > attained)
+		left = many_wait() ? expected + attained : expected - attained;
 	if (left > WORK_MAX_NS)
 		left = WORK_MAX_NS;
+	/* Whoever differs by less than a slice is alike, and goes by arrival. */
+	left -= left % (slice_ns ?: 1);
 	return ORDER_BASE - left * p->scx.weight / WEIGHT_DEFAULT;
 }
 
@@ -97,11 +117,12 @@ void SCHEDCP_OPS(long_tail_enqueue, struct task_struct *p, u64 enq_flags)
 	job = is_job(p, tctx);
 	if (is_pinned(p)) {
 		pinned_insert(p, wait, scx_bpf_task_cpu(p), slice_ns,
-			      job ? job_order(p, tctx) : ORDER_BRIEF, enq_flags);
+			      job ? job_order(p, tctx->attained_ns) : ORDER_BRIEF, enq_flags);
 		return;
 	}
 	if (job) {
-		ordered_insert(p, wait, SHARED_DSQ, slice_ns, job_order(p, tctx), enq_flags);
+		ordered_insert(p, wait, SHARED_DSQ, slice_ns, job_order(p, tctx->attained_ns),
+			       enq_flags);
 		STAT_INC(shared_dispatches);
 	} else {
 		scx_bpf_dsq_insert(p, AGED_DSQ, slice_ns, enq_flags);
@@ -110,11 +131,47 @@ void SCHEDCP_OPS(long_tail_enqueue, struct task_struct *p, u64 enq_flags)
 	kick_idle_for(p, enq_flags);
 }
 
+/* It is not queued again yet: without this, whoever waits would be next. */
+static __always_inline bool goes_on(struct task_struct *prev, s32 cpu)
+{
+	struct wait_ctx *wait;
+	struct task_ctx *tctx;
+	u64 order, head;
+
+	if (!prev || !(prev->scx.flags & SCX_TASK_QUEUED) || is_pinned(prev))
+		return false;
+	wait = wait_ctx_of(prev);
+	tctx = task_ctx_of(prev);
+	if (!wait || !tctx || !is_job(prev, tctx))
+		return false;
+	order = job_order(prev, tctx->attained_ns + bpf_ktime_get_ns() - wait->running_at);
+	if ((dsq_head_order(SHARED_DSQ, &head) && !vtime_before(order, head)) ||
+	    (dsq_head_order(pinned_dsq(cpu), &head) && !vtime_before(order, head)))
+		return false;
+	slice_renew(prev, slice_ns);
+	return true;
+}
+
+/* Run the job that came last, if nothing is known of it. */
+static __always_inline bool youngest_move_to_local(s32 cpu)
+{
+	struct task_struct *p;
+
+	if (__sync_fetch_and_add(&picks, 1) % YOUNGEST_EVERY)
+		return false;
+	bpf_for_each (scx_dsq, p, SHARED_DSQ, SCX_DSQ_ITER_REV) {
+		return p->scx.dsq_vtime == ORDER_BASE && bpf_cpumask_test_cpu(cpu, p->cpus_ptr) &&
+		       scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, SCX_DSQ_LOCAL, 0);
+	}
+	return false;
+}
+
 void SCHEDCP_OPS(long_tail_dispatch, s32 cpu, struct task_struct *prev)
 {
 	queues_age(cpu);
-	if (!first_move_to_local(cpu))
-		ordered_move_to_local(cpu);
+	if (first_move_to_local(cpu) || goes_on(prev, cpu) || youngest_move_to_local(cpu))
+		return;
+	ordered_move_to_local(cpu);
 }
 
 void SCHEDCP_OPS(long_tail_runnable, struct task_struct *p, u64 enq_flags)

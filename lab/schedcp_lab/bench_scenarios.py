@@ -156,11 +156,11 @@ def _tail(factor: int, *, longs: int = 1, place: float = 0.5) -> Callable[[int, 
 def _arriving(_: int, seed: int) -> list[Job]:
     """Return jobs that come one by one, each as likely to be the long one."""
     random = Random(seed)  # noqa: S311 -- drawn again for each scheduler
-    long = set(random.sample(range(SHORTS + 1), 3))
-    ats = sorted(random.randrange(0, 400 * MS) for _ in range(SHORTS + 1))
+    long = set(random.sample(range(SHORTS + 1), 2))
+    ats = sorted(random.randrange(0, 200 * MS) for _ in range(SHORTS + 1))
     return [
-        Job(f"{'long6' if i in long else 'short'}-{i}",
-            _sized(random, SHORT_NS * (6 if i in long else 1)), at_ns=at)
+        Job(f"{'long10' if i in long else 'short'}-{i}",
+            _sized(random, SHORT_NS * (10 if i in long else 1)), at_ns=at)
         for i, at in enumerate(ats)
     ]  # fmt: skip
 
@@ -256,7 +256,7 @@ SCENARIOS = (
     ),
     *(_tail_scenario(name, title, jobs, known=True) for name, (title, jobs) in _TAILS.items()),
     *(_tail_scenario(name, title, jobs, known=False) for name, (title, jobs) in _TAILS.items()),
-    _tail_scenario("arriving", "three long, 6 times, arriving over time", _arriving, known=False),
+    _tail_scenario("arriving", "two long, 10 times, arriving over time", _arriving, known=False),
     Scenario(
         "build",
         "a parallel build",

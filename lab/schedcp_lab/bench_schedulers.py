@@ -107,7 +107,7 @@ def schedulers(
     only: Annotated[str, typer.Option(help="Scenarios: names or globs, with commas.")] = "*",
     named: Annotated[
         str,
-        typer.Option("--schedulers", help="NAME[:KNOB=VALUE...], with commas; default: all."),
+        typer.Option("--schedulers", help="NAME[:KNOB=VALUE...] or PATH[:WORD...], with commas."),
     ] = "",
     cpus: Annotated[str, typer.Option(help="Numbers of CPUs.")] = ",".join(map(str, _CPUS)),
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of each scenario.")] = 3,

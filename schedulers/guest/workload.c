@@ -144,7 +144,6 @@ static bool group_is_done(const struct run *run, const struct group *group)
 	return true;
 }
 
-/* Children stay zombies until the end, so that their CPU clocks can be read after they finish. */
 static bool finite_done(const struct run *run)
 {
 	for (size_t i = 0; i < run->spec->group_count; i++)
@@ -211,7 +210,7 @@ static void workers_await(const struct run *run)
 	sleep_until(clock_ns(CLOCK_MONOTONIC) + READY_POLL_NS);
 }
 
-/* Wait for a child's end or the time, whichever comes first; SIGCHLD is blocked. */
+/* Wait for a child that finishes or ends, or for the time; SIGCHLD is blocked. */
 static void wait_until(uint64_t due_ns)
 {
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
