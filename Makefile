@@ -20,7 +20,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 .NOTPARALLEL:
 
 .PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival demo \
-	bench-verifier images schedulers clean clean-cache
+	bench-verifier images schedulers stock clean clean-cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,7 +53,10 @@ check: init ## Formatting, lint, types, import contracts, generated files, chart
 schedulers: setup ## Build the schedulers, the loader and the guest programs
 	@$(LAB) setup --only schedulers
 
-images: setup ## Build the container images
+stock: init ## Build the scx project's own schedulers, which the manifests pin; ten minutes, once
+	@$(LAB) setup --only stock
+
+images: setup ## Build the container images, the stock schedulers in them
 	@$(LAB) setup --only images
 
 test: check setup ## Every check and every tier, but for test-survival
