@@ -14,13 +14,14 @@ PYTHON_ROOMS := crds operator nodeagent lab tests
 C_SOURCES = $(shell git ls-files '*.c' '*.h')
 PYTEST := $(PY) -m pytest
 SURVIVAL := tests/e2e/test_survival.py
+STOCK := tests/kernel/test_stock_schedulers.py
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # `check` comes before `setup`, and apt serves one at a time.
 .NOTPARALLEL:
 
-.PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival demo \
-	bench-verifier bench-kernels bench-schedulers images schedulers clean clean-cache
+.PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival \
+	test-stock demo bench-verifier bench-kernels bench-schedulers images schedulers stock clean clean-cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,11 +54,14 @@ check: init ## Formatting, lint, types, import contracts, generated files, chart
 schedulers: setup ## Build the schedulers, the loader and the guest programs
 	@$(LAB) setup --only schedulers
 
-images: setup ## Build the container images
+stock: init ## Build the scx project's own schedulers, which the manifests pin; ten minutes, once
+	@$(LAB) setup --only stock
+
+images: setup ## Build the container images, the stock schedulers in them
 	@$(LAB) setup --only images
 
-test: check setup ## Every check and every tier, but for test-survival
-	@$(PYTEST) --require kube,kernel,e2e --durations=25 --ignore=$(SURVIVAL) \
+test: check setup ## Every check and every tier, but for test-survival and test-stock
+	@$(PYTEST) --require kube,kernel,e2e --durations=25 --ignore=$(SURVIVAL) --ignore=$(STOCK) \
 		tests/unit tests/kube tests/kernel tests/e2e
 
 test-unit: init ## Tests without network, clock or processes of their own
@@ -67,7 +71,10 @@ test-kube: setup ## Tests against a real API server
 	@$(PYTEST) --require kube tests/kube
 
 test-kernel: setup ## Tests on a real sched_ext kernel in QEMU
-	@$(PYTEST) --require kernel tests/kernel
+	@$(PYTEST) --require kernel --ignore=$(STOCK) tests/kernel
+
+test-stock: setup stock ## The stock schedulers against what their manifests say; half an hour and more
+	@$(PYTEST) --require kernel $(STOCK)
 
 test-e2e: setup ## The whole loop on a cluster of micro-VMs
 	@$(PYTEST) --require e2e --ignore=$(SURVIVAL) tests/e2e

@@ -17,7 +17,7 @@ ENABLE_SEQ = "schedcp_sched_ext_enable_seq"
 EJECTIONS = "schedcp_scheduler_ejections_total"
 """Counter: schedulers that the kernel ejected, by label `kind`."""
 STATISTIC = "schedcp_scheduler_statistic"
-"""Gauge: what a program says of its scheduler, by labels `ops` and `name`."""
+"""Gauge: what a scheduler's own program says of it, by labels `ops` and `name`."""
 REVERTS = "schedcp_agent_reverts_total"
 """Counter: reverts by the agent itself, by label `reason`."""
 

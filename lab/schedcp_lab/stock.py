@@ -29,10 +29,11 @@ from schedcp_lab.processes import environment, run
 from schedcp_lab.toolchain import STOCK_TOOLS, ensure_host_tools
 from schedcp_lab.workspaces import workspace
 
-__all__ = ["STOCK", "ensure_stock", "pinned_programs"]
+__all__ = ["ensure_stock", "pinned_programs", "stock_here"]
 
 STOCK = "stock/programs"
 """Where the cache has them."""
+NO_STOCK = "stock/none"
 BUILD_TIMEOUT_SECONDS = 3600.0
 FETCH_TIMEOUT_SECONDS = 600.0
 PROBE_TIMEOUT_SECONDS = 60.0
@@ -61,10 +62,11 @@ def ensure_stock(
     cache: Cache, programs: Sequence[Program], *, report: Callable[[str], None] = print
 ) -> Path:
     """Return the folder with the programs and their catalogue; build them where it is not there."""
-    pins = {program.crate: f"{program.version} {program.crate_digest}" for program in programs}
+    inputs = _inputs(programs)
 
     def build(folder: Path) -> None:
-        report(f"stock schedulers: building {', '.join(pins)} (ten minutes on two CPUs, once)")
+        crates = ", ".join(program.crate for program in programs)
+        report(f"stock schedulers: building {crates} (ten minutes on two CPUs, once)")
         ensure_host_tools(cache, STOCK_TOOLS, report=report)
         tools = _versions()
         with workspace(cache, "stock") as work:
@@ -72,7 +74,26 @@ def ensure_stock(
         catalogue = Catalogue(programs=built).model_dump_json(by_alias=True, indent=2)
         (folder / CATALOGUE_NAME).write_text(f"{catalogue}\n")
 
-    return cache.artefact(STOCK, {"recipe": RECIPE, **pins}, build)
+    return cache.artefact(STOCK, inputs, build)
+
+
+def stock_here(cache: Cache, programs: Sequence[Program]) -> Path:
+    """Return the folder with the programs if they were built, else one with an empty catalogue.
+
+    A lab does without them, and they take minutes to build: whoever wants them builds them first.
+    """
+    if cache.has(STOCK, _inputs(programs)):
+        return cache.root / STOCK
+
+    def build(folder: Path) -> None:
+        (folder / CATALOGUE_NAME).write_text(Catalogue().model_dump_json(by_alias=True))
+
+    return cache.artefact(NO_STOCK, {"recipe": RECIPE}, build)
+
+
+def _inputs(programs: Sequence[Program]) -> dict[str, str]:
+    pins = {program.crate: f"{program.version} {program.crate_digest}" for program in programs}
+    return {"recipe": RECIPE, **pins}
 
 
 def _built(program: Program, work: Path, folder: Path, tools: str) -> BuiltProgram:

@@ -21,7 +21,7 @@ from schedcp_lab.kernels import ensure_kernel, ensure_second_kernel, require_hea
 from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_binaries
 from schedcp_lab.node_image import NodeImage, ensure_node_image
 from schedcp_lab.processes import run
-from schedcp_lab.stock import ensure_stock, pinned_programs
+from schedcp_lab.stock import ensure_stock, pinned_programs, stock_here
 from schedcp_lab.toolchain import ensure_host_tools
 from schedcp_lab.wheels import wheelhouse
 
@@ -122,8 +122,8 @@ def prepare_only(
     steps: Sequence[str], *, kernel_release: str | None = None, report: Report = print
 ) -> None:
     """Do some of the `STEPS` alone: `schedulers` with the kernel that they are built for, `images`
-    with all of the product's, of which a lab itself needs the agent's only, and `kernels` with the
-    newest of each series, or the one release that is named.
+    with all of the product's, of which a lab itself needs the agent's only, and with the `stock`
+    schedulers in them, and `kernels` with the newest of each series, or the one that is named.
     """
     root = repository_root()
     cache = cache_of(root)
@@ -175,6 +175,7 @@ def _images(root: Path, cache: Cache, debian: Debian) -> tuple[Path, ...]:
 
 def _product_images(root: Path, cache: Cache, report: Report) -> None:
     base = base_image(cache, Debian.open(cache))
+    ensure_stock(cache, pinned_programs(root), report=report)
     for spec in (
         _agent_image(root, cache),
         ImageSpec(
@@ -206,6 +207,7 @@ def _context(root: Path, cache: Cache, *, extra: str) -> dict[str, Path]:
     return {
         "wheels": wheelhouse(cache, root, extras=(extra,)),
         "schedulers": root / "schedulers",
+        "stock": stock_here(cache, pinned_programs(root)),
     }
 
 

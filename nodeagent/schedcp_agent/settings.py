@@ -46,8 +46,8 @@ class AgentSettings(BaseSettings):
     """Public keys, PEM, one after another, of the signers whose tokens count; `revoked.json` beside
     it names keys, tokens and objects that do not."""
 
-    programs_dir: Path = Path("/usr/lib/schedcp/stock")
-    """Programs that came with the agent, and their catalogue."""
+    programs_dir: Path | None = None
+    """Programs that came with the agent, and their catalogue; None: none is run."""
     statistics_socket: Path = Path("/var/run/scx/root/stats")
     """Where programs of the scx project answer requests for statistics."""
     loader_path: Path = Path("/usr/lib/schedcp/schedcp-loader")

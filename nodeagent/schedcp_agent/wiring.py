@@ -101,7 +101,7 @@ def make_agent(settings: AgentSettings, exporter: Exporter, *, rank: str) -> Age
                 metrics_address=_metrics_address(settings),
                 rank=rank,
             ),
-            programs=programs_in(settings.programs_dir),
+            programs=programs_in(settings.programs_dir) if settings.programs_dir else {},
             statistics=Statistics(
                 settings.statistics_socket,
                 ThreadPoolExecutor(max_workers=1, thread_name_prefix="statistics"),

@@ -260,6 +260,9 @@ def _pinned(
             known = ", ".join(sorted(library.entries))
             message = f"there is no scheduler {wanted.scheduler!r}; there are: {known}"
             return PlanningFailed("UnknownScheduler", message)
+        if entry.manifest.program is not None:
+            message = f"{wanted.scheduler} is a program, and no plan runs programs yet"
+            return PlanningFailed("ProgramNotPlanned", message)
         arguments = tuple(sorted(wanted.arguments, key=lambda argument: argument.name))
         problems = entry.manifest.problems(arguments) if entry.source_digest is None else ()
         if len({argument.name for argument in arguments}) != len(arguments):

@@ -356,3 +356,28 @@ class TestRendering:
     ) -> None:
         with pytest.raises(CommandFailed, match=said):
             render(repository, *(f"--set=operator.{option}" for option in options))
+
+
+class TestPrograms:
+    """The image's own programs run where an administrator says so, and nowhere else."""
+
+    def test_by_default_none_is_run(self, repository: Path) -> None:
+        pod = pod_of(render(repository), "DaemonSet", "schedcp-agent")
+        assert "SCHEDCP_AGENT_PROGRAMS_DIR" not in variables(pod)
+        assert not {"/boot", "/var/run/scx"} & set(mounts(pod))
+
+    def test_they_get_what_they_need_and_no_more_rights(self, repository: Path) -> None:
+        plain = pod_of(render(repository), "DaemonSet", "schedcp-agent")
+        pod = pod_of(
+            render(repository, "--set=agent.programs.enabled=true"), "DaemonSet", "schedcp-agent"
+        )
+        assert variables(pod)["SCHEDCP_AGENT_PROGRAMS_DIR"]["value"] == "/usr/lib/schedcp/stock"
+        new = {path: source for path, source in mounts(pod).items() if path not in mounts(plain)}
+        assert new == {
+            "/boot": {"hostPath": {"path": "/boot", "type": "Directory"}},
+            "/var/run/scx": {"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        }
+        (container,), (before,) = pod["containers"], plain["containers"]
+        assert container["securityContext"] == before["securityContext"]
+        (boot,) = [m for m in container["volumeMounts"] if m["name"] == "boot"]
+        assert boot["readOnly"] is True

@@ -40,6 +40,7 @@ from support.operator_nouns import (
     policy_spec,
     profile,
 )
+from support.stock import manifest as program_manifest
 
 MS = 1_000_000
 LONG_TAIL = group(
@@ -311,6 +312,18 @@ def test_pinned_candidates_must_exist_and_fit(pinned: PinnedCandidate, words: st
     )
     assert isinstance(made, PlanningFailed)
     assert words in made.message
+
+
+def test_a_program_is_not_planned() -> None:
+    library = Library({**LIBRARY.entries, "scx_tried": LibraryEntry(program_manifest())})
+    made = make_plans(
+        profile(),
+        policy_spec(search=Search(pinned=(PinnedCandidate(scheduler="scx_tried"),))),
+        library=library,
+        kernel_digest=KERNEL.content_digest(),
+    )
+    assert isinstance(made, PlanningFailed)
+    assert made.reason == "ProgramNotPlanned"
 
 
 def test_imported_sources_can_be_pinned() -> None:
