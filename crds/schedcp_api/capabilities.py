@@ -57,7 +57,9 @@ class KernelCapabilities:
 
     kfuncs: frozenset[str]
     unusable: frozenset[str]
-    """Kfuncs that are there and cannot be called: see `missing`."""
+    """Kfuncs that are there and cannot be called. What the kernel adds to a call stands in the
+    prototype of NAME_impl and not in that of NAME; some builds have left that undone.
+    """
     members: frozenset[str]
     """As `struct.member`, of sched_ext's structs."""
     constants: frozenset[str]
@@ -73,10 +75,7 @@ class KernelCapabilities:
             return "" if need in self.constants else f"the constant {need}"
         if need in self.unusable:
             # The kernel looks for NAME_impl when a program calls NAME, and refuses the program.
-            return (
-                f"a usable kfunc {need} (its BTF has it with the implicit argument in its "
-                f"prototype and no {need}{_SPLIT_SUFFIX}: a fault of how this kernel was built)"
-            )
+            return f"{need}{_SPLIT_SUFFIX} in its BTF, without which no program can call {need}"
         return "" if need in self.kfuncs else f"the kfunc {need}"
 
 

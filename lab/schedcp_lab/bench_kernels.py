@@ -138,10 +138,10 @@ def rows_of(cells: Sequence[Cell], without: Sequence[SeriesKernel]) -> tuple[Row
 def text_report(cells: Sequence[Cell], without: Sequence[SeriesKernel]) -> Group:
     """Return the table for a terminal, and under it why what does not run does not."""
     kernels = list(dict.fromkeys(cell.kernel for cell in cells))
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     table.add_column("scheduler", no_wrap=True)
     for kernel in kernels:
-        table.add_column(kernel.partition("+")[0], no_wrap=True)
+        table.add_column(kernel.partition("+")[0], min_width=7, overflow="fold")
     by_place = {(cell.scheduler, cell.kernel): cell for cell in cells}
     for name in dict.fromkeys(cell.scheduler for cell in cells):
         table.add_row(name, *(_shown(by_place[name, kernel]) for kernel in kernels))

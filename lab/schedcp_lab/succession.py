@@ -25,7 +25,7 @@ __all__ = ["OBJECTS_MAX", "Fate", "Objects", "fates", "succession_plan", "tried_
 OBJECTS_MAX = 24
 """In one guest: its report has a bound."""
 STEPS = Path(__file__).parents[1] / "succession" / "steps"
-TRIALS = ("bursts", "waiting-churn", "pinned", "spread")
+TRIALS = ("bursts", "waiting-churn", "pinned")
 _SHIFT = 4
 """Eight times as slow a machine as the replay's, which is so much sooner over."""
 _GUEST_SECONDS = 1800.0
