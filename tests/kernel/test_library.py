@@ -95,13 +95,11 @@ def test_no_knob_makes_it_a_bad_one(
 
 
 @pytest.mark.parametrize("name", LIBRARY)
-def test_the_manifest_names_each_knob_with_its_default(
+def test_a_knob_left_alone_has_the_manifests_default(
     name: str, kernel: KernelBundle, verifier_settings: Settings
 ) -> None:
     built = verifier_settings.programs.parent / "bpf" / kernel.profile.release
     data = (built / f"{name}.bpf.o").read_bytes()
     knobs = manifest_of(name, verifier_settings).knobs
     defaults = [Argument(name=k.name, value=written(k, k.default)) for k in knobs]
-    programs = read_programs(data)
-    assert {variable.name for variable in programs.variables[".rodata"]} == {k.name for k in knobs}
-    assert read_programs(data, defaults).data[".rodata"] == programs.data[".rodata"]
+    assert read_programs(data, defaults).data[".rodata"] == read_programs(data).data[".rodata"]
