@@ -102,8 +102,14 @@ def _even(least_ns: float, most_ns: float) -> str:
     return "quantiles:" + ",".join(map(str, values))
 
 
+def _every(least_ns: float, most_ns: float) -> str:
+    """Return when work comes: as often whatever the scheduler does, so that all do as much."""
+    return f" sleep_ns={_even(least_ns, most_ns)} paced=1"
+
+
 def _periodic(cpus: int) -> str:
-    return f"group target threads={cpus} burst_ns=fixed:{MS // 2} sleep_ns={_even(7 * MS, 10 * MS)}"
+    every = _every(7 * MS, 10 * MS)
+    return f"group target threads={cpus} burst_ns=fixed:{MS // 2}{every}"
 
 
 def _pairs(cpus: int, *, think: str) -> list[str]:
@@ -114,7 +120,7 @@ def _pairs(cpus: int, *, think: str) -> list[str]:
 
 def _service(cpus: int) -> str:
     bursts = "quantiles:100000,250000,400000,700000,1200000,2500000,4000000"
-    return f"group target threads={3 * cpus} burst_ns={bursts} sleep_ns={_even(5 * MS, 15 * MS)}"
+    return f"group target threads={3 * cpus} burst_ns={bursts}{_every(6 * MS, 16 * MS)}"
 
 
 def _beside_hogs(lines: Callable[[int], Sequence[str]]) -> Callable[[int, int], str]:
@@ -236,8 +242,8 @@ SCENARIOS = (
         "requests and workers beside hogs",
         Family.LATENCY,
         Kind.LATENCY,
-        _beside_hogs(lambda cpus: _pairs(cpus, think=f" sleep_ns={_even(4 * MS, 8 * MS)}")),
-        floor=_alone(lambda cpus: _pairs(cpus, think=f" sleep_ns={_even(4 * MS, 8 * MS)}")),
+        _beside_hogs(lambda cpus: _pairs(cpus, think=_every(5 * MS, 9 * MS))),
+        floor=_alone(lambda cpus: _pairs(cpus, think=_every(5 * MS, 9 * MS))),
     ),
     Scenario(
         "schbench",

@@ -34,6 +34,7 @@ struct group {
 	struct distribution sleep;
 	uint64_t total_cpu_ns; /* 0: endless */
 	uint64_t start_delay_ns;
+	bool paced; /* sleeps count from when the one before was due to end, not from when it did */
 	size_t after[AFTER_MAX]; /* groups that must be finished before this one starts */
 	size_t after_count;
 	struct group *serves;	 /* whose requests these answer; NULL: nobody's */
@@ -97,12 +98,15 @@ struct part {
 	struct worker *workers; /* all of them */
 	struct worker *worker;
 	uint64_t random;
+	uint64_t paced_ns; /* when the last sleep was due to end */
 	bool is_job;
 };
 
 /* workload_worker_common.c: the life of one worker process; does not return. */
 void worker_run(struct part *part) __attribute__((noreturn));
 uint64_t duration_draw(const struct distribution *distribution, uint64_t *random);
+/* When the next sleep of the worker is to end; now when it is overdue, 0 when it never sleeps. */
+uint64_t next_due_ns(struct part *part);
 void spin_for(uint64_t cpu_time_ns);
 void sample_add(struct worker *worker, uint64_t lateness_ns, uint64_t response_ns);
 

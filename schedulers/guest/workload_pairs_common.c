@@ -40,11 +40,10 @@ void requests_make(struct part *part)
 	struct worker *server = part->workers + servers->first + index_in(part) % servers->threads;
 
 	for (;;) {
-		uint64_t think = duration_draw(&part->group->sleep, &part->random), asked, due,
-			 woken;
+		uint64_t ask_at = next_due_ns(part), asked, due, woken;
 
-		if (think)
-			sleep_until(clock_ns(CLOCK_MONOTONIC) + think);
+		if (ask_at)
+			sleep_until(ask_at);
 		asked = clock_ns(CLOCK_MONOTONIC);
 		__atomic_store_n(&worker->bell, BELL_REQUESTED, __ATOMIC_RELEASE);
 		__atomic_add_fetch(&server->bell, 1, __ATOMIC_RELEASE);

@@ -118,6 +118,8 @@ static void field_parse(const struct place *place, const char *key, char *value,
 		group->total_cpu_ns = number(place, key, value, 1, TIME_MAX_NS);
 	else if (!strcmp(key, "start_delay_ns"))
 		group->start_delay_ns = number(place, key, value, 0, TIME_MAX_NS);
+	else if (!strcmp(key, "paced"))
+		group->paced = number(place, key, value, 0, 1);
 	else if (!strcmp(key, "after"))
 		after_parse(place, value, spec, group);
 	else if (!strcmp(key, "serves"))

@@ -43,6 +43,18 @@ uint64_t duration_draw(const struct distribution *distribution, uint64_t *random
 			  (quantile_percent[i + 1] - quantile_percent[i]));
 }
 
+uint64_t next_due_ns(struct part *part)
+{
+	uint64_t sleep = duration_draw(&part->group->sleep, &part->random);
+
+	if (!sleep)
+		return 0;
+	if (!part->group->paced || !part->paced_ns)
+		part->paced_ns = clock_ns(CLOCK_MONOTONIC);
+	part->paced_ns += sleep;
+	return part->paced_ns;
+}
+
 static void spin_until(uint64_t cpu_time_ns)
 {
 	while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < cpu_time_ns)
@@ -105,11 +117,9 @@ static void cycle_run(struct part *part, uint64_t cpu_end_ns)
 {
 	struct worker *worker = part->worker;
 	uint64_t burst = duration_draw(&part->group->burst, &part->random);
-	uint64_t sleep = duration_draw(&part->group->sleep, &part->random);
-	uint64_t due = 0, woken = 0, target;
+	uint64_t due = next_due_ns(part), woken = 0, target;
 
-	if (sleep) {
-		due = clock_ns(CLOCK_MONOTONIC) + sleep;
+	if (due) {
 		cycle_begin(worker, due);
 		sleep_until(due);
 		woken = clock_ns(CLOCK_MONOTONIC);
@@ -117,7 +127,7 @@ static void cycle_run(struct part *part, uint64_t cpu_end_ns)
 	}
 	target = clock_ns(CLOCK_THREAD_CPUTIME_ID) + burst;
 	spin_until(target < cpu_end_ns ? target : cpu_end_ns);
-	if (sleep && due >= part->stage->record_from_ns)
+	if (due && due >= part->stage->record_from_ns)
 		sample_add(worker, woken - due, clock_ns(CLOCK_MONOTONIC) - due);
 	__atomic_store_n(&worker->due_ns, 0, __ATOMIC_RELEASE);
 }
