@@ -104,7 +104,7 @@ def _fates(
 
 
 def _analysed(verifier: Verifier, kernel: KernelBundle, name: str) -> tuple[str, bytes | None]:
-    """Return why the static stages refuse a scheduler, and its object, also if they do."""
+    """Return why the static stages refuse a scheduler, or its object."""
     request = VerificationRequest(
         candidate=Candidate(kind=PlanKind.CONFIGURE, scheduler=name),
         kernel_digest=kernel.profile.content_digest(),
@@ -112,8 +112,9 @@ def _analysed(verifier: Verifier, kernel: KernelBundle, name: str) -> tuple[str,
     )
     analysed = verifier.analyse(verifier.subject(request), request, kernel)
     refusals = [check for check in analysed.checks if check.phase is Phase.FAILED]
-    words = "; ".join(f"{check.stage}: {check.message}" for check in refusals)
-    return words, analysed.object
+    if refusals or analysed.object is None:
+        return "; ".join(f"{check.stage}: {check.message}" for check in refusals), None
+    return "", analysed.object
 
 
 def rows_of(cells: Sequence[Cell], without: Sequence[SeriesKernel]) -> tuple[Row, ...]:
