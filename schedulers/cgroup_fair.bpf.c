@@ -12,9 +12,9 @@
  * so that neither weights nor limits starve anybody.
  *
  * Good for: nodes with all kinds of work, where requests and limits must hold and who uses less
- * than its part should not wait. Bad for: throughput of work that is often preempted, large
- * machines (one queue), limits far below a tick (4 ms at 250 Hz) in every period for many tasks:
- * ageing lets them exceed it.
+ * than its part should not wait.
+ * Bad for: throughput of work that is often preempted, large machines (one queue), limits far below
+ * a tick (4 ms at 250 Hz) in every period for many tasks: ageing lets them exceed it.
  */
 #include "schedcp/group_limits.bpf.h"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -11,17 +10,15 @@ from schedcp_verifier.library import Library
 
 SCHEDULERS = Path(__file__).parents[3] / "schedulers"
 LIBRARY = Library(SCHEDULERS)
+OURS = [name for name in LIBRARY.names() if LIBRARY.manifest(name).source]
 
 
-def test_what_is_built_is_described_and_what_is_described_is_built() -> None:
-    makefile = (SCHEDULERS / "Makefile").read_text().replace("\\\n", " ")
-    base = re.search(r"^BASE := (.*)$", makefile, re.MULTILINE)
-    assert base is not None
+def test_every_source_is_described_and_every_description_has_a_source() -> None:
     sources = {path.name.removesuffix(".bpf.c") for path in SCHEDULERS.glob("*.bpf.c")}
-    assert set(base[1].split()) == set(LIBRARY.names()) == sources
+    assert set(OURS) == sources
 
 
-@pytest.mark.parametrize("name", LIBRARY.names())
+@pytest.mark.parametrize("name", OURS)
 def test_each_says_what_it_does_and_what_it_is_bad_for(name: str) -> None:
     scheduler = LIBRARY.scheduler(name)
     comment = scheduler.source.decode().partition("*/")[0]
@@ -31,7 +28,7 @@ def test_each_says_what_it_does_and_what_it_is_bad_for(name: str) -> None:
     assert scheduler.manifest.ops_name == f"schedcp_{name}"
 
 
-@pytest.mark.parametrize("name", LIBRARY.names())
+@pytest.mark.parametrize("name", OURS)
 def test_defaults_are_within_their_ranges(name: str) -> None:
     knobs = LIBRARY.scheduler(name).manifest.knobs
     assert knobs
