@@ -21,7 +21,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 .NOTPARALLEL:
 
 .PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival \
-	test-stock demo bench-verifier bench-kernels bench-schedulers images schedulers stock clean clean-cache
+	test-stock demo bench-verifier bench-kernels bench-library bench-schedulers images schedulers stock clean clean-cache
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -92,6 +92,10 @@ bench-verifier: init ## The verifier on schedulers that must be stopped and on g
 bench-kernels: init ## The library on every kernel that the package source has: what runs, or why not
 	@$(LAB) setup --only tools,schedulers
 	@$(LAB) bench kernels $(BENCH)
+
+bench-library: init ## The whole verifier on the library: accepted or why not, and what of the CPU contract is lost
+	@$(LAB) setup --only tools,schedulers
+	@$(LAB) bench library $(BENCH)
 
 bench-schedulers: init ## Schedulers side by side on virtual time: latency, batches, builds, shares
 	@$(LAB) setup --only tools,schedulers

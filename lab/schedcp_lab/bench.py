@@ -23,6 +23,7 @@ from schedcp_lab.bench_cases import Case, examination, mixed, sampled
 from schedcp_lab.bench_kernels import Cell, cells_of
 from schedcp_lab.bench_kernels import as_json as kernels_json
 from schedcp_lab.bench_kernels import text_report as kernels_report
+from schedcp_lab.bench_library import library
 from schedcp_lab.bench_report import Circumstances, as_json, plot, text_report
 from schedcp_lab.bench_results import Judgement, Shelf, Trial
 from schedcp_lab.bench_runs import (
@@ -45,6 +46,7 @@ from schedcp_verifier.settings import Settings
 __all__ = ["bench"]
 
 bench = typer.Typer(no_args_is_help=True, help="Benchmarks with targets.")
+bench.command()(library)
 bench.command()(schedulers)
 
 _WORKERS_MAX = 2
@@ -114,8 +116,8 @@ def kernels(
     root, console = repository_root(), Console()
     found = ensure_series(cache_of(root), kernel or None, report=console.print)
     checker = verifier_of(settings_of(root))
-    library = manifests_in(checker.library.folder / "manifests")
-    names = fnmatch.filter([manifest.name for manifest in library if manifest.source], only)
+    manifests = manifests_in(checker.library.folder / "manifests")
+    names = fnmatch.filter([manifest.name for manifest in manifests if manifest.source], only)
     cells: list[Cell] = []
     for each in found:
         if each.bundle is not None:

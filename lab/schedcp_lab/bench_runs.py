@@ -19,7 +19,7 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import TypeVar
 
-from schedcp_api.verdicts import Stage
+from schedcp_api.verdicts import Check, Stage
 from schedcp_lab.bench_cases import Case
 from schedcp_lab.bench_results import Judgement, judgement_of
 from schedcp_lab.workshop import cache_of
@@ -29,7 +29,17 @@ from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.settings import Settings
 from schedcp_verifier.verifying import Verifier
 
-__all__ = ["Order", "crew", "judge", "served", "settings_of", "start_seconds", "verifier_of"]
+__all__ = [
+    "Order",
+    "checked",
+    "crew",
+    "judge",
+    "kernel_at",
+    "served",
+    "settings_of",
+    "start_seconds",
+    "verifier_of",
+]
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -63,7 +73,7 @@ def verifier_of(settings: Settings) -> Verifier:
 
 
 @cache
-def _kernel(folder: Path) -> KernelBundle:
+def kernel_at(folder: Path) -> KernelBundle:
     """Return a kernel whose types have been read, which takes a second, once."""
     kernel = KernelBundle.open(folder)
     _ = kernel.facts
@@ -71,34 +81,42 @@ def _kernel(folder: Path) -> KernelBundle:
 
 
 def judge(order: Order) -> Judgement:
-    """Verify one scheduler, and measure what that takes.
+    """Verify one scheduler, and measure what that takes."""
+    kernel = kernel_at(order.kernel)
+    verifier = verifier_of(order.settings)
+    request = order.case.request(kernel)
+
+    def verified() -> tuple[Check, ...]:
+        if order.static:
+            return verifier.analyse(verifier.subject(request), request, kernel).checks
+        return verifier.verify(request, kernel).verdict.checks
+
+    return checked(verified, whole=not order.static)
+
+
+def checked(verified: Callable[[], tuple[Check, ...]], *, whole: bool) -> Judgement:
+    """Return what the checks that `verified` makes amount to, and what making them takes.
 
     What is wrong with the machine is no word on the scheduler: a check that could not be made.
     """
-    kernel = _kernel(order.kernel)
-    verifier = verifier_of(order.settings)
-    request = order.case.request(kernel)
     cpu, wall = _cpu_seconds(), time.monotonic()
     try:
-        if order.static:
-            checks = verifier.analyse(verifier.subject(request), request, kernel).checks
-        else:
-            checks = verifier.verify(request, kernel).verdict.checks
+        checks = verified()
     except VerifierError as broken:
-        last = Stage.BYTECODE if order.static else Stage.DYNAMIC
+        last = Stage.DYNAMIC if whole else Stage.BYTECODE
         checks = (error(type(broken).__name__, last, str(broken)),)
     return judgement_of(
         checks,
         cpu_seconds=round(_cpu_seconds() - cpu, 3),
         wall_seconds=round(time.monotonic() - wall, 3),
-        whole=not order.static,
+        whole=whole,
     )
 
 
 def start_seconds(settings: Settings, kernel: Path) -> float:
     """Return the CPU time that a worker needs before its first candidate; ask a fresh one."""
     verifier_of(settings)
-    _kernel(kernel)
+    kernel_at(kernel)
     return _cpu_seconds()
 
 
