@@ -16,6 +16,10 @@
  * the same time on a full machine; large machines (one queue); cgroup weights and cpu.max (not
  * enforced).
  */
+
+/* Of two that wait for each other each sleeps for half of the time, or less. */
+#define SLEEP_PERCENT 25
+
 #include "schedcp/topology_global.bpf.h"
 #include "schedcp/orders.bpf.h"
 #include "schedcp/placement.bpf.h"

@@ -8,15 +8,18 @@
 
 #include "schedcp/common.bpf.h"
 
-/* A scheduler may define its own default before it includes this. */
+/* A scheduler may define its own defaults before it includes this. */
 #ifndef BURST_LIMIT_NS
 #define BURST_LIMIT_NS (4 * NSEC_PER_MSEC)
+#endif
+#ifndef SLEEP_PERCENT
+#define SLEEP_PERCENT 50
 #endif
 
 /* A burst that is longer than this is throughput work. */
 const volatile u64 burst_limit_ns = BURST_LIMIT_NS;
 /* A latency-sensitive task sleeps for at least this share of its time. */
-const volatile u32 sleep_percent = 50;
+const volatile u32 sleep_percent = SLEEP_PERCENT;
 
 enum behaviour_consts {
 	PERCENT = 100,
