@@ -8,11 +8,11 @@
  * Both count in proportion to weight. The task with the most work left runs next, and a waking job
  * preempts nobody. While more jobs wait than there are CPUs, a job that has begun comes before its
  * equals, so that jobs end one by one; only the last ones take turns, so that no CPU is left alone
- * with one. Of jobs that nothing is known about each fourth is the youngest, because a long one is
- * as likely to come last as first. Tasks that run briefly and sleep much are no jobs: they go
- * before them, in order of arrival. Whoever has waited for `ageing_ns` goes before all of these;
- * only kernel threads of one CPU are ahead of that, and take it from whoever runs. A sleep of
- * `job_gap_ns` ends a job.
+ * with one: there an unknown job is expected to take what the last ones took that ended. Of jobs
+ * that nothing is known about each fourth is the youngest, because a long one is as likely to come
+ * last as first. Tasks that run briefly and sleep much are no jobs: they go before them, in order
+ * of arrival. Whoever has waited for `ageing_ns` goes before all of these; only kernel threads of
+ * one CPU are ahead of that, and take it from whoever runs. A sleep of `job_gap_ns` ends a job.
  *
  * Good for: batches that end when their last job ends, with one or a few long jobs among many.
  * Bad for: latency (nobody is preempted), fairness between jobs within a batch, cgroup weights and
@@ -62,6 +62,8 @@ struct {
 
 /* How often a CPU looked for a job. */
 u32 picks;
+/* What the last jobs came to before they slept or ended. */
+u64 typical_ns;
 
 static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
 {
@@ -83,6 +85,8 @@ static __always_inline u64 job_order(const struct task_struct *p, u64 attained)
 {
 	u64 expected = cgroup_value(p, &expected_runtime), left = attained;
 
+	if (!expected && !many_wait())
+		expected = typical_ns;
 	if (expected > attained)
 		left = many_wait() ? expected + attained : expected - attained;
 	if (left > WORK_MAX_NS)
@@ -212,8 +216,12 @@ void SCHEDCP_OPS(long_tail_quiescent, struct task_struct *p, u64 deq_flags)
 {
 	struct task_ctx *tctx = task_ctx_of(p);
 
-	if (tctx)
-		behaviour_sleep(&tctx->behaviour, deq_flags);
+	if (!tctx)
+		return;
+	if ((deq_flags & SCX_DEQ_SLEEP) && is_job(p, tctx) && tctx->attained_ns > slice_ns)
+		typical_ns =
+			typical_ns ? average_of(typical_ns, tctx->attained_ns) : tctx->attained_ns;
+	behaviour_sleep(&tctx->behaviour, deq_flags);
 }
 
 s32 SCHEDCP_OPS_SLEEPABLE(long_tail_init_task, struct task_struct *p,

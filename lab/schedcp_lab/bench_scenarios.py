@@ -112,8 +112,9 @@ def _periodic(cpus: int) -> str:
     return f"group target threads={cpus} burst_ns=fixed:{MS // 2}{every}"
 
 
-def _pairs(cpus: int, *, think: str) -> list[str]:
-    asks = f"group target threads={2 * cpus} burst_ns={_even(0.1 * MS, 0.5 * MS)}{think}"
+def _pairs(cpus: int, *, askers: int, every: str) -> list[str]:
+    bursts = _even(0.1 * MS, 0.5 * MS)
+    asks = f"group target threads={askers * cpus} burst_ns={bursts}{every}"
     answers = f"group servers threads={max(1, cpus // 2)} burst_ns=fixed:{MS // 50} serves=target"
     return [asks, answers]
 
@@ -242,15 +243,15 @@ SCENARIOS = (
         "requests and workers beside hogs",
         Family.LATENCY,
         Kind.LATENCY,
-        _beside_hogs(lambda cpus: _pairs(cpus, think=_every(5 * MS, 9 * MS))),
-        floor=_alone(lambda cpus: _pairs(cpus, think=_every(5 * MS, 9 * MS))),
+        _beside_hogs(lambda cpus: _pairs(cpus, askers=1, every=_every(7 * MS, 10 * MS))),
+        floor=_alone(lambda cpus: _pairs(cpus, askers=1, every=_every(7 * MS, 10 * MS))),
     ),
     Scenario(
         "schbench",
         "requests and workers without a pause",
         Family.LATENCY,
         Kind.REQUESTS,
-        _alone(lambda cpus: _pairs(cpus, think="")),
+        _alone(lambda cpus: _pairs(cpus, askers=2, every="")),
     ),
     Scenario(
         "mixed",

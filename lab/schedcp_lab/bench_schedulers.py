@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,8 @@ _WORKERS_MAX = 2
 _GUEST_SECONDS = 7200.0
 """How long one guest may take: many schedulers' turns, on a machine that others use as well."""
 _CPUS = (2, 4, 8)
+_WIDTH = 180
+"""Of the report where there is no terminal."""
 
 
 @dataclass(frozen=True)
@@ -129,20 +132,15 @@ def schedulers(
     sides = Sides(sides_of(named, verifier_of(settings), bundle))
     orders = _orders(root, settings, bundle, sides, only=only, cpus=_numbers(cpus), seeds=seeds)
     folder = cache_of(root).directory("bench")
-    shelf = Shelf(folder / "figures", Found)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
     deadline = started + minutes * 60 if minutes else None
     found, reused = _measured_all(
         orders,
-        shelf,
+        Shelf(folder / "figures", Found),
         workers,
         goes_on=lambda: deadline is None or time.monotonic() < deadline,
         tell=lambda words: console.print(words, markup=False, highlight=False, soft_wrap=True),
     )
-    measurements: dict[int, list[Measurement]] = {}
-    for order, one in found:
-        measurements.setdefault(order.cpus, []).extend(one.measurements)
-    lines = lines_of(measurements)
     at = Circumstances(
         machine=f"{platform.machine()}, {os.cpu_count()} CPUs",
         kernel=bundle.profile.release,
@@ -154,6 +152,17 @@ def schedulers(
         stock=tuple(side.name for side in sides.sides if not side.own),
         troubles=tuple(_troubles(found)),
     )
+    _show(found, at, folder, console)
+    return 0
+
+
+def _show(
+    found: Sequence[tuple[Order, Found]], at: Circumstances, folder: Path, console: Console
+) -> None:
+    measurements: dict[int, list[Measurement]] = {}
+    for order, one in found:
+        measurements.setdefault(order.cpus, []).extend(one.measurements)
+    lines = lines_of(measurements)
     console.print(text_report(lines, at))
     for name, text in (
         ("schedulers.json", as_json(lines, at)),
@@ -161,7 +170,6 @@ def schedulers(
     ):
         (folder / name).write_text(text, encoding="utf-8")
         console.print(f"{folder / name}", style="dim", markup=False, soft_wrap=True)
-    return 0
 
 
 def _numbers(text: str) -> tuple[int, ...]:
