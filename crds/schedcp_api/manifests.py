@@ -198,7 +198,8 @@ class Measured(Noun):
     accepted: bool
     refused_for: Annotated[tuple[ShortText, ...], Field(max_length=16)] = ()
     """Check and reason, in short; none when it was accepted."""
-    contract_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] = ()
+    contract_losses: Annotated[tuple[ContractLoss, ...], Field(max_length=8)]
+    """Of the Contract stage; of what was refused before it, measured without the trials."""
 
     @model_validator(mode="after")
     def _a_refusal_has_a_reason(self) -> "Measured":

@@ -29,7 +29,7 @@ from schedcp_lab.processes import environment, run
 from schedcp_lab.toolchain import STOCK_TOOLS, ensure_host_tools
 from schedcp_lab.workspaces import workspace
 
-__all__ = ["ensure_stock", "pinned_programs", "stock_here"]
+__all__ = ["cargo_home", "ensure_stock", "pinned_programs", "require_pin", "stock_here"]
 
 STOCK = "stock/programs"
 """Where the cache has them."""
@@ -38,11 +38,6 @@ BUILD_TIMEOUT_SECONDS = 3600.0
 FETCH_TIMEOUT_SECONDS = 600.0
 PROBE_TIMEOUT_SECONDS = 60.0
 RECIPE = digest_text(Path(__file__).read_text())
-_BUILD_SETTINGS = {
-    "BPF_CLANG": "clang-19",
-    "LIBCLANG_PATH": "/usr/lib/llvm-19/lib",
-    "CARGO_PROFILE_RELEASE_STRIP": "symbols",
-}
 
 
 def pinned_programs(root: Path) -> tuple[Program, ...]:
@@ -69,8 +64,10 @@ def ensure_stock(
         report(f"stock schedulers: building {crates} (ten minutes on two CPUs, once)")
         ensure_host_tools(cache, STOCK_TOOLS, report=report)
         tools = _versions()
+        parts = common_parts(cache)
         with workspace(cache, "stock") as work:
-            built = tuple(_built(program, work, folder, tools) for program in programs)
+            built = tuple(_built(p, work, folder, parts=parts, tools=tools) for p in programs)
+        shutil.rmtree(parts)
         catalogue = Catalogue(programs=built).model_dump_json(by_alias=True, indent=2)
         (folder / CATALOGUE_NAME).write_text(f"{catalogue}\n")
 
@@ -96,9 +93,19 @@ def _inputs(programs: Sequence[Program]) -> dict[str, str]:
     return {"recipe": RECIPE, **pins}
 
 
-def _built(program: Program, work: Path, folder: Path, tools: str) -> BuiltProgram:
-    """Build one crate, with all others' common parts in `work`; put its program into `folder`."""
-    _require_pin(program, work)
+def common_parts(cache: Cache) -> Path:
+    """Return where compiled crates are kept until all is built: a build goes on where it ended."""
+    return cache.directory("stock/parts")
+
+
+def _built(program: Program, work: Path, folder: Path, *, parts: Path, tools: str) -> BuiltProgram:
+    """Build one crate in `work` and put its program, without symbols, into `folder`."""
+    run(
+        ["cargo", "info", "--quiet", f"{program.crate}@{program.version}"],
+        timeout_seconds=FETCH_TIMEOUT_SECONDS,
+        cwd=work,
+    )
+    require_pin(program, cargo_home())
     run(
         [
             *("nice", "cargo", "install", "--quiet", "--locked", "--no-track", "--force"),
@@ -106,12 +113,12 @@ def _built(program: Program, work: Path, folder: Path, tools: str) -> BuiltProgr
             *("--bin", program.crate, program.crate),
         ],
         timeout_seconds=BUILD_TIMEOUT_SECONDS,
-        env=build_environment(work / "target"),
+        env=environment({"BPF_CLANG": "clang-19", "CARGO_TARGET_DIR": str(parts)}),
         cwd=work,
     )
     path = folder / program.crate
-    shutil.copyfile(work / "root" / "bin" / program.crate, path)
-    path.chmod(0o755)
+    built = work / "root" / "bin" / program.crate
+    run(["llvm-strip-19", "-o", path, built], timeout_seconds=PROBE_TIMEOUT_SECONDS)
     return BuiltProgram(
         crate=program.crate,
         version=program.version,
@@ -121,15 +128,9 @@ def _built(program: Program, work: Path, folder: Path, tools: str) -> BuiltProgr
     )
 
 
-def _require_pin(program: Program, work: Path) -> None:
-    """Have cargo fetch a crate, and compare what it fetched with the pin."""
-    home = cargo_home()
+def require_pin(program: Program, home: Path) -> None:
+    """Compare what cargo has fetched of a crate with the pin, before any of it is compiled."""
     name = f"{program.crate}-{program.version}.crate"
-    run(
-        ["cargo", "info", "--quiet", f"{program.crate}@{program.version}"],
-        timeout_seconds=FETCH_TIMEOUT_SECONDS,
-        cwd=work,
-    )
     archives = sorted((home / "registry" / "cache").glob(f"*/{name}"))
     if not archives:
         raise CommandFailed(f"cargo has fetched no {name} into {home}/registry/cache")
@@ -146,14 +147,6 @@ def cargo_home(environ: Mapping[str, str] = os.environ) -> Path:
     """Return where cargo keeps what it fetched."""
     named = environ.get("CARGO_HOME")
     return Path(named) if named else Path.home() / ".cargo"
-
-
-def build_environment(target: Path) -> dict[str, str]:
-    """Return the environment to build in: no path of this machine gets into a program."""
-    remapped = {cargo_home(): "/cargo", target: "/target"}
-    flags = "\x1f".join(f"--remap-path-prefix={path}={name}" for path, name in remapped.items())
-    settings = {"CARGO_TARGET_DIR": str(target), "CARGO_ENCODED_RUSTFLAGS": flags}
-    return environment({**_BUILD_SETTINGS, **settings})
 
 
 def _versions() -> str:

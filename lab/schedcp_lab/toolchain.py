@@ -100,6 +100,7 @@ STOCK_TOOLS: tuple[HostTool, ...] = (
     HostTool("rustc", "rustc", RUST_MINIMUM, alternative="rustc-web"),
     HostTool("cargo", "cargo", RUST_MINIMUM, alternative="cargo-web"),
     HostTool("clang-19", "clang-19"),
+    HostTool("llvm-19", "llvm-strip-19"),
     HostTool("libclang-19-dev", "/usr/lib/llvm-19/lib/libclang.so"),
     HostTool("libelf-dev", "/usr/include/libelf.h"),
     HostTool("zlib1g-dev", "/usr/include/zlib.h"),

@@ -123,9 +123,9 @@ def test_a_scheduler_is_a_source_or_a_program(changes: dict[str, object]) -> Non
 
 def test_a_refusal_has_a_reason() -> None:
     with pytest.raises(ValidationError):
-        Measured(kernels="7.3", accepted=False)
+        Measured(kernels="7.3", accepted=False, contract_losses=())
     with pytest.raises(ValidationError):
-        Measured(kernels="7.3", accepted=True, refused_for=("trials: stalled",))
+        Measured(kernels="7.3", accepted=True, refused_for=("trials: stalled",), contract_losses=())
 
 
 @pytest.mark.parametrize(
