@@ -43,7 +43,7 @@ from .proving import Proof, all_well
 from .replaying import Replayed, judge_replay
 from .settings import Settings
 from .sources import judge_expanded, judge_written, without_reports
-from .subjects import Subject, stages_missing, subject_of, unseen_checks
+from .subjects import Subject, needs_check, stages_missing, subject_of, unseen_checks
 from .workloads import WorkloadSpec, workload_of
 
 __all__ = ["Analysed", "Subject", "Verified", "Verifier"]
@@ -149,7 +149,8 @@ class Verifier:
         trusted = subject.manifest is not None
         checks: tuple[Check, ...] = judge_written(subject.source, trusted=trusted)
         if subject.manifest is not None:
-            checks = (_manifest_check(subject.manifest, subject.arguments), *checks)
+            fits = _manifest_check(subject.manifest, subject.arguments)
+            checks = (fits, needs_check(subject.manifest, kernel), *checks)
         if _any_failed(checks):
             return Analysed(checks)
         with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=self.tools) as room:
