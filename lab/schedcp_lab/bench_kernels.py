@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from schedcp_api.candidates import Candidate, PlanKind
-from schedcp_api.capabilities import capabilities_of_btf
 from schedcp_api.verdicts import EvaluationContract, Phase, VerificationRequest
 from schedcp_lab.bench_scoreboard import Row
 from schedcp_lab.kernel_series import SeriesKernel
@@ -72,12 +71,11 @@ class Cell:
 
 def cells_of(verifier: Verifier, kernel: KernelBundle, names: Sequence[str]) -> tuple[Cell, ...]:
     """Return what becomes of schedulers on a kernel: analysed one by one, loaded in one guest."""
-    capabilities = capabilities_of_btf(kernel.btf)
     release = kernel.profile.release
     cells: dict[str, Cell] = {}
     objects: dict[str, bytes] = {}
     for name in names:
-        missing = capabilities.missing(verifier.library.scheduler(name).manifest.needs)
+        missing = kernel.capabilities.missing(verifier.library.scheduler(name).manifest.needs)
         refused, object_ = _analysed(verifier, kernel, name)
         cells[name] = Cell(name, release, missing, refused)
         if object_ is not None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from schedcp_api.capabilities import KernelCapabilities, capabilities_of_btf
 from schedcp_api.kernels import KernelFeature, KernelProfile, profile_of
 
 from .errors import KernelUnavailable
@@ -82,6 +83,14 @@ class KernelBundle:
         """What the analysis of programs asks of this kernel."""
         try:
             return kernel_facts(self.btf)
+        except ValueError as error:
+            raise KernelUnavailable(f"{self.folder}/vmlinux.btf: {error}") from error
+
+    @cached_property
+    def capabilities(self) -> KernelCapabilities:
+        """What it offers to schedulers, by name."""
+        try:
+            return capabilities_of_btf(self.btf)
         except ValueError as error:
             raise KernelUnavailable(f"{self.folder}/vmlinux.btf: {error}") from error
 

@@ -13,9 +13,17 @@ from schedcp_api.verdicts import Check, Phase, Stage, VerificationRequest
 from .checks import failed, passed, skipped, warning
 from .errors import ToolMissing, UsageError
 from .executables import Executable
+from .kernels import KernelBundle
 from .library import Library
 
-__all__ = ["Subject", "command_line_checks", "stages_missing", "subject_of", "unseen_checks"]
+__all__ = [
+    "Subject",
+    "command_line_checks",
+    "needs_check",
+    "stages_missing",
+    "subject_of",
+    "unseen_checks",
+]
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,15 @@ def _require_base(candidate: Candidate, library: Library) -> None:
             f"the candidate is a patch of a {candidate.base} with digest {candidate.base_digest}; "
             f"the one of the library has {here}: make it anew"
         )
+
+
+def needs_check(manifest: SchedulerManifest, kernel: KernelBundle) -> Check:
+    """Return whether a kernel has what a scheduler of the library needs, before it is built."""
+    missing = kernel.capabilities.missing(manifest.needs)
+    if missing:
+        words = f"the kernel {kernel.profile.release} lacks {'; '.join(missing)}"
+        return failed("needs", Stage.SOURCE, words, missing=missing)
+    return passed("needs", Stage.SOURCE, f"the kernel has all {len(manifest.needs)} needs")
 
 
 def unseen_checks(executable: Executable) -> tuple[Check, ...]:

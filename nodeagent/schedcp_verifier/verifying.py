@@ -47,6 +47,7 @@ from .sources import judge_expanded, judge_written, without_reports
 from .subjects import (
     Subject,
     command_line_checks,
+    needs_check,
     stages_missing,
     subject_of,
     unseen_checks,
@@ -158,7 +159,8 @@ class Verifier:
         trusted = subject.manifest is not None
         checks: tuple[Check, ...] = judge_written(subject.source, trusted=trusted)
         if subject.manifest is not None:
-            checks = (_manifest_check(subject.manifest, subject.arguments), *checks)
+            fits = _manifest_check(subject.manifest, subject.arguments)
+            checks = (fits, needs_check(subject.manifest, kernel), *checks)
         if _any_failed(checks):
             return Analysed(checks)
         with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=self.tools) as room:

@@ -13,7 +13,6 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
-from schedcp_api.capabilities import capabilities_of_btf
 from schedcp_api.manifests import SchedulerManifest
 from schedcp_lab.scheduler_docs import manifests_in
 from schedcp_verifier.btf import Btf, BtfKind
@@ -169,9 +168,9 @@ def test_its_needs_foretell_on_which_kernel_it_builds(
     for kernel in kernels:
         found = compiled(name, kernel)
         needs = Library(FOLDER).scheduler(name).manifest.needs
-        missing = capabilities_of_btf(kernel.btf).missing(needs)
+        missing = kernel.capabilities.missing(needs)
         release = kernel.profile.release
         assert missing or found is not None, f"{release} lacks nothing, and it does not build"
         if found is not None and not missing:
-            absent = capabilities_of_btf(kernel.btf).missing(found.called())
+            absent = kernel.capabilities.missing(found.called())
             assert absent == (), f"{release} lacks {absent}, which is no need"

@@ -8,14 +8,16 @@ import pytest
 import yaml
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import Candidate, PlanKind
-from schedcp_api.verdicts import VerificationRequest
+from schedcp_api.candidates import Candidate, PlanKind, SchedulerManifest
+from schedcp_api.verdicts import Phase, Stage, VerificationRequest
 from schedcp_verifier.__main__ import run_command
 from schedcp_verifier.errors import KernelUnavailable, LibraryInvalid, UsageError
 from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.library import Library
 from schedcp_verifier.settings import Settings
+from schedcp_verifier.subjects import needs_check
 from schedcp_verifier.verifying import Verifier
+from support.bpf_btf import BtfWriter
 from support.verifier import make_bundle
 
 MANIFEST = {
@@ -117,3 +119,16 @@ def test_a_missing_kernel_could_not_tell(tmp_path: Path) -> None:
 def test_help_and_version_are_no_errors() -> None:
     assert run_command(["--help"]) == 0
     assert run_command(["version"]) == 0
+
+
+def test_a_kernel_that_lacks_a_need_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "kernel")
+    writer = BtfWriter()
+    writer.structure("sched_ext_ops", 8, [("dispatch", writer.integer("u64", 8), 0)])
+    (folder / "vmlinux.btf").write_bytes(writer.data())
+    kernel = KernelBundle.open(folder)
+    manifest = SchedulerManifest.model_validate({**MANIFEST, "needs": ["sched_ext_ops.dispatch"]})
+    assert needs_check(manifest, kernel).phase is Phase.PASSED
+    found = needs_check(manifest.replace(needs=("scx_bpf_x", "SCX_Y")), kernel)
+    assert (found.phase, found.stage) == (Phase.FAILED, Stage.SOURCE)
+    assert "7.0.0-test lacks the kfunc scx_bpf_x; the constant SCX_Y" in found.message
