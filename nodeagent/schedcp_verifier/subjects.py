@@ -6,24 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import Argument, Candidate, CommandLine
+from schedcp_api.candidates import Argument, Candidate
 from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.verdicts import Check, Phase, Stage, VerificationRequest
 
-from .checks import failed, passed, skipped, warning
+from .checks import skipped, warning
 from .errors import ToolMissing, UsageError
 from .executables import Executable
-from .kernels import KernelBundle
 from .library import Library
 
-__all__ = [
-    "Subject",
-    "command_line_checks",
-    "needs_check",
-    "stages_missing",
-    "subject_of",
-    "unseen_checks",
-]
+__all__ = ["Subject", "stages_missing", "subject_of", "unseen_checks"]
 
 
 @dataclass(frozen=True)
@@ -99,26 +91,6 @@ def _program(
     return Subject(candidate.scheduler, b"", executable=executable)
 
 
-def command_line_checks(manifest: SchedulerManifest, words: CommandLine) -> tuple[Check, ...]:
-    """Return what is known of a program of the library before it is started."""
-    program = manifest.program
-    if program is None:
-        raise ValueError(f"{manifest.name} is no program")
-    problems = program.problems(words)
-    if problems:
-        return (failed("arguments", Stage.SOURCE, "; ".join(problems)),)
-    built = f"{program.crate} {program.version}"
-    return (
-        passed("arguments", Stage.SOURCE, f"{len(words)} words fit the manifest"),
-        passed(
-            "pinned",
-            Stage.SOURCE,
-            f"it was built from {built}, whose sources are pinned",
-            crateDigest=program.crate_digest,
-        ),
-    )
-
-
 def _require_base(candidate: Candidate, library: Library) -> None:
     """Refuse what says that it was made from a scheduler that is not in the library."""
     here = digest_of(library.scheduler(candidate.base or "").source)
@@ -127,15 +99,6 @@ def _require_base(candidate: Candidate, library: Library) -> None:
             f"the candidate is a patch of a {candidate.base} with digest {candidate.base_digest}; "
             f"the one of the library has {here}: make it anew"
         )
-
-
-def needs_check(manifest: SchedulerManifest, kernel: KernelBundle) -> Check:
-    """Return whether a kernel has what a scheduler of the library needs, before it is built."""
-    missing = kernel.capabilities.missing(manifest.needs)
-    if missing:
-        words = f"the kernel {kernel.profile.release} lacks {'; '.join(missing)}"
-        return failed("needs", Stage.SOURCE, words, missing=missing)
-    return passed("needs", Stage.SOURCE, f"the kernel has all {len(manifest.needs)} needs")
 
 
 def unseen_checks(executable: Executable) -> tuple[Check, ...]:

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Self
 
 from schedcp_api.base import canonical_json, digest_of
-from schedcp_api.candidates import Argument
-from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.verdicts import (
     Check,
@@ -37,6 +35,7 @@ from .executables import Executable
 from .guests import GuestFactory, replay_plan
 from .kernels import KernelBundle
 from .library import Library
+from .manifests import command_line_checks, knobs_check, needs_check, require_name
 from .objects import ObjectFacts, inspect, judge_object
 from .payloads import LoadedObject, Payload, StartedProgram
 from .processes import run
@@ -46,8 +45,6 @@ from .settings import Settings
 from .sources import judge_expanded, judge_written, without_reports
 from .subjects import (
     Subject,
-    command_line_checks,
-    needs_check,
     stages_missing,
     subject_of,
     unseen_checks,
@@ -159,7 +156,7 @@ class Verifier:
         trusted = subject.manifest is not None
         checks: tuple[Check, ...] = judge_written(subject.source, trusted=trusted)
         if subject.manifest is not None:
-            fits = _manifest_check(subject.manifest, subject.arguments)
+            fits = knobs_check(subject.manifest, subject.arguments)
             checks = (fits, needs_check(subject.manifest, kernel), *checks)
         if _any_failed(checks):
             return Analysed(checks)
@@ -273,7 +270,7 @@ class Verifier:
         """Prove a program, then replay it: what its scheduler is called shows when it attaches."""
         notify("Attach, Dynamic, Contract")
         proof = self.prove(request, kernel, object_=None, ops_name="")
-        _require_name(subject.manifest, proof.ops_name)
+        require_name(subject.manifest, proof.ops_name)
         found = _Found((*checks, *proof.checks), proof.losses, None, proof.ops_name)
         if not all_well(proof.checks):
             return found, Replayed(())
@@ -349,22 +346,6 @@ def _own_digest() -> str:
 
 def _digest(object_: bytes | None) -> str | None:
     return digest_of(object_) if object_ is not None else None
-
-
-def _manifest_check(manifest: SchedulerManifest, arguments: tuple[Argument, ...]) -> Check:
-    problems = manifest.problems(arguments)
-    if problems:
-        return failed("arguments", Stage.SOURCE, "; ".join(problems))
-    return passed("arguments", Stage.SOURCE, f"{len(arguments)} arguments fit the manifest")
-
-
-def _require_name(manifest: SchedulerManifest | None, ops_name: str) -> None:
-    """Raise LibraryInvalid when a program's scheduler is called other than its manifest says."""
-    if manifest is not None and ops_name and not manifest.calls_itself(ops_name):
-        raise LibraryInvalid(
-            f"the manifest of {manifest.name} says {manifest.ops_name!r}, its program's scheduler "
-            f"calls itself {ops_name!r}"
-        )
 
 
 def _spec_of(profile: WorkloadProfile) -> tuple[WorkloadSpec | None, Check]:

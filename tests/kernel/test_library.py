@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from schedcp_api.candidates import Argument, Knob, SchedulerManifest
+from schedcp_api.candidates import Argument
+from schedcp_api.manifests import Knob, SchedulerManifest
 from schedcp_api.verdicts import Phase
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library

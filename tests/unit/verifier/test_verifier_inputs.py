@@ -8,14 +8,15 @@ import pytest
 import yaml
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import Candidate, PlanKind, SchedulerManifest
+from schedcp_api.candidates import Candidate, PlanKind
+from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.verdicts import Phase, Stage, VerificationRequest
 from schedcp_verifier.__main__ import run_command
 from schedcp_verifier.errors import KernelUnavailable, LibraryInvalid, UsageError
 from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.library import Library
+from schedcp_verifier.manifests import needs_check
 from schedcp_verifier.settings import Settings
-from schedcp_verifier.subjects import needs_check
 from schedcp_verifier.verifying import Verifier
 from support.bpf_btf import BtfWriter
 from support.verifier import make_bundle
