@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +34,14 @@ class Case:
 
 
 def run_cases(
-    script: str, objects: Iterable[str], *, kernel: KernelBundle, settings: Settings, folder: Path
+    script: str,
+    objects: Mapping[str, bytes],
+    *,
+    kernel: KernelBundle,
+    settings: Settings,
+    folder: Path,
 ) -> dict[str, Case]:
     """Boot a guest that runs `script` of the tests' data, with these objects; return its cases."""
-    built = settings.programs.parent / "bpf" / kernel.profile.release
     lines = [DATA / "loader-guest.sh", DATA / script]
     image = archive(
         [
@@ -45,10 +49,7 @@ def run_cases(
             program("bin/busybox", settings.busybox.read_bytes()),
             *(symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
             program("bin/schedcp-loader", (settings.programs / "schedcp-loader").read_bytes()),
-            *(
-                file(f"objects/{Path(name).name}.o", (built / f"{name}.bpf.o").read_bytes())
-                for name in objects
-            ),
+            *(file(f"objects/{name}.o", data) for name, data in objects.items()),
         ]
     )
     initramfs = folder / "initramfs"
