@@ -14,7 +14,7 @@ answer() {
 
 ask() {
 	asked=0
-	while [ $asked -lt 300 ]; do
+	while [ $asked -lt 100 ]; do
 		echo $asked >&7
 		read -r _ <&8
 		asked=$((asked + 1))
@@ -25,7 +25,7 @@ work() {
 	answer &
 	pairs=$!
 	for _ in 1 2 3 4 5 6; do
-		dd if=/dev/zero bs=16k count=160 2>/run/err.dd | sha256sum >/run/sums &
+		dd if=/dev/zero bs=16k count=40 2>/run/err.dd | sha256sum >/run/sums &
 		pairs="$pairs $!"
 	done
 	ask

@@ -19,23 +19,41 @@ from schedcp_verifier.verifying import Analysed
 from support.laboratory import LIBRARY, Laboratory, library_request
 from support.loader_guest import Case, run_cases
 
+Analyses = dict[KernelBundle, dict[str, Analysed]]
+"""What the static stages say of each scheduler as it is, by kernel."""
+
+
+def analysed(
+    laboratory: Laboratory, name: str, bundle: KernelBundle, knobs: dict[str, str]
+) -> Analysed:
+    """Return what the static stages say of a scheduler with knobs."""
+    request = library_request(name, bundle, knobs=knobs)
+    return laboratory.verifier.analyse(laboratory.verifier.subject(request), request, bundle)
+
+
+@pytest.fixture(scope="module")
+def analyses(laboratory: Laboratory, kernels: tuple[KernelBundle, ...]) -> Analyses:
+    """Every scheduler on every kernel."""
+    return {
+        bundle: {name: analysed(laboratory, name, bundle, {}) for name in LIBRARY}
+        for bundle in kernels
+    }
+
 
 @pytest.fixture(scope="module")
 def cases(
-    verifier_settings: Settings,
-    kernels: tuple[KernelBundle, ...],
-    tmp_path_factory: pytest.TempPathFactory,
+    analyses: Analyses, verifier_settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, Case]]:
     """What became of each scheduler, by kernel."""
     return {
         bundle.profile.release: run_cases(
             "library-trials.sh",
-            LIBRARY,
+            {name: found.object for name, found in of_kernel.items() if found.object is not None},
             kernel=bundle,
             settings=verifier_settings,
             folder=tmp_path_factory.mktemp("library"),
         )
-        for bundle in kernels
+        for bundle, of_kernel in analyses.items()
     }
 
 
@@ -50,20 +68,12 @@ def test_every_kernel_runs_the_whole_library(cases: dict[str, dict[str, Case]], 
         assert (case.status, case.state) == (0, "disabled"), release
 
 
-def analysed(
-    laboratory: Laboratory, name: str, bundle: KernelBundle, knobs: dict[str, str]
-) -> Analysed:
-    """Return what the static stages say of a scheduler with knobs."""
-    request = library_request(name, bundle, knobs=knobs)
-    return laboratory.verifier.analyse(laboratory.verifier.subject(request), request, bundle)
-
-
 @pytest.mark.parametrize("name", LIBRARY)
 def test_every_kernel_can_build_it_and_nothing_is_said_against_it(
-    name: str, laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
+    name: str, analyses: Analyses
 ) -> None:
-    for bundle in kernels:
-        checks = analysed(laboratory, name, bundle, {}).checks
+    for of_kernel in analyses.values():
+        checks = of_kernel[name].checks
         assert checks
         assert [c.message for c in checks if c.phase is not Phase.PASSED] == []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from schedcp_verifier.kernels import KernelBundle
@@ -24,10 +26,11 @@ def cases(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Case]:
     """Every case of the script, from one guest."""
+    built = verifier_settings.programs.parent / "bpf" / kernel.profile.release
     return run_cases(
         "loader-trials.sh",
-        OBJECTS,
-        programs=("simple_fifo",),
+        {Path(name).name: (built / f"{name}.bpf.o").read_bytes() for name in OBJECTS},
+        {"simple_fifo": (built / "standalone/simple_fifo").read_bytes()},
         kernel=kernel,
         settings=verifier_settings,
         folder=tmp_path_factory.mktemp("loader"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ APPLETS = (
     *("poweroff", "printf", "sed", "sh", "sha256sum", "sort", "tr", "usleep"),
 )
 SECONDS = 600.0
+NOTHING: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,14 @@ class Case:
 
 def run_cases(
     script: str,
-    objects: Iterable[str],
-    programs: Iterable[str] = (),
+    objects: Mapping[str, bytes],
+    programs: Mapping[str, bytes] = NOTHING,
     *,
     kernel: KernelBundle,
     settings: Settings,
     folder: Path,
 ) -> dict[str, Case]:
     """Boot a guest that runs `script` of the tests' data, with these; return its cases."""
-    built = settings.programs.parent / "bpf" / kernel.profile.release
     lines = [DATA / "loader-guest.sh", DATA / script]
     image = archive(
         [
@@ -51,14 +51,8 @@ def run_cases(
             program("bin/busybox", settings.busybox.read_bytes()),
             *(symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
             program("bin/schedcp-loader", (settings.programs / "schedcp-loader").read_bytes()),
-            *(
-                file(f"objects/{Path(name).name}.o", (built / f"{name}.bpf.o").read_bytes())
-                for name in objects
-            ),
-            *(
-                program(f"programs/{name}", (built / "standalone" / name).read_bytes())
-                for name in programs
-            ),
+            *(file(f"objects/{name}.o", data) for name, data in objects.items()),
+            *(program(f"programs/{name}", data) for name, data in programs.items()),
         ]
     )
     initramfs = folder / "initramfs"

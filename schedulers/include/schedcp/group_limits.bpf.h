@@ -275,9 +275,14 @@ static __always_inline bool group_move_to_local(s32 cpu, struct task_struct *pre
 static int throttled_look(void *map, u32 *key, struct throttled_timer *due)
 {
 	u64 now = bpf_ktime_get_ns(), after = THROTTLED_LOOK_NS, head;
+	bool waits;
 	s32 cpu;
 
-	if (dsq_head_order(THROTTLED_DSQ, &head)) {
+	/* Kernels before 6.18 do not take a timer's callback for a section of its own. */
+	bpf_rcu_read_lock();
+	waits = dsq_head_order(THROTTLED_DSQ, &head);
+	bpf_rcu_read_unlock();
+	if (waits) {
 		if (vtime_before(now, head)) {
 			after = head - now < after ? head - now : after;
 		} else {
