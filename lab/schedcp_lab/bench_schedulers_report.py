@@ -107,11 +107,15 @@ def _bound(line: Line) -> str:
     return f"{sum(bounds) / len(bounds):.0f}{fair}"
 
 
+def _short(figure: float) -> str:
+    return f"{figure:.0f}" if figure >= 1000 else f"{figure:.3g}"
+
+
 def _cell(line: Line) -> Text:
     figures = [value.figure for value in line.values]
-    spread = f" [{min(figures):.3g}-{max(figures):.3g}]" if len(figures) > 1 else ""
+    spread = f" [{_short(min(figures))}-{_short(max(figures))}]" if len(figures) > 1 else ""
     bound = f" {line.to_bound:.2f}b" if line.to_bound and not line.metric.more_is_better else ""
-    text = Text(f"{line.figure:.4g}{spread}{bound}")
+    text = Text(f"{_short(line.figure)}{spread}{bound}")
     if line.impossible:
         text.append(" BEYOND ITS BOUND", style="bold red")
     elif line.scheduler != DEFAULT and line.ratio is not None:
@@ -133,12 +137,12 @@ def _goals(lines: Sequence[Line], at: Circumstances) -> Table:
                 str(line.cpus),
                 line.scenario.title,
                 line.scheduler,
-                f"{line.metric.name} {line.figure:.4g} {line.metric.unit}",
-                f"{line.baseline:.4g}",
+                f"{line.metric.name} {_short(line.figure)} {line.metric.unit}",
+                _short(line.baseline),
                 "-" if line.ratio is None else f"{line.ratio:.2f}",
                 goal.words,
                 Text("yes", "green") if met else Text("NO", "bold red"),
-                f"{stock.scheduler} {stock.figure:.4g}" if stock else "",
+                f"{stock.scheduler} {_short(stock.figure)}" if stock else "",
             )
     return table
 
