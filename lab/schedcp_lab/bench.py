@@ -38,7 +38,6 @@ from schedcp_lab.bench_runs import (
 from schedcp_lab.bench_schedulers import schedulers
 from schedcp_lab.bench_scoreboard import Entry, Scoreboard
 from schedcp_lab.kernel_series import ensure_series
-from schedcp_lab.scheduler_docs import manifests_in
 from schedcp_lab.workshop import cache_of, repository_root
 from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.settings import Settings
@@ -116,8 +115,7 @@ def kernels(
     root, console = repository_root(), Console()
     found = ensure_series(cache_of(root), kernel or None, report=console.print)
     checker = verifier_of(settings_of(root))
-    manifests = manifests_in(checker.library.folder / "manifests")
-    names = fnmatch.filter([manifest.name for manifest in manifests if manifest.source], only)
+    names = fnmatch.filter(checker.library.own_names(), only)
     cells: list[Cell] = []
     for each in found:
         if each.bundle is not None:

@@ -88,9 +88,7 @@ def library(
         if kernel
         else KernelShelf(settings.kernels_dir).bundles()
     )
-    shelves = verifier_of(settings).library
-    own = [name for name in shelves.names() if shelves.manifest(name).source]
-    names = fnmatch.filter(own, only)
+    names = fnmatch.filter(verifier_of(settings).library.own_names(), only)
     deadline = started + minutes * 60 if minutes else float("inf")
     found = _verified(root, settings, bundles, names, workers, deadline, console)
     console.print(_table(found))

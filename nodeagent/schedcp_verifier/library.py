@@ -44,6 +44,10 @@ class Library:
         """Return the names of all schedulers."""
         return tuple(sorted(path.stem for path in (self.folder / "manifests").glob("*.yaml")))
 
+    def own_names(self) -> tuple[str, ...]:
+        """Return the names of those with a source; the others are programs."""
+        return tuple(name for name in self.names() if self.manifest(name).source is not None)
+
     def manifest(self, name: str) -> SchedulerManifest:
         """Return what is known of a scheduler; raise UsageError for an unknown name."""
         if name not in self.names():

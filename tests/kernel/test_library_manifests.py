@@ -14,7 +14,6 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
 
 from schedcp_api.manifests import SchedulerManifest
-from schedcp_lab.scheduler_docs import manifests_in
 from schedcp_verifier.btf import Btf, BtfKind
 from schedcp_verifier.building import BuildRoom
 from schedcp_verifier.kernels import KernelBundle
@@ -24,7 +23,7 @@ from schedcp_verifier.settings import Settings
 from schedcp_verifier.verifying import Verifier
 
 FOLDER = Path(__file__).parents[2] / "schedulers"
-NAMES = [found.name for found in manifests_in(FOLDER / "manifests") if found.source]
+NAMES = Library(FOLDER).own_names()
 _ADDRESS = 1
 """R_BPF_64_64, of a load of an address: `bpf_ksym_exists()` asks whether there is one."""
 _SCHED_EXT = ("scx_bpf_", "bpf_iter_scx_dsq_new")

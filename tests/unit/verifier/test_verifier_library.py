@@ -10,7 +10,7 @@ from schedcp_verifier.library import Library
 
 SCHEDULERS = Path(__file__).parents[3] / "schedulers"
 LIBRARY = Library(SCHEDULERS)
-OURS = [name for name in LIBRARY.names() if LIBRARY.manifest(name).source]
+OURS = LIBRARY.own_names()
 
 
 def test_every_source_is_described_and_every_description_has_a_source() -> None:
