@@ -59,6 +59,18 @@ class Compiled:
         names = {name for name, _ in self.facts.kfuncs}
         return {name.partition("___")[0] for name in names - self._asked_for()}
 
+    def loaded(self) -> set[str]:
+        """Return the variables that its programs read or write; headers may bring others."""
+        elf, found = self.elf, set()
+        for section in elf.iter_sections():
+            if isinstance(section, RelocationSection) and "struct_ops/" in section.name:
+                symbols = elf.get_section(section["sh_link"])
+                found |= {
+                    symbols.get_symbol(entry["r_info_sym"]).name
+                    for entry in section.iter_relocations()
+                }
+        return found
+
     def _asked_for(self) -> set[str]:
         elf, found = self.elf, set()
         for section in elf.iter_sections():
@@ -119,9 +131,19 @@ def test_its_knobs_are_constants_of_that_type_and_default(
         variable.name: (type_name(btf, variable.type_id), found.number(variable.name))
         for variable in btf.section(".rodata")
         if qualifiers(btf, variable.type_id) >= {BtfKind.CONST, BtfKind.VOLATILE}
+        and variable.name in found.loaded() - unasked(found)
     }
     assert knobs == {knob.name: (knob.type, knob.default) for knob in found.manifest.knobs}
     assert all(knob.minimum <= knob.default <= knob.maximum for knob in found.manifest.knobs)
+
+
+def unasked(found: Compiled) -> set[str]:
+    """Return the knobs of what headers measure about tasks, where nothing asks for it."""
+    source = (FOLDER / (found.manifest.source or "")).read_text()
+    if re.search(r"behaviour|burst", source):
+        return set()
+    header = (FOLDER / "include/schedcp/behaviour.bpf.h").read_text()
+    return set(re.findall(r"^const volatile \w+ (\w+)", header, re.MULTILINE))
 
 
 def qualifiers(btf: Btf, type_id: int) -> set[int]:
