@@ -89,14 +89,6 @@ void SCHEDCP_OPS(locality_dispatch, s32 cpu, struct task_struct *prev)
 		serve(cpu, prev);
 }
 
-void SCHEDCP_OPS(locality_runnable, struct task_struct *p, u64 enq_flags)
-{
-	struct task_ctx *tctx = task_ctx_of(p);
-
-	if (tctx)
-		behaviour_wake(&tctx->behaviour);
-}
-
 void SCHEDCP_OPS(locality_running, struct task_struct *p)
 {
 	s32 cpu = scx_bpf_task_cpu(p);
@@ -121,14 +113,6 @@ void SCHEDCP_OPS(locality_stopping, struct task_struct *p, bool runnable)
 
 	if (wait && tctx && cctx)
 		class_stopping(p, wait, tctx, cctx);
-}
-
-void SCHEDCP_OPS(locality_quiescent, struct task_struct *p, u64 deq_flags)
-{
-	struct task_ctx *tctx = task_ctx_of(p);
-
-	if (tctx)
-		behaviour_sleep(&tctx->behaviour, deq_flags);
 }
 
 s32 SCHEDCP_OPS_SLEEPABLE(locality_init_task, struct task_struct *p,
@@ -161,10 +145,8 @@ struct sched_ext_ops locality_ops = {
 	.select_cpu = (void *)locality_select_cpu,
 	.enqueue = (void *)locality_enqueue,
 	.dispatch = (void *)locality_dispatch,
-	.runnable = (void *)locality_runnable,
 	.running = (void *)locality_running,
 	.stopping = (void *)locality_stopping,
-	.quiescent = (void *)locality_quiescent,
 	.init_task = (void *)locality_init_task,
 	.cpu_release = (void *)locality_cpu_release,
 	.init = (void *)locality_init,

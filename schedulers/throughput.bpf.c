@@ -88,14 +88,6 @@ void SCHEDCP_OPS(throughput_dispatch, s32 cpu, struct task_struct *prev)
 		serve(cpu, prev);
 }
 
-void SCHEDCP_OPS(throughput_runnable, struct task_struct *p, u64 enq_flags)
-{
-	struct task_ctx *tctx = task_ctx_of(p);
-
-	if (tctx)
-		behaviour_wake(&tctx->behaviour);
-}
-
 void SCHEDCP_OPS(throughput_running, struct task_struct *p)
 {
 	s32 cpu = scx_bpf_task_cpu(p);
@@ -120,14 +112,6 @@ void SCHEDCP_OPS(throughput_stopping, struct task_struct *p, bool runnable)
 
 	if (wait && tctx && cctx)
 		class_stopping(p, wait, tctx, cctx);
-}
-
-void SCHEDCP_OPS(throughput_quiescent, struct task_struct *p, u64 deq_flags)
-{
-	struct task_ctx *tctx = task_ctx_of(p);
-
-	if (tctx)
-		behaviour_sleep(&tctx->behaviour, deq_flags);
 }
 
 s32 SCHEDCP_OPS_SLEEPABLE(throughput_init_task, struct task_struct *p,
@@ -160,10 +144,8 @@ struct sched_ext_ops throughput_ops = {
 	.select_cpu = (void *)throughput_select_cpu,
 	.enqueue = (void *)throughput_enqueue,
 	.dispatch = (void *)throughput_dispatch,
-	.runnable = (void *)throughput_runnable,
 	.running = (void *)throughput_running,
 	.stopping = (void *)throughput_stopping,
-	.quiescent = (void *)throughput_quiescent,
 	.init_task = (void *)throughput_init_task,
 	.cpu_release = (void *)throughput_cpu_release,
 	.init = (void *)throughput_init,
