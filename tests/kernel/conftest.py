@@ -66,6 +66,8 @@ def laboratory(
                 found.begin(callspec.params["source_path"])
             if callspec is not None and "library_name" in callspec.params:
                 found.begin_library(callspec.params["library_name"], kernel)
+            if callspec is not None and "keeper_name" in callspec.params:
+                found.begin_keeper(callspec.params["keeper_name"])
         yield found
         verifier.guests.stopping.set()
         pool.shutdown(cancel_futures=True)

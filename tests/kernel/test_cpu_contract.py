@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from schedcp_api.candidates import Candidate, PlanKind
-from schedcp_api.verdicts import ContractLoss, Phase, Stage, VerificationRequest
+from schedcp_api.verdicts import ContractLoss, Phase, Stage
 from schedcp_verifier.kernels import KernelBundle
-from support.laboratory import CONTRACT, Laboratory
+from support.laboratory import Laboratory, keeping_request
 
 KEEPERS = ("cgroup_fair", "cgroup_layers", "mixed_service")
 VERDICT_SECONDS = 900
 
 
-def keeping_request(name: str, kernel: KernelBundle) -> VerificationRequest:
-    """Return the request for a scheduler of the library that may lose nothing."""
-    return VerificationRequest(
-        candidate=Candidate(kind=PlanKind.CONFIGURE, scheduler=name),
-        kernel_digest=kernel.profile.content_digest(),
-        contract=CONTRACT.replace(waived_losses=()),
-    )
-
-
-@pytest.mark.parametrize("name", KEEPERS)
-def test_the_contract_is_kept(name: str, laboratory: Laboratory, kernel: KernelBundle) -> None:
-    verified = laboratory.submit(keeping_request(name, kernel)).result(VERDICT_SECONDS)
-    verdict = verified.verdict
+@pytest.mark.parametrize("keeper_name", KEEPERS)
+def test_the_contract_is_kept(keeper_name: str, laboratory: Laboratory) -> None:
+    verdict = laboratory.begin_keeper(keeper_name).result(VERDICT_SECONDS).verdict
     assert verdict.accepted, verdict.reasons()
     assert verdict.contract_losses == ()
     kept = {check.id for check in verdict.checks if check.stage is Stage.CONTRACT}

@@ -61,9 +61,25 @@ class Laboratory:
             self.started[key] = self.pool.submit(self.verifier.verify, request, kernel)
         return self.started[key]
 
+    def begin_keeper(self, name: str) -> Future[Verified]:
+        """Start the proof of a scheduler that may lose nothing of the CPU contract."""
+        key = f"{name} keeps"
+        if key not in self.started:
+            self.started[key] = self.submit(keeping_request(name, self.kernel))
+        return self.started[key]
+
     def submit(self, request: VerificationRequest) -> Future[Verified]:
         """Start any verification."""
         return self.pool.submit(self.verifier.verify, request, self.kernel)
+
+
+def keeping_request(name: str, kernel: KernelBundle) -> VerificationRequest:
+    """Return the request for a scheduler of the library that may lose nothing."""
+    return VerificationRequest(
+        candidate=Candidate(kind=PlanKind.CONFIGURE, scheduler=name),
+        kernel_digest=kernel.profile.content_digest(),
+        contract=CONTRACT.replace(waived_losses=()),
+    )
 
 
 def library_request(
