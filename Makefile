@@ -57,7 +57,7 @@ schedulers: setup ## Build the schedulers, the loader and the guest programs
 stock: init ## Build the scx project's own schedulers, which the manifests pin; ten minutes, once
 	@$(LAB) setup --only stock
 
-images: setup ## Build the container images, the stock schedulers in them
+images: setup ## Build the container images, with the stock schedulers if they are built
 	@$(LAB) setup --only images
 
 test: check setup ## Every check and every tier, but for test-survival and test-stock

@@ -223,13 +223,17 @@ void SCHEDCP_OPS(mixed_service_dispatch, s32 cpu, struct task_struct *prev)
 
 void SCHEDCP_OPS(mixed_service_tick, struct task_struct *p)
 {
+	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
 	struct group_member *member = group_member_of(p);
 	struct wait_ctx *wait = wait_ctx_of(p);
 	struct task_ctx *tctx = task_ctx_of(p);
 
-	if (!member || !wait || !tctx)
+	if (!member || !wait || !tctx || !cctx)
 		return;
 	behaviour_ran(&tctx->behaviour, group_charge(wait, member));
+	/* It may have become batch work; and whom this CPU was promised to may run elsewhere. */
+	tctx->service = is_service(tctx);
+	cctx->batch = !is_kthread(p) && !tctx->service;
 	if (group_throttled(member))
 		slice_set(p, 0);
 }

@@ -175,7 +175,6 @@ def _images(root: Path, cache: Cache, debian: Debian) -> tuple[Path, ...]:
 
 def _product_images(root: Path, cache: Cache, report: Report) -> None:
     base = base_image(cache, Debian.open(cache))
-    ensure_stock(cache, pinned_programs(root), report=report)
     for spec in (
         _agent_image(root, cache),
         ImageSpec(

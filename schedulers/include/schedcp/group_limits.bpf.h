@@ -77,7 +77,8 @@ static __always_inline void group_look(struct group_node *node, struct task_grou
 		period = BPF_CORE_READ(tg, cfs_bandwidth.period);
 	}
 	node->worth = idle * GROUP_IDLE_WEIGHT + !idle * node->weight;
-	node->paid_until *= node->quota_ns == quota;
+	if (node->quota_ns != quota)
+		node->paid_until = 0;
 	node->quota_ns = quota;
 	node->period_ns = period;
 }
@@ -107,9 +108,11 @@ static __always_inline void groups_look(struct task_struct *p, const struct grou
 static __always_inline u64 group_pay(struct group_node *node, u64 used, u64 now)
 {
 	u64 cost = used * node->period_ns / (node->quota_ns | 1), saved = now - node->period_ns;
+	u64 paid = node->paid_until;
 
-	if (vtime_before(node->paid_until, saved))
-		node->paid_until = saved;
+	/* Another CPU may charge it meanwhile, and that must not be lost. */
+	if (vtime_before(paid, saved))
+		__sync_val_compare_and_swap(&node->paid_until, paid, saved);
 	return __sync_fetch_and_add(&node->paid_until, cost) + cost;
 }
 

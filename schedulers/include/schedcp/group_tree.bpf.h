@@ -8,7 +8,7 @@
  * as a task of SCHED_IDLE.
  *
  * What is not known weighs nothing: cgroups beyond GROUPS_MAX, and levels beyond GROUP_LEVELS_MAX.
- * Their tasks divide what the nearest known one has.
+ * Their tasks count as if nobody above them had to share, and have no limit.
  */
 #ifndef SCHEDCP_GROUP_TREE_BPF_H
 #define SCHEDCP_GROUP_TREE_BPF_H
