@@ -122,8 +122,9 @@ def prepare_only(
     steps: Sequence[str], *, kernel_release: str | None = None, report: Report = print
 ) -> None:
     """Do some of the `STEPS` alone: `schedulers` with the kernel that they are built for, `images`
-    with all of the product's, of which a lab itself needs the agent's only, and with the `stock`
-    schedulers in them, and `kernels` with the newest of each series, or the one that is named.
+    with all of the product's, of which a lab itself needs the agent's only, with the `stock`
+    schedulers in them if they were built, and `kernels` with the newest of each series, or the one
+    that is named.
     """
     root = repository_root()
     cache = cache_of(root)
