@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schedcp_api.candidates import Candidate, PlanKind
-from schedcp_api.manifests import Measured
+from schedcp_api.manifests import Measured, SchedulerManifest
 from schedcp_api.verdicts import (
     ContractLoss,
     EvaluationContract,
@@ -40,7 +40,16 @@ from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.library import Library
 from schedcp_verifier.settings import Settings
 
-__all__ = ["Found", "as_json", "library", "losses_of", "measured_of", "rows_of", "with_measured"]
+__all__ = [
+    "Found",
+    "as_json",
+    "library",
+    "losses_of",
+    "measured_of",
+    "newest_measured",
+    "rows_of",
+    "with_measured",
+]
 
 _KEEPS = "Contract/keeps-"
 _CONTRACT = EvaluationContract(
@@ -99,7 +108,7 @@ def library(
     path.write_text(as_json(rows, bundles, started_at=started_at, seconds=seconds))
     console.print(f"{path}", style="dim", markup=False, soft_wrap=True)
     if write:
-        _write(root / "schedulers/manifests", found)
+        _write(root / "schedulers/manifests", found, console)
     return 0
 
 
@@ -177,24 +186,47 @@ def measured_of(release: str, judgement: Judgement) -> Measured:
     )
 
 
+def newest_measured(found: Iterable[Found]) -> dict[str, tuple[Measured, ...]]:
+    """Return what was decided, by scheduler; of one series of kernels the newest release counts."""
+    by_name: dict[str, dict[str, Measured]] = {}
+    for each in sorted(found, key=lambda f: (_version(f.release), f.release)):
+        if not each.judgement.undecided:
+            measured = measured_of(each.release, each.judgement)
+            by_name.setdefault(each.scheduler, {})[measured.kernels] = measured
+    return {name: tuple(series.values()) for name, series in by_name.items()}
+
+
 def with_measured(text: str, measured: Sequence[Measured]) -> str:
-    """Return a manifest's text with this as its `measured`, the last of its members."""
+    """Return a manifest's text with this in its `measured`, the last of its members.
+
+    What it says of a series of kernels gives way to what is said of that series here; what it says
+    of the others stays.
+    """
+    known = SchedulerManifest.model_validate(yaml.safe_load(text)).measured
+    by_series = {each.kernels: each for each in (*known, *measured)}
     rest = re.sub(r"^measured:\n(?:[ -].*\n)*", "", text, flags=re.MULTILINE)
     data = [
-        found.model_dump(mode="json", by_alias=True, exclude_defaults=True) for found in measured
+        by_series[series].model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        for series in sorted(by_series, key=_version)
     ]
     added = yaml.safe_dump({"measured": data}, sort_keys=False, width=90, allow_unicode=True)
     return rest.rstrip("\n") + "\n" + added
 
 
-def _write(folder: Path, found: Sequence[Found]) -> None:
-    by_name: dict[str, list[Measured]] = {}
+def _version(release: str) -> tuple[int, ...]:
+    """Return the numbers that a release begins with."""
+    found = re.match(r"\d+(?:\.\d+)*", release)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _write(folder: Path, found: Sequence[Found], console: Console) -> None:
     for each in found:
-        by_name.setdefault(each.scheduler, []).append(measured_of(each.release, each.judgement))
-    for name, measured in by_name.items():
+        if each.judgement.undecided:
+            words = f"{each.scheduler} on {each.release}: not written, {_word(each.judgement)}"
+            console.print(words, markup=False, highlight=False, soft_wrap=True)
+    for name, measured in newest_measured(found).items():
         path = folder / f"{name}.yaml"
-        newest_last = sorted(measured, key=lambda m: tuple(map(int, m.kernels.split("."))))
-        path.write_text(with_measured(path.read_text(), newest_last))
+        path.write_text(with_measured(path.read_text(), measured))
 
 
 def rows_of(found: Sequence[Found], schedulers: int) -> tuple[Row, ...]:

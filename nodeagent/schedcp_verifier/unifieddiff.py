@@ -59,7 +59,18 @@ def applied_diff(text: str, diff: str) -> str:
             )
         new += hunk.new
         at = hunk.start + len(hunk.old)
-    return "".join([*new, *old[at:]])
+    return _joined([*new, *old[at:]])
+
+
+def _joined(lines: list[str]) -> str:
+    """Return the text of the lines; one without its newline would run into the next."""
+    for number, line in enumerate(lines[:-1], 1):
+        if not line.endswith("\n"):
+            raise DiffRefused(
+                f"line {number} of the result would be {_shown(line)}, and it is not the last: "
+                f"{_shown(lines[number])} follows"
+            )
+    return "".join(lines)
 
 
 def _require_match(lines: list[str], hunk: _Hunk) -> None:

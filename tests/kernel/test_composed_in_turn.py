@@ -1,4 +1,7 @@
-"""Whatever is composed loads, holds, and lets everybody run: many compositions in one guest."""
+"""What is composed loads, holds, and lets everybody run: five compositions, one after the other.
+
+They are drawn from all over the language, and are the same five in every run.
+"""
 
 from __future__ import annotations
 

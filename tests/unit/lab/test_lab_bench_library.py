@@ -11,7 +11,14 @@ import yaml
 
 from schedcp_api.manifests import Measured, SchedulerManifest
 from schedcp_api.verdicts import ContractLoss, Stage
-from schedcp_lab.bench_library import Found, as_json, measured_of, rows_of, with_measured
+from schedcp_lab.bench_library import (
+    Found,
+    as_json,
+    measured_of,
+    newest_measured,
+    rows_of,
+    with_measured,
+)
 from schedcp_lab.bench_results import Judgement
 
 RELEASE = "7.3.4+deb13-cloud-amd64"
@@ -57,12 +64,50 @@ def test_what_could_not_be_told_is_no_measurement() -> None:
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_a_manifest_keeps_all_else(path: Path) -> None:
     text = path.read_text()
+    before = SchedulerManifest.model_validate(yaml.safe_load(text))
     measured = (measured_of("6.18.15", REFUSED), measured_of(RELEASE, ACCEPTED))
     once = with_measured(text, measured)
     assert with_measured(once, measured) == once
-    before = SchedulerManifest.model_validate(yaml.safe_load(text))
     after = SchedulerManifest.model_validate(yaml.safe_load(once))
-    assert after == before.replace(measured=measured)
+    assert after.replace(measured=()) == before.replace(measured=())
+    new = {each.kernels for each in measured}
+    others = {each for each in before.measured if each.kernels not in new}
+    assert set(after.measured) == {*measured, *others}
+
+
+def test_a_finding_takes_the_place_of_the_one_of_its_series_alone() -> None:
+    old, other = measured_of(RELEASE, KEEPS), measured_of("6.18.15", KEEPS)
+    text = with_measured(MANIFESTS[0].read_text(), (old, other))
+    anew = measured_of(RELEASE, REFUSED)
+    assert measured_in(with_measured(text, (anew,))) == (other, anew)
+    newer = measured_of("7.10.1", KEEPS)
+    assert measured_in(with_measured(text, (newer,))) == (other, old, newer), "in order of number"
+
+
+def measured_in(text: str) -> tuple[Measured, ...]:
+    return SchedulerManifest.model_validate(yaml.safe_load(text)).measured
+
+
+def test_of_two_kernels_of_a_series_the_newest_counts() -> None:
+    found = [
+        Found("a", "7.3.10", KEEPS),
+        Found("a", RELEASE, REFUSED),
+        Found("a", "6.18.15", ACCEPTED),
+        Found("b", RELEASE, KEEPS),
+    ]
+    for order in (found, found[::-1]):
+        newest = newest_measured(order)
+        assert set(newest) == {"a", "b"}
+        assert set(newest["a"]) == {measured_of("7.3.10", KEEPS), measured_of("6.18.15", ACCEPTED)}
+
+
+def test_what_is_undecided_is_left_out() -> None:
+    found = [
+        Found("a", RELEASE, UNDECIDED),
+        Found("a", "6.18.15", KEEPS),
+        Found("b", RELEASE, UNDECIDED),
+    ]
+    assert newest_measured(found) == {"a": (measured_of("6.18.15", KEEPS),)}
 
 
 def test_rows_count_who_is_accepted_and_who_keeps_weights_and_limits() -> None:

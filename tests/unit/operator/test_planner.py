@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_api.candidates import Argument, Candidate, Confidence, PlanKind, WorkloadClass
-from schedcp_api.manifests import Knob, Measured
+from schedcp_api.manifests import Knob
 from schedcp_api.policies import (
     BuiltinMetric,
     MetricSource,
@@ -15,7 +15,6 @@ from schedcp_api.policies import (
 )
 from schedcp_api.profiles import Distribution, GroupProfile
 from schedcp_api.runs import AttemptResult, Lesson, Outcome, OutcomeKind
-from schedcp_api.verdicts import ContractLoss
 from schedcp_operator.describe import describe
 from schedcp_operator.errors import SettingsError
 from schedcp_operator.events import PlanningFailed, PlansMade
@@ -41,22 +40,9 @@ from support.operator_nouns import (
     profile,
 )
 from support.stock import manifest as program_manifest
+from support.workloads import COMPUTING, IDLE, LONG_TAIL, UNSURE
 
 MS = 1_000_000
-LONG_TAIL = group(
-    cpu_milli=3900,
-    burst=distribution(40, 30 * MS, 40 * MS, p99_ns=300 * MS),
-    sleep=distribution(40, 1 * MS, 2 * MS),
-    latency=distribution(40, 5 * MS, 20 * MS),
-)
-COMPUTING = group(cpu_milli=3900)
-IDLE = group(cpu_milli=2, latency=distribution(10, 1, 1))
-UNSURE = group(
-    cpu_milli=500,
-    burst=distribution(100, 20 * MS, 40 * MS),
-    sleep=distribution(100, 60 * MS, 90 * MS),
-    latency=distribution(100, 1 * MS, 2 * MS),
-)
 
 
 @pytest.mark.parametrize(
@@ -119,49 +105,6 @@ def test_the_objective_decides_between_equals() -> None:
     assert isinstance(other, PlansMade)
     assert waiting == "mixed_service"
     assert [p.candidate.scheduler for p in other.proposals][1] == "weighted_vtime"
-
-
-def test_who_keeps_what_pods_ask_for_goes_first() -> None:
-    keeps = Measured(kernels="7.3", accepted=True, contract_losses=(ContractLoss.NICE,))
-    entry = LIBRARY.entries["mixed_service"]
-    measured = LibraryEntry(entry.manifest.replace(measured=(keeps,)))
-    library = Library({**LIBRARY.entries, "mixed_service": measured})
-    weight, nice = ContractLoss.CPU_WEIGHT, ContractLoss.NICE
-
-    def first(*needed: ContractLoss) -> str:
-        made = make_plans(
-            profile(),
-            policy_spec(),
-            library=library,
-            kernel_digest=KERNEL.content_digest(),
-            needed=frozenset(needed),
-        )
-        assert isinstance(made, PlansMade)
-        return made.proposals[0].candidate.scheduler
-
-    assert first() == "latency_class"
-    assert first(weight, nice) == "mixed_service"
-    assert first(nice) == "latency_class", "both lose it"
-
-
-def test_a_refusal_keeps_nothing() -> None:
-    refused = Measured(kernels="7.3", accepted=False, refused_for=("Dynamic/starvation",))
-    entry = LIBRARY.entries["mixed_service"]
-    library = Library(
-        {
-            **LIBRARY.entries,
-            "mixed_service": LibraryEntry(entry.manifest.replace(measured=(refused,))),
-        }
-    )
-    made = make_plans(
-        profile(),
-        policy_spec(),
-        library=library,
-        kernel_digest=KERNEL.content_digest(),
-        needed=frozenset({ContractLoss.CPU_MAX}),
-    )
-    assert isinstance(made, PlansMade)
-    assert made.proposals[0].candidate.scheduler == "latency_class"
 
 
 def test_the_line_lies_between_target_and_neighbours() -> None:

@@ -163,6 +163,30 @@ TEXTS = st.builds(
 )
 
 
+@pytest.mark.parametrize(
+    ("text", "diff", "words"),
+    [
+        (
+            "a\nb\nc\n",
+            "@@ -1,1 +1,1 @@\n-a\n+x\n\\ No newline at end of file\n",
+            "line 1 of the result would be 'x' without a newline, and it is not the last: 'b'",
+        ),
+        (
+            "a\nb",
+            "@@ -2,0 +3,1 @@\n+c\n",
+            "line 2 of the result would be 'b' without a newline, and it is not the last: 'c'",
+        ),
+        (
+            "a\nb",
+            "@@ -2,1 +2,2 @@\n b\n\\ No newline at end of file\n+c\n",
+            "line 2 of the result would be 'b' without a newline, and it is not the last: 'c'",
+        ),
+    ],
+)
+def test_no_two_lines_become_one(text: str, diff: str, words: str) -> None:
+    assert words in refusal(lambda: applied_diff(text, diff))
+
+
 @given(TEXTS, TEXTS, st.integers(0, 3))
 def test_a_diff_between_two_texts_makes_one_of_the_other(old: str, new: str, context: int) -> None:
     assume(old != new)
