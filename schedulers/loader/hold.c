@@ -94,7 +94,7 @@ static void exit_report(struct json *json, const struct schedcp_exit_info *info,
  * Whatever ended the holding, the kernel may have ended the scheduler just before: its own word
  * comes first. Report an end that it decided.
  */
-static enum outcome exit_judge(const struct holding *holding, enum outcome outcome)
+enum outcome exit_judge(const struct holding *holding, enum outcome outcome)
 {
 	char log[LOG_TEXT_MAX];
 	struct schedcp_exit_info *info;
