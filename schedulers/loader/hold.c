@@ -282,6 +282,7 @@ void let_go(struct holding *holding, struct kernel_state *state)
 	holding->link = NULL;
 	child_end(holding);
 	settle(holding, state);
+	lift_end(&holding->lift, holding->options);
 }
 
 enum outcome hold(struct holding *holding)
@@ -290,7 +291,6 @@ enum outcome hold(struct holding *holding)
 	struct kernel_state state;
 
 	let_go(holding, &state);
-	lift_end(&holding->lift, holding->options);
 	outcome = exit_judge(holding, outcome);
 	report_detached(holding->json, outcome, &state);
 	return outcome;
