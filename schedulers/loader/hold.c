@@ -253,8 +253,10 @@ static bool program_enabled(struct holding *holding, const struct kernel_state *
 {
 	if (strcmp(state->state, "enabled") || !*state->ops)
 		return false;
-	holding->enable_seq = state->enable_seq;
-	if (strcmp(state->ops, holding->ops))
+	/* Somebody else's must not be waited for: it may stay. */
+	if (!strcmp(state->ops, holding->ops))
+		holding->enable_seq = state->enable_seq;
+	else
 		fail(failure, OUTCOME_STRUCT_OPS_REFUSED,
 		     "the program's scheduler calls itself '%s', and '%s' was approved", state->ops,
 		     holding->ops);
