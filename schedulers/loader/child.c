@@ -25,6 +25,12 @@
 
 enum { TERM_MS = 5000, TIMEOUT_TEXT_MAX = 32 };
 
+/* What kept a program from being started, and whether its exec was reached. */
+struct start_error {
+	int number; /* an errno; 0: none */
+	bool of_exec;
+};
+
 static const char no_copy[] = "the program cannot be copied into memory to be run: %s";
 static const char no_start[] = "the program cannot be started: %s";
 
@@ -65,8 +71,8 @@ static void become_program(const struct options *options, pid_t parent, int prog
 	char *environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C",
 			       options->timeout_ms ? timeout : NULL, NULL};
 	int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct start_error error = {};
 	sigset_t none;
-	int error;
 
 	snprintf(timeout, sizeof(timeout), "SCX_TIMEOUT_MS=%u", options->timeout_ms);
 	sigemptyset(&none);
@@ -77,31 +83,42 @@ static void become_program(const struct options *options, pid_t parent, int prog
 	if (getppid() != parent)
 		_exit(OUTCOME_PARENT_GONE);
 	/* Events alone go to standard output; what the program says goes where complaints go. */
-	if (nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 &&
-	    dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 &&
-	    !sched_setscheduler(0, SCHED_OTHER, &ordinary))
+	error.of_exec = nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 &&
+			dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 &&
+			!sched_setscheduler(0, SCHED_OTHER, &ordinary);
+	if (error.of_exec)
 		fexecve(program, options->words, environment);
-	error = errno;
+	error.number = errno;
 	if (!write_all(told, (const char *)&error, sizeof(error)))
 		_exit(OUTCOME_INTERNAL);
 	_exit(OUTCOME_ATTACH_FAILED);
 }
 
 /* What the child says through a pipe that its exec closes: nothing, or why there was no exec. */
-static int exec_error(int heard)
+static struct start_error error_heard(int heard)
 {
-	int error = 0;
+	struct start_error error = {};
 	ssize_t n;
 
 	do
 		n = read(heard, &error, sizeof(error));
 	while (n < 0 && errno == EINTR);
-	return n == sizeof(error) ? error : 0;
+	return n == sizeof(error) ? error : (struct start_error){};
+}
+
+/* Only what lies in the program itself is its fault; all else may be otherwise the next time. */
+static enum outcome start_outcome(const struct start_error *error)
+{
+	bool refused = error->number == ENOEXEC || error->number == EACCES ||
+		       error->number == ENOENT || error->number == EPERM;
+
+	return error->of_exec && refused ? OUTCOME_OBJECT_INVALID : OUTCOME_INTERNAL;
 }
 
 bool child_start(struct holding *holding, const struct object_file *file, struct failure *failure)
 {
-	int program = sealed_copy(file), pipe_fds[2], error;
+	int program = sealed_copy(file), pipe_fds[2];
+	struct start_error error = {};
 	pid_t parent = getpid();
 
 	if (program < 0)
@@ -113,20 +130,20 @@ bool child_start(struct holding *holding, const struct object_file *file, struct
 	holding->child = fork();
 	if (!holding->child)
 		become_program(holding->options, parent, program, pipe_fds[1]);
-	error = holding->child < 0 ? errno : 0;
+	error.number = holding->child < 0 ? errno : 0;
 	close(pipe_fds[1]);
 	close(program);
 	if (holding->child > 0)
-		error = exec_error(pipe_fds[0]);
+		error = error_heard(pipe_fds[0]);
 	close(pipe_fds[0]);
-	if (holding->child > 0 && !error) {
+	if (holding->child > 0 && !error.number) {
 		holding->child_fd = (int)syscall(SYS_pidfd_open, holding->child, 0);
-		error = holding->child_fd < 0 ? errno : 0;
+		error.number = holding->child_fd < 0 ? errno : 0;
 	}
-	if (!error)
+	if (!error.number)
 		return true;
 	child_end(holding);
-	return fail(failure, OUTCOME_OBJECT_INVALID, no_start, strerror(error));
+	return fail(failure, start_outcome(&error), no_start, strerror(error.number));
 }
 
 /*

@@ -94,7 +94,7 @@ static void exit_report(struct json *json, const struct schedcp_exit_info *info,
  * Whatever ended the holding, the kernel may have ended the scheduler just before: its own word
  * comes first. Report an end that it decided.
  */
-static enum outcome exit_judge(const struct holding *holding, enum outcome outcome)
+enum outcome exit_judge(const struct holding *holding, enum outcome outcome)
 {
 	char log[LOG_TEXT_MAX];
 	struct schedcp_exit_info *info;
@@ -253,8 +253,10 @@ static bool program_enabled(struct holding *holding, const struct kernel_state *
 {
 	if (strcmp(state->state, "enabled") || !*state->ops)
 		return false;
-	holding->enable_seq = state->enable_seq;
-	if (strcmp(state->ops, holding->ops))
+	/* Somebody else's must not be waited for: it may stay. */
+	if (!strcmp(state->ops, holding->ops))
+		holding->enable_seq = state->enable_seq;
+	else
 		fail(failure, OUTCOME_STRUCT_OPS_REFUSED,
 		     "the program's scheduler calls itself '%s', and '%s' was approved", state->ops,
 		     holding->ops);
@@ -282,6 +284,7 @@ void let_go(struct holding *holding, struct kernel_state *state)
 	holding->link = NULL;
 	child_end(holding);
 	settle(holding, state);
+	lift_end(&holding->lift, holding->options);
 }
 
 enum outcome hold(struct holding *holding)
@@ -290,7 +293,6 @@ enum outcome hold(struct holding *holding)
 	struct kernel_state state;
 
 	let_go(holding, &state);
-	lift_end(&holding->lift, holding->options);
 	outcome = exit_judge(holding, outcome);
 	report_detached(holding->json, outcome, &state);
 	return outcome;

@@ -159,7 +159,9 @@ struct holding {
 /* False when a signal or the parent's end came before anything is attached. */
 bool still_wanted(const struct holding *holding, struct failure *failure);
 enum outcome hold(struct holding *holding);
-/* End what is held, and wait until the kernel is done with it. */
+/* Put the kernel's own word, if it ended the scheduler, before `outcome`; report such an end. */
+enum outcome exit_judge(const struct holding *holding, enum outcome outcome);
+/* End what is held, wait until the kernel is done with it, and lower a parent that was lifted. */
 void let_go(struct holding *holding, struct kernel_state *state);
 /* Wait until a program has attached its scheduler; false when that will not be. */
 bool child_attached(struct holding *holding, struct kernel_state *state, struct failure *failure);

@@ -215,10 +215,11 @@ static bool start_program(struct holding *holding, struct failure *failure)
 		return true;
 	}
 	let_go(holding, &state);
+	/* Its scheduler may have come, and been ended by the kernel, between two looks. */
 	if (failure->outcome == OUTCOME_PROGRAM_ENDED)
-		fail(failure, OUTCOME_PROGRAM_ENDED,
-		     "the program %s before its scheduler was attached: its reasons are on "
-		     "standard error",
+		fail(failure, exit_judge(holding, OUTCOME_PROGRAM_ENDED),
+		     "the program %s before its scheduler was seen attached: its reasons "
+		     "are on standard error",
 		     holding->child_said);
 	return false;
 }
