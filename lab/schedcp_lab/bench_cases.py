@@ -16,8 +16,8 @@ from schedcp_api.base import digest_of
 from schedcp_api.candidates import Candidate, PlanKind
 from schedcp_api.verdicts import EvaluationContract, ReplayMode, Stage, VerificationRequest
 from schedcp_lab.errors import LabError
-from schedcp_verifier.__main__ import WAIVED_WITHOUT_POLICY
 from schedcp_verifier.kernels import KernelBundle
+from schedcp_verifier.sharing import WAIVED_WITHOUT_POLICY
 
 __all__ = ["GOOD", "NOT_ON", "Case", "examination", "mixed", "sampled"]
 

@@ -35,10 +35,10 @@ from schedcp_lab.bench_results import Judgement, Shelf
 from schedcp_lab.bench_runs import checked, crew, kernel_at, served, settings_of, verifier_of
 from schedcp_lab.bench_scoreboard import Row
 from schedcp_lab.workshop import cache_of, repository_root
-from schedcp_verifier.__main__ import WAIVED_WITHOUT_POLICY
 from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.library import Library
 from schedcp_verifier.settings import Settings
+from schedcp_verifier.sharing import WAIVED_WITHOUT_POLICY
 
 __all__ = [
     "Found",

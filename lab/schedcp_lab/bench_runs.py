@@ -22,6 +22,7 @@ from typing import TypeVar
 from schedcp_api.verdicts import Check, Stage
 from schedcp_lab.bench_cases import Case
 from schedcp_lab.bench_results import Judgement, judgement_of
+from schedcp_lab.stock import STOCK
 from schedcp_lab.workshop import cache_of
 from schedcp_verifier.checks import error
 from schedcp_verifier.errors import VerifierError
@@ -62,6 +63,7 @@ def settings_of(root: Path) -> Settings:
     own = {
         "schedulers_dir": root / "schedulers",
         "kernels_dir": cache_of(root).root / "kernels",
+        "stock_dir": cache_of(root).root / STOCK,
     }
     return given.model_copy(update={k: path for k, path in own.items() if k not in named})
 

@@ -27,7 +27,7 @@ from schedcp_lab.bench_results import Shelf
 from schedcp_lab.bench_runs import crew, served, settings_of, verifier_of
 from schedcp_lab.bench_scenarios import FAMILIES, SCENARIOS, Family, Scenario
 from schedcp_lab.bench_schedulers_report import Circumstances, as_json, plot, text_report
-from schedcp_lab.bench_sides import sides_of
+from schedcp_lab.bench_sides import names_by_default, sides_of
 from schedcp_lab.errors import LabError
 from schedcp_lab.workshop import cache_of, repository_root
 from schedcp_verifier.errors import VmError
@@ -44,6 +44,14 @@ _GUEST_SECONDS = 7200.0
 _CPUS = (2, 4, 8)
 _WIDTH = 180
 """Of the report where there is no terminal."""
+
+NamedOption = Annotated[
+    str,
+    typer.Option(
+        "--schedulers",
+        help="NAME[:KNOB=VALUE...] or PROGRAM[:WORD...]; default: all.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -108,10 +116,7 @@ def measured(order: Order) -> Found:
 
 def schedulers(
     only: Annotated[str, typer.Option(help="Scenarios: names or globs, with commas.")] = "*",
-    named: Annotated[
-        str,
-        typer.Option("--schedulers", help="NAME[:KNOB=VALUE...] or PATH[:WORD...], with commas."),
-    ] = "",
+    named: NamedOption = "",
     cpus: Annotated[str, typer.Option(help="Numbers of CPUs.")] = ",".join(map(str, _CPUS)),
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of each scenario.")] = 3,
     minutes: Annotated[
@@ -129,7 +134,9 @@ def schedulers(
     root = repository_root()
     settings = settings_of(root)
     bundle = KernelBundle.open(kernel) if kernel else KernelShelf(settings.kernels_dir).newest()
-    sides = Sides(sides_of(named, verifier_of(settings), bundle))
+    verifier = verifier_of(settings)
+    names, left_out = (named.split(","), ()) if named else names_by_default(verifier.library)
+    sides = Sides(sides_of(names, verifier, bundle))
     orders = _orders(root, settings, bundle, sides, only=only, cpus=_numbers(cpus), seeds=seeds)
     folder = cache_of(root).directory("bench")
     console = Console() if sys.stdout.isatty() else Console(width=_WIDTH)
@@ -150,7 +157,7 @@ def schedulers(
         reused=reused,
         missing=len(orders) - len(found),
         stock=tuple(side.name for side in sides.sides if not side.own),
-        troubles=tuple(_troubles(found)),
+        troubles=(*left_out, *_troubles(found)),
     )
     _show(found, at, folder, console)
     return 0

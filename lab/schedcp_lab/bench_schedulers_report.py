@@ -121,6 +121,8 @@ def _cell(line: Line) -> Text:
     elif line.scheduler != DEFAULT and line.ratio is not None:
         style = "green" if line.ratio >= 1 else "yellow"
         text.append(f" {line.ratio:.2f}x", style=style)
+    if line.lost:
+        text.append(f" LOST {line.lost} of {line.lost + len(line.values)}", style="bold red")
     return text
 
 

@@ -29,13 +29,15 @@ class Row:
     metric: str
     scheduler: str
     seeds: int
+    lost: int = 0
+    """With how many seeds more it has no figure, so that no target is met."""
     floor: float | None = None
     bound: float | None = None
     """The least makespan or the most CPU time that is possible."""
     times_bound: float | None = None
     fair_sharing: float | None = None
     error: str = ""
-    """Why the figure is none."""
+    """Why the figure is none, or not of all seeds."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,20 @@ def _row(line: Line, who: str, goal: Goal | None = None) -> Row:
         metric=line.metric.name,
         scheduler=line.scheduler,
         seeds=len(figures),
+        lost=line.lost,
         floor=_rounded(line.floor),
         bound=_rounded(sum(bounds) / len(bounds)) if bounds else None,
         times_bound=_rounded(line.to_bound),
         fair_sharing=_rounded(sum(fairs) / len(fairs)) if fairs else None,
-        error="beyond its bound: a measuring error" if line.impossible else "",
+        error="; ".join(_errors(line)),
     )
+
+
+def _errors(line: Line) -> Iterable[str]:
+    if line.impossible:
+        yield "beyond its bound: a measuring error"
+    if line.lost:
+        yield f"no figure with {line.lost} of {line.lost + len(line.values)} seeds"
 
 
 def _rounded(value: float | None) -> float | None:

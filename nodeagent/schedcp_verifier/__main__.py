@@ -38,6 +38,7 @@ from .rendering import Console, SourceText, plain, show_checks, show_replay, sho
 from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
 from .settings import Settings
+from .sharing import WAIVED_WITHOUT_POLICY
 from .signer import Signer
 from .targets import (
     TARGET_HELP,
@@ -49,11 +50,9 @@ from .targets import (
 )
 from .verifying import Verified, Verifier
 
-__all__ = ["WAIVED_WITHOUT_POLICY", "main", "run_command"]
+__all__ = ["main", "run_command"]
 
 ACCEPTED, REJECTED, UNDECIDED, USAGE = 0, 1, 2, 64
-WAIVED_WITHOUT_POLICY = tuple(loss for loss in ContractLoss if loss is not ContractLoss.CPUSET)
-"""Without a policy nobody says which limits the pods ask for: losses are shown, not refused."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None)
 

@@ -12,7 +12,10 @@ from schedcp_api.verdicts import Check, ContractLoss, EvaluationContract, Stage
 from .checks import error, failed, passed, warning
 from .records import GuestReport
 
-__all__ = ["contract_kept"]
+__all__ = ["WAIVED_WITHOUT_POLICY", "contract_kept"]
+
+WAIVED_WITHOUT_POLICY = tuple(loss for loss in ContractLoss if loss is not ContractLoss.CPUSET)
+"""Without a policy nobody says which limits the pods ask for: losses are shown, not refused."""
 
 _KEPT = 0.5
 """How much of the default scheduler's preference, or of its CPU time, must be left."""

@@ -28,7 +28,7 @@ def test_each_does_the_same_build_and_none_is_faster_than_possible(
         unfit(f"{path} is not built", required_tiers)
     verifier = Verifier.from_settings(verifier_settings)
     program = Side("program", StartedProgram(executable_at(path), ()))
-    sides = Sides((*sides_of("long_tail", verifier, kernel), program))
+    sides = Sides((*sides_of(["long_tail"], verifier, kernel), program))
     scenarios = chosen("build,tail-r3-known")
     script = (repository / "lab/benches/schedulers").read_text(encoding="utf-8")
     plan = plan_of(scenarios, sides, cpus=2, seed=1, script=script)

@@ -12,9 +12,9 @@ import pytest
 
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.verdicts import EvaluationContract, ReplayMode, VerificationRequest
-from schedcp_verifier.__main__ import WAIVED_WITHOUT_POLICY
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library as SchedulerLibrary
+from schedcp_verifier.sharing import WAIVED_WITHOUT_POLICY
 from schedcp_verifier.verifying import Verified, Verifier
 from support.verifier import source_request, workload_profile
 

@@ -90,6 +90,23 @@ def test_ratios_are_of_the_same_seed_and_stand_beside_floor_and_spread() -> None
     assert (row.met, row.ratio, row.spread) == (True, 8.0, "0.500 to 2.000, n=3")
 
 
+def test_a_seed_that_a_scheduler_lost_is_told_and_meets_no_target() -> None:
+    measured = [
+        *latency(DEFAULT, 4.0, 7000), *latency("ours", 0.5, 7000),
+        *latency(DEFAULT, 4.0, 7000, seed=2),
+        Measurement("ours", "periodic", 2, trouble="it did not stay attached"),
+    ]  # fmt: skip
+    lines = lines_of({4: measured})
+    assert [x.lost for x in lines if x.scheduler == DEFAULT] == [0] * 4
+    assert not any(standing.met for standing in standings_of(lines))
+    (row,) = [r for r in rows_of(lines) if r.target == "4x"]
+    assert (row.ratio, row.met, row.seeds, row.lost) == (8.0, False, 1, 1)
+    assert row.error == "no figure with 1 of 2 seeds"
+    written = io.StringIO()
+    Console(file=written, width=220).print(text_report(lines, AT))
+    assert "LOST 1 of 2" in written.getvalue()
+
+
 def test_more_cpu_time_than_there_is_and_less_than_the_bound_are_measuring_errors() -> None:
     whole_ms = int(4 * WINDOW_NS / MS)
     lines = lines_of({4: [*latency(DEFAULT, 4.0, whole_ms), *latency("ours", 0.5, whole_ms * 2)]})
