@@ -124,6 +124,11 @@ class Line:
         """Whether a value is beyond its bound, so that something was measured wrongly."""
         return any(self.metric.impossible(value.figure, value.bound) for value in self.values)
 
+    @property
+    def sound(self) -> bool:
+        """Whether it can be judged: with every seed, and measured rightly."""
+        return not self.lost and not self.impossible
+
 
 def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
@@ -139,8 +144,8 @@ class Goal:
     reached: Callable[[Line], bool]
 
     def met(self, line: Line) -> bool:
-        """Say whether a figure comes to it, with every seed: those that are lost are no luck."""
-        return not line.lost and self.reached(line)
+        """Say whether a figure comes to it; one that is not sound does not."""
+        return line.sound and self.reached(line)
 
 
 def _ms(group: str, field: str) -> Callable[[Groups], float]:
