@@ -191,7 +191,7 @@ def metrics_of(scenario: Scenario) -> tuple[Metric, ...]:
 
 
 def goals_of(scenario: Scenario) -> tuple[Goal, ...]:
-    """Return what is aimed at in a scenario."""
+    """Return what is aimed at in a scenario; nothing where figures are only shown."""
 
     def times(line: Line, least: float) -> bool:
         return line.ratio is not None and line.ratio >= least
@@ -210,7 +210,7 @@ def goals_of(scenario: Scenario) -> tuple[Goal, ...]:
                 Goal("requests", no_worse, lambda line: times(line, NO_WORSE)),
             )
         case Kind.SHARES:
-            return (Goal("worst share against its weight", "none", lambda _: True),)
+            return ()
     if scenario.nothing_to_gain:
         return (Goal("makespan", no_worse, lambda line: times(line, NO_WORSE)),)
     if scenario.known:

@@ -65,14 +65,14 @@ class Standing:
 
 
 def standings_of(lines: Sequence[Line], stock: Iterable[str] = ()) -> tuple[Standing, ...]:
-    """Return who is best of ours in each scenario on each number of CPUs."""
+    """Return who is best of ours in each scenario that has goals, on each number of CPUs."""
     others = set(stock)
     places = dict.fromkeys((line.cpus, line.scenario.name) for line in lines)
     found = []
     for place in places:
         here = [line for line in lines if (line.cpus, line.scenario.name) == place]
         ours = dict.fromkeys(n for line in here if (n := line.scheduler) not in {DEFAULT, *others})
-        candidates = [_goals(here, name) for name in ours]
+        candidates = [goals for name in ours if (goals := _goals(here, name))]
         if not candidates:
             continue
         best = min(candidates, key=_rank)

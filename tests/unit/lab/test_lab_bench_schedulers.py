@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from schedcp_lab.bench_figures import Line, goals_of, lines_of
+from schedcp_lab.bench_figures import Line, goals_of, lines_of, metrics_of
 from schedcp_lab.bench_guests import (
     DEFAULT,
     Measurement,
@@ -174,11 +174,15 @@ def test_shares_are_compared_with_the_weights() -> None:
     )  # fmt: skip
     assert lines[0].figure == pytest.approx(0)
     assert lines[1].figure == pytest.approx(100 * (sum(WEIGHTS.values()) / 3 / 335 - 1))
+    assert standings_of(lines) == ()
+    assert [(row.scheduler, row.met) for row in rows_of(lines)] == [(DEFAULT, None), ("ours", None)]
 
 
-def test_every_scenario_has_a_goal_of_a_figure_that_it_has() -> None:
+def test_every_scenario_but_shares_has_goals_of_figures_that_it_has() -> None:
     for one in SCENARIOS:
-        assert goals_of(one)
+        goals = {goal.metric for goal in goals_of(one)}
+        assert goals <= {metric.name for metric in metrics_of(one)}
+        assert bool(goals) is (one.name != "shares")
 
 
 @pytest.fixture
