@@ -28,6 +28,8 @@ LATENCY_TIMES = 4.0
 """How many times better a wakeup's p99 beside hogs has to be."""
 HOGS = "CPU time of the hogs"
 HOGS_KEEP = 0.97
+WAKEUPS = "wakeups"
+"""Of the target: a latency that is better because less was asked for is no gain."""
 NO_WORSE = 0.98
 KNOWN_WITHIN = 1.05
 """Of the least makespan, when the expected run times are known."""
@@ -124,6 +126,11 @@ class Line:
         """Whether a value is beyond its bound, so that something was measured wrongly."""
         return any(self.metric.impossible(value.figure, value.bound) for value in self.values)
 
+    @property
+    def sound(self) -> bool:
+        """Whether it can be judged: with every seed, and measured rightly."""
+        return not self.lost and not self.impossible
+
 
 def _median(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
@@ -139,8 +146,8 @@ class Goal:
     reached: Callable[[Line], bool]
 
     def met(self, line: Line) -> bool:
-        """Say whether a figure comes to it, with every seed: those that are lost are no luck."""
-        return not line.lost and self.reached(line)
+        """Say whether a figure comes to it; one that is not sound does not."""
+        return line.sound and self.reached(line)
 
 
 def _ms(group: str, field: str) -> Callable[[Groups], float]:
@@ -170,11 +177,12 @@ def _latencies(what: str) -> tuple[Metric, ...]:
 def metrics_of(scenario: Scenario) -> tuple[Metric, ...]:
     """Return what is read from a scenario, the figure that counts first."""
     hogs = Metric(HOGS, "ms", _ms("hogs", "cpu_time_ns"), more_is_better=True)
+    wakeups = Metric(WAKEUPS, "1/s", _rate, more_is_better=True)
     match scenario.kind:
         case Kind.LATENCY:
-            return (*_latencies("wakeup"), hogs)
+            return (*_latencies("wakeup"), hogs, wakeups)
         case Kind.SERVICE:
-            return (*_latencies("response"), hogs)
+            return (*_latencies("response"), hogs, wakeups)
         case Kind.REQUESTS:
             return (*_latencies("wakeup"), Metric("requests", "1/s", _rate, more_is_better=True))
         case Kind.SHARES:
@@ -186,26 +194,27 @@ def metrics_of(scenario: Scenario) -> tuple[Metric, ...]:
 
 
 def goals_of(scenario: Scenario) -> tuple[Goal, ...]:
-    """Return what is aimed at in a scenario."""
+    """Return what is aimed at in a scenario; nothing where figures are only shown."""
 
     def times(line: Line, least: float) -> bool:
         return line.ratio is not None and line.ratio >= least
 
     hogs = Goal(HOGS, "within 3 %", lambda line: times(line, HOGS_KEEP))
     no_worse = "no worse than 2 %"
+    kept = (hogs, Goal(WAKEUPS, no_worse, lambda line: times(line, NO_WORSE)))
     match scenario.kind:
         case Kind.LATENCY:
             words = f"{LATENCY_TIMES:g}x"
-            return (Goal("wakeup p99", words, lambda line: times(line, LATENCY_TIMES)), hogs)
+            return (Goal("wakeup p99", words, lambda line: times(line, LATENCY_TIMES)), *kept)
         case Kind.SERVICE:
-            return (Goal("response p99", "better", lambda line: times(line, 1)), hogs)
+            return (Goal("response p99", "better", lambda line: times(line, 1)), *kept)
         case Kind.REQUESTS:
             return (
                 Goal("wakeup p99", no_worse, lambda line: times(line, NO_WORSE)),
                 Goal("requests", no_worse, lambda line: times(line, NO_WORSE)),
             )
         case Kind.SHARES:
-            return (Goal("worst share against its weight", "none", lambda _: True),)
+            return ()
     if scenario.nothing_to_gain:
         return (Goal("makespan", no_worse, lambda line: times(line, NO_WORSE)),)
     if scenario.known:

@@ -133,7 +133,7 @@ def _goals(lines: Sequence[Line], at: Circumstances) -> Table:
     table.add_column("best stock", overflow="fold")
     for standing in standings_of(lines, at.stock):
         for line, goal in standing.lines:
-            met = goal.met(line) and not line.impossible
+            met = goal.met(line)
             stock = standing.stock if line is standing.line else None
             table.add_row(
                 str(line.cpus),

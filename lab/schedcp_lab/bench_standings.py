@@ -46,7 +46,7 @@ class Standing:
 
     lines: tuple[tuple[Line, Goal], ...]
     stock: Line | None
-    """The best figure in front of the schedulers to compare with."""
+    """The best sound figure in front of the schedulers to compare with."""
 
     @property
     def line(self) -> Line:
@@ -65,18 +65,19 @@ class Standing:
 
 
 def standings_of(lines: Sequence[Line], stock: Iterable[str] = ()) -> tuple[Standing, ...]:
-    """Return who is best of ours in each scenario on each number of CPUs."""
+    """Return who is best of ours in each scenario that has goals, on each number of CPUs."""
     others = set(stock)
     places = dict.fromkeys((line.cpus, line.scenario.name) for line in lines)
     found = []
     for place in places:
         here = [line for line in lines if (line.cpus, line.scenario.name) == place]
         ours = dict.fromkeys(n for line in here if (n := line.scheduler) not in {DEFAULT, *others})
-        candidates = [_goals(here, name) for name in ours]
+        candidates = [goals for name in ours if (goals := _goals(here, name))]
         if not candidates:
             continue
         best = min(candidates, key=_rank)
-        front = [x for x in here if x.metric == best[0][0].metric and x.scheduler in others]
+        metric = best[0][0].metric
+        front = [x for x in here if x.metric == metric and x.scheduler in others and x.sound]
         compared = min(front, key=lambda line: -(line.ratio or 0), default=None)
         found.append(Standing(tuple(best), compared))
     return tuple(found)
@@ -88,9 +89,11 @@ def _goals(lines: Sequence[Line], scheduler: str) -> list[tuple[Line, Goal]]:
     return [(line, goals[line.metric.name]) for line in own if line.metric.name in goals]
 
 
-def _rank(goals: Sequence[tuple[Line, Goal]]) -> tuple[int, float]:
+def _rank(goals: Sequence[tuple[Line, Goal]]) -> tuple[int, int, float]:
+    """Return what is least for the best; whose figures are not sound comes after all others."""
+    unsound = sum(not line.sound for line, _ in goals)
     unmet = sum(not goal.met(line) for line, goal in goals)
-    return unmet, -(goals[0][0].ratio or 0.0)
+    return unsound, unmet, -(goals[0][0].ratio or 0.0)
 
 
 def rows_of(lines: Sequence[Line], stock: Iterable[str] = ()) -> tuple[Row, ...]:
@@ -117,7 +120,7 @@ def _row(line: Line, who: str, goal: Goal | None = None) -> Row:
         ratio=None if own or line.ratio is None else round(line.ratio, 3),
         spread=f"{min(figures):.3f} to {max(figures):.3f}, n={len(figures)}",
         target=goal.words if goal else "",
-        met=goal.met(line) and not line.impossible if goal else None,
+        met=goal.met(line) if goal else None,
         cpus=line.cpus,
         scenario=line.scenario.name,
         metric=line.metric.name,
