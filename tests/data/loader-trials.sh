@@ -190,4 +190,38 @@ schedcp-loader --program $PROGRAM --ops schedcp_simple_fifo --digest "sha256:$be
 	--lease-ms 60000 </dev/null >/run/out 2>/run/err
 report program-unwanted $? "$(state)"
 
+# What is no program at all is not started; one that attaches nothing is waited for.
+PROGRAM=/run/nonsense
+echo nonsense >$PROGRAM
+start_program schedcp_waited_for --lease-ms 60000
+finish program-nonsense
+
+PROGRAM=/run/sleep
+cp /bin/busybox $PROGRAM
+sleeps() {
+	program=$(child) && grep -q "^$PROGRAM" "/proc/$program/cmdline"
+}
+
+start_program schedcp_waited_for --lease-ms 60000 -- 1000
+until_ sleeps
+echo 'sched_ext: BPF scheduler "schedcp_waited_for" disabled (runtime error)' >/dev/kmsg
+kill -KILL "$program"
+finish_program program-ejected
+
+seconds() {
+	cut -d. -f1 /proc/uptime
+}
+
+start_program schedcp_waited_for --lease-ms 60000 -- 1000
+until_ sleeps
+/programs/simple_fifo >/run/foreigner 2>&1 &
+foreigner=$!
+until_ is enabled
+began=$(seconds)
+wait $loader
+report program-foreigner $? "$(state)"
+echo "program-foreigner-seconds $(($(seconds) - began)) -" >>/run/results
+kill -TERM $foreigner
+wait $foreigner
+
 done_

@@ -164,6 +164,7 @@ def test_a_program_is_ordinary_and_has_its_words_and_a_fixed_environment(
         ("program-words-refused", 24, "ProgramEnded", "ended with status 64 before"),
         ("program-name", 14, "StructOpsRefused", "calls itself 'schedcp_simple_fifo'"),
         ("program-flipped", 10, "DigestMismatch", "was approved"),
+        ("program-nonsense", 11, "ObjectInvalid", "cannot be started"),
     ],
 )
 def test_a_program_that_is_not_what_was_approved_does_not_stay(
@@ -172,6 +173,24 @@ def test_a_program_that_is_not_what_was_approved_does_not_stay(
     assert (cases[name].status, cases[name].state) == (status, "disabled")
     assert cases[name].said("error").code == code
     assert words in cases[name].said("error").message
+
+
+def test_the_kernels_word_counts_when_a_program_ends_before_it_is_seen_attached(
+    cases: dict[str, Case],
+) -> None:
+    case, ejected, runtime_error = cases["program-ejected"], 20, 1024
+    assert (case.status, case.state) == (ejected, "disabled")
+    assert (case.said("exit").kind, case.said("exit").reason) == (runtime_error, "runtime error")
+    assert case.said("error").code == "Ejected"
+
+
+def test_a_foreign_scheduler_that_comes_first_is_neither_ended_nor_waited_for(
+    cases: dict[str, Case],
+) -> None:
+    refused, settling_seconds = 14, 45
+    case = cases["program-foreigner"]
+    assert (case.status, case.state) == (refused, "enabled")
+    assert cases["program-foreigner-seconds"].status < settling_seconds
 
 
 def test_a_program_that_is_no_longer_wanted_is_not_started(cases: dict[str, Case]) -> None:
