@@ -16,7 +16,8 @@
  * Bad for: throughput of work that is often preempted, large machines (one queue), limits far below
  * a tick (4 ms at 250 Hz) in every period for many tasks: ageing lets them exceed it.
  */
-#include "schedcp/group_limits.bpf.h"
+#include "schedcp/group_ops.bpf.h"
+#include "schedcp/group_task_ops.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -151,14 +152,6 @@ void SCHEDCP_OPS(cgroup_fair_tick, struct task_struct *p)
 		slice_set(p, 0);
 }
 
-void SCHEDCP_OPS(cgroup_fair_runnable, struct task_struct *p, u64 enq_flags)
-{
-	struct group_member *member = group_member_of(p);
-
-	if (member)
-		group_join(p, member);
-}
-
 void SCHEDCP_OPS(cgroup_fair_running, struct task_struct *p)
 {
 	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
@@ -185,48 +178,6 @@ void SCHEDCP_OPS(cgroup_fair_stopping, struct task_struct *p, bool runnable)
 	cctx->order = 0;
 }
 
-void SCHEDCP_OPS(cgroup_fair_quiescent, struct task_struct *p, u64 deq_flags)
-{
-	struct group_member *member = group_member_of(p);
-
-	if (member)
-		group_leave(member);
-}
-
-s32 SCHEDCP_OPS_SLEEPABLE(cgroup_fair_init_task, struct task_struct *p,
-			  struct scx_init_task_args *args)
-{
-	s32 err = group_member_create(p);
-
-	return err ?: wait_ctx_create(p);
-}
-
-/* The task may come from another class: what it did there is not charged. */
-void SCHEDCP_OPS(cgroup_fair_enable, struct task_struct *p)
-{
-	struct wait_ctx *wait = wait_ctx_of(p);
-
-	if (wait)
-		wait->vtime = vtime_now;
-}
-
-s32 SCHEDCP_OPS_SLEEPABLE(cgroup_fair_cgroup_init, struct cgroup *cgroup,
-			  struct scx_cgroup_init_args *args)
-{
-	group_create(cgroup, args->weight);
-	return 0;
-}
-
-void SCHEDCP_OPS_SLEEPABLE(cgroup_fair_cgroup_exit, struct cgroup *cgroup)
-{
-	group_destroy(cgroup);
-}
-
-void SCHEDCP_OPS(cgroup_fair_cgroup_set_weight, struct cgroup *cgroup, u32 weight)
-{
-	group_set_weight(cgroup, weight);
-}
-
 /* A real-time task took the CPU: let the others run what was waiting there. */
 void SCHEDCP_OPS(cgroup_fair_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
 {
@@ -251,15 +202,15 @@ struct sched_ext_ops cgroup_fair_ops = {
 	.enqueue = (void *)cgroup_fair_enqueue,
 	.dispatch = (void *)cgroup_fair_dispatch,
 	.tick = (void *)cgroup_fair_tick,
-	.runnable = (void *)cgroup_fair_runnable,
+	.runnable = (void *)group_task_runnable,
 	.running = (void *)cgroup_fair_running,
 	.stopping = (void *)cgroup_fair_stopping,
-	.quiescent = (void *)cgroup_fair_quiescent,
-	.init_task = (void *)cgroup_fair_init_task,
-	.enable = (void *)cgroup_fair_enable,
-	.cgroup_init = (void *)cgroup_fair_cgroup_init,
-	.cgroup_exit = (void *)cgroup_fair_cgroup_exit,
-	.cgroup_set_weight = (void *)cgroup_fair_cgroup_set_weight,
+	.quiescent = (void *)group_task_quiescent,
+	.init_task = (void *)group_task_init,
+	.enable = (void *)group_enable,
+	.cgroup_init = (void *)group_cgroup_init,
+	.cgroup_exit = (void *)group_cgroup_exit,
+	.cgroup_set_weight = (void *)group_cgroup_set_weight,
 	.cpu_release = (void *)cgroup_fair_cpu_release,
 	.init = (void *)cgroup_fair_init,
 	.exit = (void *)cgroup_fair_exit,

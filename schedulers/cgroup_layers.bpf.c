@@ -14,7 +14,8 @@
  * Bad for: wakeup latency beside CPU hogs (nobody is preempted), large machines (one queue), limits
  * far below a tick (4 ms at 250 Hz) in every period for many tasks: ageing lets them exceed it.
  */
-#include "schedcp/group_limits.bpf.h"
+#include "schedcp/group_ops.bpf.h"
+#include "schedcp/group_task_ops.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -83,14 +84,6 @@ void SCHEDCP_OPS(cgroup_layers_tick, struct task_struct *p)
 		slice_set(p, 0);
 }
 
-void SCHEDCP_OPS(cgroup_layers_runnable, struct task_struct *p, u64 enq_flags)
-{
-	struct group_member *member = group_member_of(p);
-
-	if (member)
-		group_join(p, member);
-}
-
 void SCHEDCP_OPS(cgroup_layers_running, struct task_struct *p)
 {
 	struct wait_ctx *wait = wait_ctx_of(p);
@@ -109,48 +102,6 @@ void SCHEDCP_OPS(cgroup_layers_stopping, struct task_struct *p, bool runnable)
 
 	if (wait && member)
 		group_charge(wait, member);
-}
-
-void SCHEDCP_OPS(cgroup_layers_quiescent, struct task_struct *p, u64 deq_flags)
-{
-	struct group_member *member = group_member_of(p);
-
-	if (member)
-		group_leave(member);
-}
-
-s32 SCHEDCP_OPS_SLEEPABLE(cgroup_layers_init_task, struct task_struct *p,
-			  struct scx_init_task_args *args)
-{
-	s32 err = group_member_create(p);
-
-	return err ?: wait_ctx_create(p);
-}
-
-/* The task may come from another class: what it did there is not charged. */
-void SCHEDCP_OPS(cgroup_layers_enable, struct task_struct *p)
-{
-	struct wait_ctx *wait = wait_ctx_of(p);
-
-	if (wait)
-		wait->vtime = vtime_now;
-}
-
-s32 SCHEDCP_OPS_SLEEPABLE(cgroup_layers_cgroup_init, struct cgroup *cgroup,
-			  struct scx_cgroup_init_args *args)
-{
-	group_create(cgroup, args->weight);
-	return 0;
-}
-
-void SCHEDCP_OPS_SLEEPABLE(cgroup_layers_cgroup_exit, struct cgroup *cgroup)
-{
-	group_destroy(cgroup);
-}
-
-void SCHEDCP_OPS(cgroup_layers_cgroup_set_weight, struct cgroup *cgroup, u32 weight)
-{
-	group_set_weight(cgroup, weight);
 }
 
 /* A real-time task took the CPU: let the others run what was waiting there. */
@@ -177,15 +128,15 @@ struct sched_ext_ops cgroup_layers_ops = {
 	.enqueue = (void *)cgroup_layers_enqueue,
 	.dispatch = (void *)cgroup_layers_dispatch,
 	.tick = (void *)cgroup_layers_tick,
-	.runnable = (void *)cgroup_layers_runnable,
+	.runnable = (void *)group_task_runnable,
 	.running = (void *)cgroup_layers_running,
 	.stopping = (void *)cgroup_layers_stopping,
-	.quiescent = (void *)cgroup_layers_quiescent,
-	.init_task = (void *)cgroup_layers_init_task,
-	.enable = (void *)cgroup_layers_enable,
-	.cgroup_init = (void *)cgroup_layers_cgroup_init,
-	.cgroup_exit = (void *)cgroup_layers_cgroup_exit,
-	.cgroup_set_weight = (void *)cgroup_layers_cgroup_set_weight,
+	.quiescent = (void *)group_task_quiescent,
+	.init_task = (void *)group_task_init,
+	.enable = (void *)group_enable,
+	.cgroup_init = (void *)group_cgroup_init,
+	.cgroup_exit = (void *)group_cgroup_exit,
+	.cgroup_set_weight = (void *)group_cgroup_set_weight,
 	.cpu_release = (void *)cgroup_layers_cpu_release,
 	.init = (void *)cgroup_layers_init,
 	.exit = (void *)cgroup_layers_exit,

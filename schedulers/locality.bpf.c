@@ -14,23 +14,20 @@
  * Bad for: wakeup latency beside CPU hogs (nobody is preempted); fairness between tasks at
  * different caches (each divides its own time); cgroup weights and cpu.max (not enforced).
  */
+#define CREDIT_NS (5 * NSEC_PER_MSEC)
+
 #include "schedcp/topology_llc.bpf.h"
 #include "schedcp/placement.bpf.h"
 #include "schedcp/home_clocks.bpf.h"
 #include "schedcp/stealing.bpf.h"
+#include "schedcp/homes_ops.bpf.h"
 
 SCHEDCP_LICENSE;
 
 /* How long a task may run before the next one is looked at; enforced at ticks. */
 const volatile u64 slice_ns = 5 * NSEC_PER_MSEC;
-/* How much virtual time a sleeper may bank. */
-const volatile u64 credit_ns = 5 * NSEC_PER_MSEC;
 /* Whoever has waited this long at a cache may be taken by one where fewer wait. */
 const volatile u64 patience_ns = 50 * NSEC_PER_MSEC;
-
-enum task_class {
-	CLASS_ALL,
-};
 
 s32 SCHEDCP_OPS(locality_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
@@ -89,38 +86,6 @@ void SCHEDCP_OPS(locality_dispatch, s32 cpu, struct task_struct *prev)
 		serve(cpu, prev);
 }
 
-void SCHEDCP_OPS(locality_running, struct task_struct *p)
-{
-	s32 cpu = scx_bpf_task_cpu(p);
-	struct wait_ctx *wait = wait_ctx_of(p);
-	struct task_ctx *tctx = task_ctx_of(p);
-	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
-
-	if (!wait || !tctx || !cctx)
-		return;
-	class_running(p, wait, tctx, cctx, CLASS_ALL);
-	if (is_pinned(p))
-		bound_running(p, wait, tctx, cctx);
-	else
-		home_running(wait, tctx, home_of(cpu), credit_ns);
-}
-
-void SCHEDCP_OPS(locality_stopping, struct task_struct *p, bool runnable)
-{
-	struct wait_ctx *wait = wait_ctx_of(p);
-	struct task_ctx *tctx = task_ctx_of(p);
-	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
-
-	if (wait && tctx && cctx)
-		class_stopping(p, wait, tctx, cctx);
-}
-
-s32 SCHEDCP_OPS_SLEEPABLE(locality_init_task, struct task_struct *p,
-			  struct scx_init_task_args *args)
-{
-	return class_ctx_create(p);
-}
-
 /* A real-time task took the CPU: let the others run what was waiting there. */
 void SCHEDCP_OPS(locality_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
 {
@@ -145,9 +110,9 @@ struct sched_ext_ops locality_ops = {
 	.select_cpu = (void *)locality_select_cpu,
 	.enqueue = (void *)locality_enqueue,
 	.dispatch = (void *)locality_dispatch,
-	.running = (void *)locality_running,
-	.stopping = (void *)locality_stopping,
-	.init_task = (void *)locality_init_task,
+	.running = (void *)homes_running,
+	.stopping = (void *)homes_stopping,
+	.init_task = (void *)homes_init_task,
 	.cpu_release = (void *)locality_cpu_release,
 	.init = (void *)locality_init,
 	.exit = (void *)locality_exit,

@@ -20,7 +20,7 @@
  */
 #include "schedcp/behaviour.bpf.h"
 #include "schedcp/cgroups.bpf.h"
-#include "schedcp/group_limits.bpf.h"
+#include "schedcp/group_ops.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -305,32 +305,6 @@ s32 SCHEDCP_OPS_SLEEPABLE(mixed_service_init_task, struct task_struct *p,
 	return group_member_create(p) ?: wait_ctx_create(p);
 }
 
-/* The task may come from another class: what it did there is not charged. */
-void SCHEDCP_OPS(mixed_service_enable, struct task_struct *p)
-{
-	struct wait_ctx *wait = wait_ctx_of(p);
-
-	if (wait)
-		wait->vtime = vtime_now;
-}
-
-s32 SCHEDCP_OPS_SLEEPABLE(mixed_service_cgroup_init, struct cgroup *cgroup,
-			  struct scx_cgroup_init_args *args)
-{
-	group_create(cgroup, args->weight);
-	return 0;
-}
-
-void SCHEDCP_OPS_SLEEPABLE(mixed_service_cgroup_exit, struct cgroup *cgroup)
-{
-	group_destroy(cgroup);
-}
-
-void SCHEDCP_OPS(mixed_service_cgroup_set_weight, struct cgroup *cgroup, u32 weight)
-{
-	group_set_weight(cgroup, weight);
-}
-
 /* A real-time task took the CPU: let the others run what was waiting there. */
 void SCHEDCP_OPS(mixed_service_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
 {
@@ -360,10 +334,10 @@ struct sched_ext_ops mixed_service_ops = {
 	.stopping = (void *)mixed_service_stopping,
 	.quiescent = (void *)mixed_service_quiescent,
 	.init_task = (void *)mixed_service_init_task,
-	.enable = (void *)mixed_service_enable,
-	.cgroup_init = (void *)mixed_service_cgroup_init,
-	.cgroup_exit = (void *)mixed_service_cgroup_exit,
-	.cgroup_set_weight = (void *)mixed_service_cgroup_set_weight,
+	.enable = (void *)group_enable,
+	.cgroup_init = (void *)group_cgroup_init,
+	.cgroup_exit = (void *)group_cgroup_exit,
+	.cgroup_set_weight = (void *)group_cgroup_set_weight,
 	.cpu_release = (void *)mixed_service_cpu_release,
 	.init = (void *)mixed_service_init,
 	.exit = (void *)mixed_service_exit,

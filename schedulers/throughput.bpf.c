@@ -14,11 +14,14 @@
  * Bad for: latency beside such work (a waking task waits for a slice or more); nice values (weights
  * hold among the tasks of one CPU only); cgroup weights and cpu.max (not enforced).
  */
+#define CREDIT_NS (20 * NSEC_PER_MSEC)
+
 #include "schedcp/topology_cpu.bpf.h"
 #include "schedcp/caches.bpf.h"
 #include "schedcp/placement.bpf.h"
 #include "schedcp/home_clocks.bpf.h"
 #include "schedcp/stealing.bpf.h"
+#include "schedcp/homes_ops.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -26,14 +29,8 @@ SCHEDCP_LICENSE;
 const volatile u64 slice_ns = 20 * NSEC_PER_MSEC;
 /* How far ahead of the next one a running task may get. */
 const volatile u64 lead_ns = 40 * NSEC_PER_MSEC;
-/* How much virtual time a sleeper may bank. */
-const volatile u64 credit_ns = 20 * NSEC_PER_MSEC;
 /* Whoever has waited this long at a CPU may be taken by one with less to do. */
 const volatile u64 patience_ns = 100 * NSEC_PER_MSEC;
-
-enum task_class {
-	CLASS_ALL,
-};
 
 s32 SCHEDCP_OPS(throughput_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
 {
@@ -88,38 +85,6 @@ void SCHEDCP_OPS(throughput_dispatch, s32 cpu, struct task_struct *prev)
 		serve(cpu, prev);
 }
 
-void SCHEDCP_OPS(throughput_running, struct task_struct *p)
-{
-	s32 cpu = scx_bpf_task_cpu(p);
-	struct wait_ctx *wait = wait_ctx_of(p);
-	struct task_ctx *tctx = task_ctx_of(p);
-	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
-
-	if (!wait || !tctx || !cctx)
-		return;
-	class_running(p, wait, tctx, cctx, CLASS_ALL);
-	if (is_pinned(p))
-		bound_running(p, wait, tctx, cctx);
-	else
-		home_running(wait, tctx, home_of(cpu), credit_ns);
-}
-
-void SCHEDCP_OPS(throughput_stopping, struct task_struct *p, bool runnable)
-{
-	struct wait_ctx *wait = wait_ctx_of(p);
-	struct task_ctx *tctx = task_ctx_of(p);
-	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
-
-	if (wait && tctx && cctx)
-		class_stopping(p, wait, tctx, cctx);
-}
-
-s32 SCHEDCP_OPS_SLEEPABLE(throughput_init_task, struct task_struct *p,
-			  struct scx_init_task_args *args)
-{
-	return class_ctx_create(p);
-}
-
 /* A real-time task took the CPU: let the others run what was waiting there. */
 void SCHEDCP_OPS(throughput_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
 {
@@ -144,9 +109,9 @@ struct sched_ext_ops throughput_ops = {
 	.select_cpu = (void *)throughput_select_cpu,
 	.enqueue = (void *)throughput_enqueue,
 	.dispatch = (void *)throughput_dispatch,
-	.running = (void *)throughput_running,
-	.stopping = (void *)throughput_stopping,
-	.init_task = (void *)throughput_init_task,
+	.running = (void *)homes_running,
+	.stopping = (void *)homes_stopping,
+	.init_task = (void *)homes_init_task,
 	.cpu_release = (void *)throughput_cpu_release,
 	.init = (void *)throughput_init,
 	.exit = (void *)throughput_exit,

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from schedcp_api.base import digest_of
-from schedcp_lab.scheduler_docs import manifests_in
 from schedcp_verifier.__main__ import run_command
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library
@@ -18,7 +17,7 @@ from schedcp_verifier.settings import Settings
 Analyse = Callable[[Path], tuple[int, list[str]]]
 FOLDER = Path(__file__).parents[2] / "schedulers"
 LIBRARY = Library(FOLDER)
-NAMES = [found.name for found in manifests_in(FOLDER / "manifests") if found.source]
+NAMES = Library(FOLDER).own_names()
 
 
 def written(folder: Path, name: str, **edit: str) -> Path:
