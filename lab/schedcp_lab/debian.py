@@ -19,7 +19,7 @@ from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.errors import CommandFailed, PackageUnavailable
 from schedcp_lab.processes import environment, run, run_as_root
 
-__all__ = ["KEYRING", "TARGET_SUITE", "Apt", "Debian", "Mirror", "find_mirror"]
+__all__ = ["KEYRING", "TARGET_SUITE", "Apt", "Debian", "Mirror", "PoolFile", "find_mirror"]
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -29,6 +29,7 @@ UPDATE_TIMEOUT_SECONDS = 600.0
 DOWNLOAD_TIMEOUT_SECONDS = 900.0
 INSTALL_TIMEOUT_SECONDS = 1800.0
 QUERY_TIMEOUT_SECONDS = 120.0
+APT_HELPER = Path("/usr/lib/apt/apt-helper")
 
 PRINT_URI = re.compile(r"^'(?P<uri>[^']+)' (?P<name>\S+) (?P<size>\d+) SHA256:(?P<sha256>\w{64})$")
 
@@ -40,6 +41,23 @@ class Mirror:
     codename: str
     archive_uri: str
     security_uri: str | None
+
+
+@dataclass(frozen=True)
+class PoolFile:
+    """A package that lies in the archive's pool still and in no index any more.
+
+    No signed index vouches for such a file, so its digest is pinned here.
+    """
+
+    path: str
+    """Below the archive's address."""
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.path).name
 
 
 @dataclass(frozen=True)
@@ -218,6 +236,29 @@ class Apt:
                 )
         return [into / expected[package][0] for package in packages]
 
+    def download_pool(self, archive_uri: str, files: Sequence[PoolFile], into: Path) -> list[Path]:
+        """Fetch files of an archive's pool into a directory; return them in the same order.
+
+        Raise PackageUnavailable when the archive has one no more, or other bytes under its name.
+        """
+        into.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            if _has_digest(into / file.name, file.sha256):
+                continue
+            uri = f"{archive_uri.rstrip('/')}/{file.path}"
+            try:
+                helper: list[str | Path] = [APT_HELPER, *self._options(), "-qq", "download-file"]
+                run(
+                    [*helper, uri, into / file.name, f"SHA256:{file.sha256}"],
+                    timeout_seconds=DOWNLOAD_TIMEOUT_SECONDS,
+                )
+            except CommandFailed as error:
+                raise PackageUnavailable(
+                    f"{file.name} is in no package index any more, and could not be had from the "
+                    f"archive's pool with the digest pinned here: {error}"
+                ) from error
+        return [into / file.name for file in files]
+
     def _expected(self, packages: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return, for each package, the file that `apt-get download` makes and its SHA-256."""
         try:
@@ -283,6 +324,10 @@ class Debian:
     def download(self, packages: Sequence[str]) -> list[Path]:
         """Fetch packages of the target release; return their files in the same order."""
         return self.target.download(packages, self.packages)
+
+    def download_pool(self, files: Sequence[PoolFile]) -> list[Path]:
+        """Fetch packages that only the archive's pool has; return their files in that order."""
+        return self.target.download_pool(self.mirror.archive_uri, files, self.packages)
 
     def install_host(self, packages: Sequence[str], *, from_backports: Sequence[str] = ()) -> None:
         """Install host packages; those in `from_backports` from the host's backports."""

@@ -7,8 +7,9 @@ as below `/`. What nodes may run lies in the cache's folder `kernels`, where the
 the kernel of a node. Which kernel: the one SCHEDCP_KERNEL names, else the newest of the target
 release's backports whose image, modules and headers are all in the index.
 
-Of some releases the package source keeps the bare image alone. Such a bundle has neither `config`
-nor modules: schedulers are verified against it, and it runs no nodes.
+The index keeps images longer than their headers. For the releases of POOL_HEADERS these come from
+the archive's pool, by pinned digest. Of some releases there is the bare image alone. Such a
+bundle has neither `config` nor modules: schedulers are verified against it, and it runs no nodes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schedcp_lab.cache import MANIFEST, Cache, contents_digest, digest_file
-from schedcp_lab.debian import Debian, version_key
+from schedcp_lab.debian import Debian, PoolFile, version_key
 from schedcp_lab.errors import CommandFailed, KernelUnsuitable, PackageUnavailable
 from schedcp_lab.processes import environment, run
 from schedcp_lab.vmlinuz import btf_of_image
@@ -45,6 +46,23 @@ BUNDLE_FILES = ("release", "vmlinuz", "config", "vmlinux.btf", "vmlinux.h")
 TOOL_TIMEOUT_SECONDS = 300.0
 SECOND_SERIES = "6.18"
 """Beside the kernel that the nodes run, the newest of this series is there to verify against."""
+POOL_HEADERS = {
+    "6.18.15+deb13": (
+        PoolFile(
+            "pool/main/l/linux/linux-headers-6.18.15+deb13-cloud-amd64_6.18.15-1~bpo13+1_amd64.deb",
+            "3bd2a70ec82944d17b69824a428defb090708ec284c173f96a4171ba8aa271c2",
+        ),
+        PoolFile(
+            "pool/main/l/linux/linux-headers-6.18.15+deb13-common_6.18.15-1~bpo13+1_all.deb",
+            "a54ed9b3be5247fe2e003423e067cb8e8b06e4a44a09459b85cfec0afbcbd5ef",
+        ),
+        PoolFile(
+            "pool/main/l/linux/linux-kbuild-6.18.15+deb13_6.18.15-1~bpo13+1_amd64.deb",
+            "5e64129020cdb5effd6ed3895ca89608ef17bcf643eedfc8013dad89bab70a02",
+        ),
+    ),
+}
+"""Headers that the index names no more: what runs nodes of that series needs them."""
 RECIPE = "1"
 """Raise this when the layout of a bundle changes, so that older ones are made anew."""
 
@@ -56,6 +74,7 @@ class KernelPackages:
     release: str
     image: tuple[str, ...]
     headers: tuple[str, ...]
+    pool_headers: tuple[PoolFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,8 @@ def ensure_kernel(
         return _from_override(cache, Path(override))
     debian = Debian.open(cache)
     update_lists(debian, report)
-    return bundled(cache, debian, find_packages(debian.target.names("linux-"), release))
+    packages = find_packages(debian.target.names("linux-"), release)
+    return bundled(cache, debian, packages, report=report)
 
 
 def ensure_second_kernel(cache: Cache, *, report: Callable[[str], None] = print) -> Path | None:
@@ -96,7 +116,7 @@ def ensure_second_kernel(cache: Cache, *, report: Callable[[str], None] = print)
         debian = Debian.open(cache)
         update_lists(debian, report)
         packages = find_packages(debian.target.names("linux-"), SECOND_SERIES)
-        return bundled(cache, debian, packages)
+        return bundled(cache, debian, packages, report=report)
     except PackageUnavailable as error:
         report(f"second kernel: none is verified against: {error}")
         return None
@@ -113,10 +133,16 @@ def update_lists(debian: Debian, report: Callable[[str], None]) -> None:
 
 
 def bundled(
-    cache: Cache, debian: Debian, packages: KernelPackages, *, shelf: str = "kernels"
+    cache: Cache,
+    debian: Debian,
+    packages: KernelPackages,
+    *,
+    shelf: str = "kernels",
+    report: Callable[[str], None] = print,
 ) -> Path:
     """Return the bundle of one release on a shelf of the cache, made when it is not there yet."""
     files = debian.download([*packages.image, *packages.headers])
+    files += _pool_headers(debian, packages, report)
     inputs = {path.name: digest_file(path) for path in files}
 
     def build(folder: Path) -> None:
@@ -127,6 +153,17 @@ def bundled(
         shutil.rmtree(unpacked)
 
     return cache.artefact(f"{shelf}/{packages.release}", inputs | _tool_inputs(), build)
+
+
+def _pool_headers(
+    debian: Debian, packages: KernelPackages, report: Callable[[str], None]
+) -> list[Path]:
+    """Fetch the headers that only the pool has; none, and a word, where it has them no more."""
+    try:
+        return debian.download_pool(packages.pool_headers)
+    except PackageUnavailable as error:
+        report(f"kernel: {packages.release} can be verified against and runs no nodes: {error}")
+        return []
 
 
 def bundle_release(bundle: Path) -> str:
@@ -181,7 +218,9 @@ def _packages_of(names: frozenset[str], release: str) -> KernelPackages:
     # Where the bare image has a package, linux-image- is empty and only depends on the rest.
     image = next((choice for choice in (split, bare) if names.issuperset(choice)), whole)
     complete = image != bare and names.issuperset(headers)
-    return KernelPackages(release, image, headers if complete else ())
+    if complete:
+        return KernelPackages(release, image, headers)
+    return KernelPackages(release, image, (), POOL_HEADERS.get(version, ()))
 
 
 def _unpacked_files(root: Path, packages: KernelPackages) -> KernelFiles:
@@ -193,7 +232,8 @@ def _unpacked_files(root: Path, packages: KernelPackages) -> KernelFiles:
     if not modules.is_dir():
         return KernelFiles(release, image, None, None, None)
     config = _first(modules / "config", root / f"boot/config-{release}")
-    return KernelFiles(release, image, config, modules, root if packages.headers else None)
+    headers_root = root if (modules / "build").is_symlink() else None
+    return KernelFiles(release, image, config, modules, headers_root)
 
 
 def _first(*paths: Path) -> Path:

@@ -262,7 +262,7 @@ async def _term(parts: _Parts) -> None:
         group.create_task(_keep(parts, keeper), name="keeper")
         group.create_task(RunLoops(desk).run(), name="runs")
         group.create_task(policies.run(), name="policies")
-        group.create_task(policies.watch_prometheus(), name="prometheus")
+        group.create_task(policies.watch_needs(), name="needs")
         group.create_task(_relist(parts), name="relist")
 
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +30,7 @@ from .policies import NewRun, decide
 from .policy_conditions import unreadable_status
 from .policy_view import PolicyView
 from .prometheus import Figures
+from .stages.common import NO_KEYS
 from .views import Rules
 
 __all__ = ["Desk", "PolicyLoop", "RunLoops"]
@@ -156,6 +157,7 @@ class PolicyLoop:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._prometheus_problem: str | None = None
+        self._keys_problem: str | None = None
 
     async def run(self) -> None:
         """Look at every policy whenever something changes, until cancelled."""
@@ -176,15 +178,13 @@ class PolicyLoop:
                 elif hidden is not None:
                     await self._say_unreadable(hidden)
 
-    async def watch_prometheus(self) -> None:
-        """Ask Prometheus now and then whether it is there."""
+    async def watch_needs(self) -> None:
+        """Look now and then whether Prometheus is there, and whether any signer is trusted."""
+        performer = self._desk.performer
         while True:
-            try:
-                await self._desk.figures.ping()
-            except OperatorError as err:
-                self._prometheus_problem = str(err)
-            else:
-                self._prometheus_problem = ""
+            self._prometheus_problem = await _problem(self._desk.figures.ping())
+            unread = await _problem(performer.trust.refresh())
+            self._keys_problem = "" if performer.trust.keys else unread or NO_KEYS
             await asyncio.sleep(self._desk.resync_seconds)
 
     async def _look(self, policy: PolicyObject) -> None:
@@ -203,6 +203,7 @@ class PolicyLoop:
                 if known.run.spec.policy_uid == policy.uid
             ),
             prometheus_problem=self._prometheus_problem,
+            keys_problem=self._keys_problem,
             overlap=cluster.overlap(policy),
             seed=random.SystemRandom().getrandbits(31),
             unreadable_runs=frozenset(cluster.unreadable(RUNS)),
@@ -260,6 +261,15 @@ class PolicyLoop:
             desk.cluster.drop(POLICIES, raw)
             return
         desk.cluster.put(POLICIES, written)
+
+
+async def _problem(asked: Awaitable[None]) -> str:
+    """Return what went wrong with what was asked, or nothing."""
+    try:
+        await asked
+    except OperatorError as err:
+        return str(err)
+    return ""
 
 
 def _owner(policy: PolicyObject) -> Json:

@@ -224,7 +224,7 @@ def _start(
     spec = view.policy.spec
     if spec.suspend or not spec.trigger.on_rollout or status.active_run is not None:
         return None
-    if view.overlap:
+    if view.overlap or (view.keys_problem and spec.mode is not Mode.OBSERVE):
         return None
     if not any(node.target_pods for node in selection.nodes):
         return None
@@ -288,7 +288,7 @@ def _summary(view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime) 
     if view.policy.spec.suspend:
         return "suspended"
     for condition in status.conditions:
-        if condition.type in ("WorkloadMatched", "NodesEligible") and (
+        if condition.type in ("WorkloadMatched", "NodesEligible", "KeysTrusted") and (
             condition.status is ConditionStatus.FALSE
         ):
             return f"{condition.reason}: {condition.message}"

@@ -99,6 +99,7 @@ def _rows(
             "NotTried" if problem is None else ("PrometheusUnavailable" if problem else "Answers"),
             problem or ("nobody has asked yet" if problem is None else "Prometheus answers"),
         ),
+        ("KeysTrusted", *_trusting(view.keys_problem)),
         (
             "Progressing",
             true if status.active_run else false,
@@ -107,6 +108,15 @@ def _rows(
         ),
         *kept_row,
     )
+
+
+def _trusting(problem: str | None) -> tuple[ConditionStatus, str, str]:
+    """Return the condition that says whether a verdict or a token could be trusted at all."""
+    if problem is None:
+        return ConditionStatus.UNKNOWN, "NotTried", "nobody has looked for the trusted keys yet"
+    if problem:
+        return ConditionStatus.FALSE, "NoTrustedKeys", problem
+    return ConditionStatus.TRUE, "Trusted", "there is a key that tokens can be checked with"
 
 
 def _keeping(view: PolicyView, promoted: PromotedScheduler) -> _Row:

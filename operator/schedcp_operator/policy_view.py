@@ -22,6 +22,8 @@ class PolicyView:
     """This policy's runs, by uid."""
     prometheus_problem: str | None
     """Why Prometheus cannot be asked; empty when it can, None while nobody has tried."""
+    keys_problem: str | None
+    """Why no token could be trusted; empty when one can, None while nobody has looked."""
     overlap: str
     """An older policy that selects some of the same pods; empty when there is none."""
     seed: int

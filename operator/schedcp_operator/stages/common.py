@@ -20,6 +20,10 @@ from ..assignments import entries, touches
 from ..events import Event, SyncNodes, Transition
 from ..views import NodeView, Rules, Run, World
 
+NO_KEYS = (
+    "no key is trusted, so no verdict and no token can be: set the chart's value trustedKeys to the"
+    " signer's public key (without the chart, SCHEDCP_OPERATOR_TRUSTED_KEYS_FILE names the file)"
+)
 _MOST_STAGES = 256
 _OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
 PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature")

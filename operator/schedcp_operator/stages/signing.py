@@ -10,8 +10,8 @@ from schedcp_api.tokens import DeploymentToken, TokenError, open_signed
 
 from ..events import Event, Observed, SigningRefused, SignToken, TokenReceived, Transition
 from ..views import Rules, Run
-from .common import conclude, enter, error, stay
-from .verifying import NO_KEYS, claims_of
+from .common import NO_KEYS, conclude, enter, error, stay
+from .verifying import claims_of
 
 
 def signing(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:

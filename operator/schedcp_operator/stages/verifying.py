@@ -12,12 +12,7 @@ from schedcp_api.verdicts import EvaluationContract, Phase, Verdict
 
 from ..events import Event, Observed, Transition, VerificationSeen, VerifierFailed, Verify
 from ..views import Rules, Run
-from .common import bounded, conclude, enter, error, inconclusive, stay, with_attempt
-
-NO_KEYS = (
-    "no key is trusted, so no verdict and no token can be: set the chart's value trustedKeys to the"
-    " signer's public key (without the chart, SCHEDCP_OPERATOR_TRUSTED_KEYS_FILE names the file)"
-)
+from .common import NO_KEYS, bounded, conclude, enter, error, inconclusive, stay, with_attempt
 
 
 def contract_of(run: Run) -> EvaluationContract:

@@ -52,6 +52,17 @@ def test_a_named_release_may_lack_headers_and_be_of_the_old_layout() -> None:
     chosen = find_packages(INDEX, "6.18.15")
     assert chosen.image == (OLD_IMAGE,)
     assert chosen.headers == ()
+    assert {file.name.partition("_")[0] for file in chosen.pool_headers} == {
+        "linux-headers-6.18.15+deb13-cloud-amd64",
+        "linux-headers-6.18.15+deb13-common",
+        "linux-kbuild-6.18.15+deb13",
+    }
+
+
+def test_headers_of_the_index_come_before_those_that_only_the_pool_has() -> None:
+    chosen = find_packages(frozenset({OLD_IMAGE, *split("6.18.15+deb13")}), "6.18.15")
+    assert len(chosen.headers) == 3
+    assert chosen.pool_headers == ()
 
 
 def test_a_release_is_named_in_full_or_by_its_version_but_never_by_a_prefix_of_it() -> None:

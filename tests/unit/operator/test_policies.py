@@ -48,6 +48,7 @@ def view(
     pods: int = 2,
     runs: tuple[Run, ...] = (),
     problem: str | None = "",
+    keys_problem: str | None = "",
     overlap: str = "",
     generation: int = 1,
     **spec: Any,
@@ -68,6 +69,7 @@ def view(
         pods=pods,
         runs=runs,
         prometheus_problem=problem,
+        keys_problem=keys_problem,
         overlap=overlap,
         seed=7,
     )
@@ -104,6 +106,17 @@ def test_a_rollout_must_settle_before_it_starts_a_run() -> None:
     assert due.start.spec.seed == 7
     assert due.status.active_run == due.start.name
     assert due.status.workloads[0].handled
+
+
+def test_without_a_trusted_key_a_rollout_waits_unless_the_run_would_only_observe() -> None:
+    waiting = decide(view(status=settled(), keys_problem="no key"), now=NOW, rules=RULES)
+    assert waiting.start is None
+    assert waiting.status.summary == "NoTrustedKeys: no key"
+    assert not waiting.status.workloads[0].handled
+    trusted = decide(view(status=waiting.status), now=NOW, rules=RULES)
+    assert trusted.start is not None
+    only_looks = view(status=settled(), keys_problem="no key", mode=Mode.OBSERVE)
+    assert decide(only_looks, now=NOW, rules=RULES).start is not None
 
 
 def test_the_same_rollout_always_gives_the_same_run() -> None:
@@ -367,6 +380,7 @@ def test_a_kept_scheduler_goes_when_the_mode_or_the_run_goes() -> None:
             "NoEligibleNode",
         ),
         ({"problem": "refused"}, "PrometheusReachable", "PrometheusUnavailable"),
+        ({"keys_problem": "no key is trusted"}, "KeysTrusted", "NoTrustedKeys"),
     ],
 )
 def test_what_is_wrong_is_a_condition(changes: dict[str, Any], kind: str, reason: str) -> None:
@@ -384,6 +398,7 @@ def test_all_is_well() -> None:
         "WorkloadMatched": ("True", "PodsMatched"),
         "NodesEligible": ("True", "Eligible"),
         "PrometheusReachable": ("True", "Answers"),
+        "KeysTrusted": ("True", "Trusted"),
         "Progressing": ("False", "Idle"),
         "Ready": ("True", "Ready"),
     }
