@@ -41,7 +41,7 @@ DRIFT_TIMEOUT_SECONDS = 30.0
 DRIFT_POLL_SECONDS = 0.02
 DRIFT_WANTED_SECONDS = 0.1
 BOOTS_AT_MOST = 3
-NODE_NICENESS = 5
+NODE_NICENESS = 10
 """A node full of batch work would take the CPUs that the verifier and the API server need."""
 KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=1 tsc=reliable mitigations=off random.trust_cpu=on"
