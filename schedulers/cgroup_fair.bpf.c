@@ -18,12 +18,13 @@
  */
 #include "schedcp/group_ops.bpf.h"
 #include "schedcp/group_task_ops.bpf.h"
+#include "schedcp/placement.bpf.h"
 
 SCHEDCP_LICENSE;
 
 /* How long a task may run before the next one gets its CPU; enforced at ticks. */
 const volatile u64 slice_ns = 4 * NSEC_PER_MSEC;
-/* Who wakes takes the CPU of a task that is further ahead than this. */
+/* Who wakes takes the CPU of a task that is further ahead than this, in CPU time of the machine. */
 const volatile u64 margin_ns = 1 * NSEC_PER_MSEC;
 
 struct cpu_ctx {
@@ -54,11 +55,20 @@ static __always_inline bool cpu_claim(s32 cpu, u64 order)
 	       __sync_bool_compare_and_swap(&cctx->order, running, 0);
 }
 
+/*
+ * Whom a waking task goes ahead of. All CPUs together make the clock advance, so that the margin is
+ * counted for each of them, also for a task that may run on one only: it has the same clock.
+ */
+static __always_inline u64 claim_order(u64 vtime)
+{
+	return vtime + margin_ns * scx_bpf_nr_cpu_ids();
+}
+
 /* A CPU to preempt, the nearest by number; negative when there is none. */
 static __always_inline s32 victim_claim(const struct task_struct *p, s32 prev_cpu, u64 vtime)
 {
 	s32 cpus = scx_bpf_nr_cpu_ids(), step;
-	u64 order = vtime + margin_ns * cpus;
+	u64 order = claim_order(vtime);
 
 	bpf_for (step, 0, cpus) {
 		s32 cpu = (prev_cpu + step) % (cpus ?: 1);
@@ -67,13 +77,6 @@ static __always_inline s32 victim_claim(const struct task_struct *p, s32 prev_cp
 			return cpu;
 	}
 	return -1;
-}
-
-/* The CPU that the task is about to be put on was claimed for it. */
-static __always_inline void preempt_insert(struct task_struct *p)
-{
-	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, SCX_ENQ_PREEMPT);
-	STAT_INC(preemptions);
 }
 
 s32 SCHEDCP_OPS(cgroup_fair_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -87,14 +90,13 @@ s32 SCHEDCP_OPS(cgroup_fair_select_cpu, struct task_struct *p, s32 prev_cpu, u64
 		return prev_cpu;
 	cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
 	if (is_idle) {
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, 0);
-		STAT_INC(idle_dispatches);
+		idle_insert(p, slice_ns);
 		return cpu;
 	}
 	victim = victim_claim(p, prev_cpu, group_order(wait, member, slice_ns, SCX_ENQ_WAKEUP));
 	if (victim < 0)
 		return cpu;
-	preempt_insert(p);
+	preempt_insert(p, slice_ns);
 	return victim;
 }
 
@@ -116,8 +118,8 @@ void SCHEDCP_OPS(cgroup_fair_enqueue, struct task_struct *p, u64 enq_flags)
 	order = group_order(wait, member, slice_ns, enq_flags);
 	if (is_pinned(p)) {
 		/* Tasks of one CPU are never offered to select_cpu. */
-		if ((enq_flags & SCX_ENQ_WAKEUP) && cpu_claim(cpu, order + margin_ns))
-			preempt_insert(p);
+		if ((enq_flags & SCX_ENQ_WAKEUP) && cpu_claim(cpu, claim_order(order)))
+			preempt_insert(p, slice_ns);
 		else
 			pinned_insert(p, wait, cpu, slice_ns, order, enq_flags);
 		return;

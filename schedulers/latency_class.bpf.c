@@ -18,6 +18,8 @@
 #include "schedcp/queues.bpf.h"
 #include "schedcp/behaviour.bpf.h"
 #include "schedcp/cgroups.bpf.h"
+#include "schedcp/cpus.bpf.h"
+#include "schedcp/placement.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -28,12 +30,10 @@ const volatile u64 target_burst_ns = 20 * NSEC_PER_MSEC;
 /* The share of a CPU up to which latency work may preempt. */
 const volatile u32 latency_percent = 80;
 
-#define BUDGET_WINDOW_NS (100 * (u64)NSEC_PER_MSEC)
-
+/* In the order in which they go first. */
 enum task_class {
-	CLASS_IDLE = 0,
-	CLASS_THROUGHPUT = 1,
-	CLASS_LATENCY = 2,
+	CLASS_LATENCY,
+	CLASS_THROUGHPUT,
 };
 
 struct task_ctx {
@@ -48,19 +48,6 @@ struct {
 	__type(value, struct task_ctx);
 } task_ctxs SEC(".maps");
 
-struct cpu_ctx {
-	u32 class;	/* of the task that runs, or that was promised the CPU */
-	u64 window_at;	/* start of the window that `latency_ns` counts in */
-	u64 latency_ns; /* CPU time of latency tasks in this window */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct cpu_ctx);
-} cpu_ctxs SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CGROUP_ENTRIES_MAX);
@@ -73,13 +60,6 @@ static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
 	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
 }
 
-static __always_inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_percpu_elem(&cpu_ctxs, &zero, cpu);
-}
-
 static __always_inline bool is_latency(struct task_struct *p, const struct task_ctx *tctx)
 {
 	if (behaviour_is_brief(&tctx->behaviour, burst_limit_ns) &&
@@ -90,44 +70,26 @@ static __always_inline bool is_latency(struct task_struct *p, const struct task_
 
 static __always_inline bool over_budget(struct cpu_ctx *cctx)
 {
-	u64 now = bpf_ktime_get_ns();
-
-	if (now - cctx->window_at > BUDGET_WINDOW_NS) {
-		cctx->window_at = now;
-		cctx->latency_ns = 0;
-	}
-	return cctx->latency_ns * PERCENT > BUDGET_WINDOW_NS * latency_percent;
+	return over_cap(cctx, CLASS_LATENCY, latency_percent);
 }
 
-/* Promise the CPU to one latency task if a throughput task runs there: two wakers never share it.
- */
-static __always_inline bool cpu_claim(s32 cpu)
+static __always_inline bool latency_claim(s32 cpu)
 {
-	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
-
-	return cctx && cctx->class == CLASS_THROUGHPUT && !over_budget(cctx) &&
-	       __sync_bool_compare_and_swap(&cctx->class, CLASS_THROUGHPUT, CLASS_LATENCY);
+	return cpu_claim(cpu, CLASS_LATENCY, 0, latency_percent);
 }
 
 /* A CPU to preempt, the task's last one if possible; negative when there is none. */
-static __always_inline s32 victim_claim(const struct task_struct *p, s32 prev_cpu)
+static __always_inline s32 latency_victim(const struct task_struct *p, s32 prev_cpu)
 {
 	s32 cpu;
 
-	if (bpf_cpumask_test_cpu(prev_cpu, p->cpus_ptr) && cpu_claim(prev_cpu))
+	if (bpf_cpumask_test_cpu(prev_cpu, p->cpus_ptr) && latency_claim(prev_cpu))
 		return prev_cpu;
 	bpf_for (cpu, 0, scx_bpf_nr_cpu_ids()) {
-		if (cpu != prev_cpu && bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && cpu_claim(cpu))
+		if (cpu != prev_cpu && bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && latency_claim(cpu))
 			return cpu;
 	}
 	return -1;
-}
-
-/* The CPU that the task is about to be put on was claimed for it. */
-static __always_inline void preempt_insert(struct task_struct *p)
-{
-	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, burst_limit_ns, SCX_ENQ_PREEMPT);
-	STAT_INC(preemptions);
 }
 
 s32 SCHEDCP_OPS(latency_class_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -137,16 +99,15 @@ s32 SCHEDCP_OPS(latency_class_select_cpu, struct task_struct *p, s32 prev_cpu, u
 	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle), victim;
 
 	if (is_idle) {
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, 0);
-		STAT_INC(idle_dispatches);
+		idle_insert(p, slice_ns);
 		return cpu;
 	}
 	if (!tctx || !is_latency(p, tctx))
 		return cpu;
-	victim = victim_claim(p, prev_cpu);
+	victim = latency_victim(p, prev_cpu);
 	if (victim < 0)
 		return cpu;
-	preempt_insert(p);
+	preempt_insert(p, burst_limit_ns);
 	return victim;
 }
 
@@ -156,8 +117,8 @@ static __always_inline void enqueue_pinned(struct task_struct *p, struct wait_ct
 {
 	s32 cpu = scx_bpf_task_cpu(p);
 
-	if (latency && (enq_flags & SCX_ENQ_WAKEUP) && cpu_claim(cpu))
-		preempt_insert(p);
+	if (latency && (enq_flags & SCX_ENQ_WAKEUP) && latency_claim(cpu))
+		preempt_insert(p, burst_limit_ns);
 	else
 		pinned_insert(p, wait, cpu, slice_ns, wait->vtime, enq_flags);
 }
@@ -177,7 +138,7 @@ static __always_inline void enqueue_latency(struct task_struct *p, struct wait_c
 
 	ordered_insert(p, wait, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
 	STAT_INC(latency_dispatches);
-	victim = victim_claim(p, scx_bpf_task_cpu(p));
+	victim = latency_victim(p, scx_bpf_task_cpu(p));
 	if (victim < 0) {
 		kick_idle_for(p, enq_flags);
 		return;
@@ -245,8 +206,8 @@ void SCHEDCP_OPS(latency_class_running, struct task_struct *p)
 		return;
 	wait_running(wait);
 	tctx->charged = is_latency(p, tctx);
-	/* A kernel thread is no victim, however long it runs. */
-	cctx->class = is_kthread(p) || tctx->charged ? CLASS_LATENCY : CLASS_THROUGHPUT;
+	cctx->since = wait->running_at;
+	cpu_runs(cctx, p, tctx->charged ? CLASS_LATENCY : CLASS_THROUGHPUT);
 }
 
 void SCHEDCP_OPS(latency_class_stopping, struct task_struct *p, bool runnable)
@@ -261,9 +222,9 @@ void SCHEDCP_OPS(latency_class_stopping, struct task_struct *p, bool runnable)
 	used = wait_stopping(wait, p);
 	behaviour_ran(&tctx->behaviour, used);
 	/* Also the burst that ends its being one: it had the CPU on those terms. */
-	if (tctx->charged && !over_budget(cctx))
-		cctx->latency_ns += used;
-	cctx->class = CLASS_IDLE;
+	if (tctx->charged)
+		cap_charge(cctx, CLASS_LATENCY, used);
+	cctx->running = 0;
 }
 
 void SCHEDCP_OPS(latency_class_quiescent, struct task_struct *p, u64 deq_flags)

@@ -20,7 +20,9 @@
  */
 #include "schedcp/behaviour.bpf.h"
 #include "schedcp/cgroups.bpf.h"
+#include "schedcp/cpus.bpf.h"
 #include "schedcp/group_ops.bpf.h"
+#include "schedcp/placement.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -33,6 +35,12 @@ const volatile u64 lead_ns = 100 * NSEC_PER_MSEC;
 
 /* How old it may be whether a task's cgroup is listed. */
 #define TARGET_LOOK_NS (100 * (u64)NSEC_PER_MSEC)
+
+/* In the order in which they go first. */
+enum task_class {
+	CLASS_SERVICE,
+	CLASS_BATCH,
+};
 
 struct task_ctx {
 	struct behaviour behaviour;
@@ -48,17 +56,6 @@ struct {
 	__type(value, struct task_ctx);
 } task_ctxs SEC(".maps");
 
-struct cpu_ctx {
-	u32 batch; /* 1: a batch task runs, and the CPU is promised to nobody */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct cpu_ctx);
-} cpu_ctxs SEC(".maps");
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CGROUP_ENTRIES_MAX);
@@ -69,13 +66,6 @@ struct {
 static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
 {
 	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
-}
-
-static __always_inline struct cpu_ctx *cpu_ctx_of(s32 cpu)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_percpu_elem(&cpu_ctxs, &zero, cpu);
 }
 
 static __always_inline bool is_service(const struct task_ctx *tctx)
@@ -94,33 +84,20 @@ static __always_inline bool goes_first(const struct wait_ctx *wait, const struct
 	return tctx->service && vtime_before(wait->vtime, vtime_now + lead);
 }
 
-/* Promise the CPU to one service task if batch work runs there: two wakers never share a victim. */
-static __always_inline bool cpu_claim(s32 cpu)
+static __always_inline u32 class_of(const struct task_ctx *tctx)
 {
-	struct cpu_ctx *cctx = cpu_ctx_of(cpu);
-
-	return cctx && cctx->batch && __sync_bool_compare_and_swap(&cctx->batch, 1, 0);
+	return tctx->service ? CLASS_SERVICE : CLASS_BATCH;
 }
 
-/* A CPU to preempt, the nearest by number; negative when there is none. */
-static __always_inline s32 victim_claim(const struct task_struct *p, s32 prev_cpu)
+/* Their lead bounds what services take of the machine; of one CPU they may take all. */
+static __always_inline bool batch_claim(s32 cpu)
 {
-	s32 cpus = scx_bpf_nr_cpu_ids(), step;
-
-	bpf_for (step, 0, cpus) {
-		s32 cpu = (prev_cpu + step) % (cpus ?: 1);
-
-		if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr) && cpu_claim(cpu))
-			return cpu;
-	}
-	return -1;
+	return cpu_claim(cpu, CLASS_SERVICE, 0, PERCENT);
 }
 
-/* The CPU that the task is about to be put on was claimed for it. */
-static __always_inline void preempt_insert(struct task_struct *p)
+static __always_inline s32 batch_victim(const struct task_struct *p, s32 prev_cpu)
 {
-	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, burst_limit_ns, SCX_ENQ_PREEMPT);
-	STAT_INC(preemptions);
+	return victim_claim(p, prev_cpu, CLASS_SERVICE, 0, PERCENT);
 }
 
 s32 SCHEDCP_OPS(mixed_service_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
@@ -135,16 +112,15 @@ s32 SCHEDCP_OPS(mixed_service_select_cpu, struct task_struct *p, s32 prev_cpu, u
 		return prev_cpu;
 	cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
 	if (is_idle) {
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, 0);
-		STAT_INC(idle_dispatches);
+		idle_insert(p, slice_ns);
 		return cpu;
 	}
 	if (!goes_first(wait, tctx))
 		return cpu;
-	victim = victim_claim(p, prev_cpu);
+	victim = batch_victim(p, prev_cpu);
 	if (victim < 0)
 		return cpu;
-	preempt_insert(p);
+	preempt_insert(p, burst_limit_ns);
 	return victim;
 }
 
@@ -161,7 +137,7 @@ static __always_inline void enqueue_service(struct task_struct *p, const struct 
 
 	scx_bpf_dsq_insert_vtime(p, LATENCY_DSQ, burst_limit_ns, deadline, enq_flags);
 	STAT_INC(latency_dispatches);
-	victim = victim_claim(p, scx_bpf_task_cpu(p));
+	victim = batch_victim(p, scx_bpf_task_cpu(p));
 	if (victim < 0) {
 		group_kick(p, enq_flags);
 		return;
@@ -176,8 +152,8 @@ static __always_inline void enqueue_pinned(struct task_struct *p, struct wait_ct
 {
 	s32 cpu = scx_bpf_task_cpu(p);
 
-	if (first && (enq_flags & SCX_ENQ_WAKEUP) && cpu_claim(cpu))
-		preempt_insert(p);
+	if (first && (enq_flags & SCX_ENQ_WAKEUP) && batch_claim(cpu))
+		preempt_insert(p, burst_limit_ns);
 	else
 		pinned_insert(p, wait, cpu, slice_ns, order, enq_flags);
 }
@@ -233,7 +209,7 @@ void SCHEDCP_OPS(mixed_service_tick, struct task_struct *p)
 	behaviour_ran(&tctx->behaviour, group_charge(wait, member));
 	/* It may have become batch work; and whom this CPU was promised to may run elsewhere. */
 	tctx->service = is_service(tctx);
-	cctx->batch = !is_kthread(p) && !tctx->service;
+	cpu_runs(cctx, p, class_of(tctx));
 	if (group_throttled(member))
 		slice_set(p, 0);
 }
@@ -263,8 +239,8 @@ void SCHEDCP_OPS(mixed_service_running, struct task_struct *p)
 		tctx->looked_at = wait->running_at;
 		tctx->target = cgroup_value(p, &target_cgroups);
 	}
-	/* A kernel thread is no victim, however long it runs. */
-	cctx->batch = !is_kthread(p) && !tctx->service;
+	cctx->since = wait->running_at;
+	cpu_runs(cctx, p, class_of(tctx));
 	groups_look(p, member);
 }
 
@@ -279,7 +255,7 @@ void SCHEDCP_OPS(mixed_service_stopping, struct task_struct *p, bool runnable)
 		return;
 	behaviour_ran(&tctx->behaviour, group_charge(wait, member));
 	tctx->service = is_service(tctx);
-	cctx->batch = 0;
+	cctx->running = 0;
 }
 
 void SCHEDCP_OPS(mixed_service_quiescent, struct task_struct *p, u64 deq_flags)

@@ -58,31 +58,9 @@ void SCHEDCP_OPS(throughput_enqueue, struct task_struct *p, u64 enq_flags)
 	class_insert(p, wait, CLASS_ALL, slice_ns, order, enq_flags);
 }
 
-static void serve(s32 cpu, struct task_struct *prev)
-{
-	if (bound_turn(cpu_ctx_of(cpu)) && scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))
-		return;
-	if (class_relieve(CLASS_ALL, cpu, patience_ns))
-		return;
-	if (goes_on_at_home(prev, CLASS_ALL, home_of(cpu), lead_ns, slice_ns))
-		return;
-	if (class_move_to_local(CLASS_ALL, cpu) || scx_bpf_dsq_move_to_local(pinned_dsq(cpu)))
-		return;
-	/* Nobody waits here: whoever ran goes on. */
-	if (!wants_on(prev))
-		class_steal(CLASS_ALL, cpu, same_cache);
-}
-
 void SCHEDCP_OPS(throughput_dispatch, s32 cpu, struct task_struct *prev)
 {
-	u64 now = bpf_ktime_get_ns();
-
-	if (scan_due(now)) {
-		class_age(CLASS_ALL, cpu, now, SCX_DSQ_ITER_REV);
-		dsq_age(pinned_dsq(cpu), first_dsq(cpu), now);
-	}
-	if (!first_move_to_local(cpu))
-		serve(cpu, prev);
+	homes_dispatch(cpu, prev, slice_ns, lead_ns, patience_ns, same_cache);
 }
 
 /* A real-time task took the CPU: let the others run what was waiting there. */

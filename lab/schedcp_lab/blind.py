@@ -17,6 +17,7 @@ from schedcp_verifier.building import BuildRoom
 from schedcp_verifier.checks import passed
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.objects import inspect
+from schedcp_verifier.payloads import Payload
 from schedcp_verifier.proving import Proof
 from schedcp_verifier.replaying import Replayed
 from schedcp_verifier.server import serve_on_socket
@@ -48,7 +49,7 @@ class Blind(Verifier):
         request: VerificationRequest,  # noqa: ARG002
         kernel: KernelBundle,  # noqa: ARG002
         *,
-        object_: bytes | None,  # noqa: ARG002
+        payload: Payload,  # noqa: ARG002
         ops_name: str,  # noqa: ARG002
     ) -> Proof:
         """Boot nothing."""
@@ -59,7 +60,7 @@ class Blind(Verifier):
         request: VerificationRequest,  # noqa: ARG002
         kernel: KernelBundle,  # noqa: ARG002
         *,
-        object_: bytes | None,  # noqa: ARG002
+        payload: Payload,  # noqa: ARG002
         ops_name: str,  # noqa: ARG002
     ) -> Replayed:
         """Replay nothing."""

@@ -1,8 +1,10 @@
 """The scx project's own schedulers, built from the crates that the manifests pin.
 
 A crate is fetched by cargo, compared with the pin, and built with the lock file that it carries, so
-that all that goes into it is known by digest before any of it runs. What comes out depends on the
-compilers, too: the catalogue beside the programs says what was built, and with what.
+that all that goes into it is known by digest before any of it runs. For this cargo has a home of
+its own, which is empty when a build begins: it checks what it fetches, and nothing that it finds.
+What comes out depends on the compilers, too: the catalogue beside the programs says what was built,
+and with what.
 """
 
 from __future__ import annotations
@@ -29,11 +31,19 @@ from schedcp_lab.processes import environment, run
 from schedcp_lab.toolchain import STOCK_TOOLS, ensure_host_tools
 from schedcp_lab.workspaces import workspace
 
-__all__ = ["cargo_home", "ensure_stock", "pinned_programs", "require_pin", "stock_here"]
+__all__ = [
+    "cargo_home",
+    "ensure_stock",
+    "fresh_home",
+    "pinned_programs",
+    "require_pin",
+    "stock_here",
+]
 
 STOCK = "stock/programs"
 """Where the cache has them."""
 NO_STOCK = "stock/none"
+CARGO_CONFIG = "config.toml"
 BUILD_TIMEOUT_SECONDS = 3600.0
 FETCH_TIMEOUT_SECONDS = 600.0
 PROBE_TIMEOUT_SECONDS = 60.0
@@ -64,10 +74,14 @@ def ensure_stock(
         report(f"stock schedulers: building {crates} (ten minutes on two CPUs, once)")
         ensure_host_tools(cache, STOCK_TOOLS, report=report)
         tools = _versions()
-        parts = common_parts(cache)
+        parts, home = common_parts(cache), fresh_home(cache)
+        cargo = environment(
+            {"BPF_CLANG": "clang-19", "CARGO_HOME": str(home), "CARGO_TARGET_DIR": str(parts)}
+        )
         with workspace(cache, "stock") as work:
-            built = tuple(_built(p, work, folder, parts=parts, tools=tools) for p in programs)
+            built = tuple(_built(p, work, folder, cargo=cargo, tools=tools) for p in programs)
         shutil.rmtree(parts)
+        shutil.rmtree(home)
         catalogue = Catalogue(programs=built).model_dump_json(by_alias=True, indent=2)
         (folder / CATALOGUE_NAME).write_text(f"{catalogue}\n")
 
@@ -98,14 +112,37 @@ def common_parts(cache: Cache) -> Path:
     return cache.directory("stock/parts")
 
 
-def _built(program: Program, work: Path, folder: Path, *, parts: Path, tools: str) -> BuiltProgram:
-    """Build one crate in `work` and put its program, without symbols, into `folder`."""
+def fresh_home(cache: Cache, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return an empty home for cargo that is configured as the user's: mirrors, proxies.
+
+    Its path is always the same, because cargo knows by it what it has compiled already.
+    """
+    home = cache.root / "stock" / "cargo"
+    if home.exists():
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    config = cargo_home(environ) / CARGO_CONFIG
+    if config.is_file():
+        shutil.copyfile(config, home / CARGO_CONFIG)
+    return home
+
+
+def fetch(program: Program, work: Path, cargo: Mapping[str, str]) -> None:
+    """Fetch a crate into the home that the environment `cargo` names; compare it with the pin."""
     run(
         ["cargo", "info", "--quiet", f"{program.crate}@{program.version}"],
         timeout_seconds=FETCH_TIMEOUT_SECONDS,
+        env=cargo,
         cwd=work,
     )
-    require_pin(program, cargo_home())
+    require_pin(program, cargo_home(cargo))
+
+
+def _built(
+    program: Program, work: Path, folder: Path, *, cargo: Mapping[str, str], tools: str
+) -> BuiltProgram:
+    """Build one crate in `work` and put its program, without symbols, into `folder`."""
+    fetch(program, work, cargo)
     run(
         [
             *("nice", "cargo", "install", "--quiet", "--locked", "--no-track", "--force"),
@@ -113,7 +150,7 @@ def _built(program: Program, work: Path, folder: Path, *, parts: Path, tools: st
             *("--bin", program.crate, program.crate),
         ],
         timeout_seconds=BUILD_TIMEOUT_SECONDS,
-        env=environment({"BPF_CLANG": "clang-19", "CARGO_TARGET_DIR": str(parts)}),
+        env=cargo,
         cwd=work,
     )
     path = folder / program.crate

@@ -29,7 +29,8 @@ from .inputs import Inputs, inputs_of
 from .kernel_probe import DISABLING, ENABLED, SchedExt
 from .keys import TrustedKeys
 from .kube import Seen, SpecWatcher, StatusWriter
-from .loader import Loader, LoadRequest
+from .load_requests import LoadRequest, ObjectFile, ProgramFile
+from .loader import Loader
 from .measuring import Measuring
 from .memory import Desired, Key, Memory
 from .metrics import Exporter, Snapshot
@@ -275,18 +276,15 @@ class Agent:
         _LOG.info("attaching %s for run %s", assignment.ops_name, assignment.run)
         digest = assignment.object_digest
         request = LoadRequest(
-            object_path=self._parts.programs[digest]
+            payload=ProgramFile(self._parts.programs[digest], assignment.command_line)
             if action.of_program
-            else self._parts.objects.path(digest),
+            else ObjectFile(self._parts.objects.path(digest), assignment.arguments),
             object_digest=digest,
             run=assignment.run,
             ops_name=assignment.ops_name,
-            arguments=assignment.arguments,
             timeout_ms=action.timeout_ms,
             token_digest=action.token_digest,
             inputs=self._inputs(assignment.policy),
-            of_program=action.of_program,
-            command_line=assignment.command_line,
         )
         self._parts.loader.start(request, now=now)
 

@@ -20,10 +20,9 @@ from typing import IO, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schedcp_api.candidates import Argument, CommandLine
-
 from . import realtime
 from .inputs import InputFiles, Inputs
+from .load_requests import LoadRequest, ProgramFile, load_options
 from .observations import (
     LOADER_EXIT_CODES,
     LoaderExit,
@@ -37,23 +36,6 @@ _LINE_BYTES_MAX = 256 * 1024
 _READ_BYTES = 65_536
 _CODE_CHARS = 64
 _KIND_UNKNOWN = -1
-
-
-@dataclass(frozen=True)
-class LoadRequest:
-    """What to load."""
-
-    object_path: Path
-    object_digest: str
-    run: str
-    ops_name: str
-    arguments: tuple[Argument, ...]
-    timeout_ms: int
-    token_digest: str = ""
-    inputs: Inputs = field(default_factory=Inputs)
-    of_program: bool = False
-    """What lies at the path is a program, which is run with `command_line`."""
-    command_line: CommandLine = ()
 
 
 class Loader(Protocol):
@@ -240,27 +222,6 @@ class ProcessLoader:
         ]
 
 
-def load_options(request: LoadRequest, files: InputFiles) -> list[str]:
-    """Return the loader's options for what it is to load. Pure."""
-    if request.of_program:
-        return [
-            f"--program={request.object_path}",
-            f"--ops={request.ops_name}",
-            f"--digest={request.object_digest}",
-            f"--timeout-ms={request.timeout_ms}",
-            "--",
-            *request.command_line,
-        ]
-    return [
-        f"--object={request.object_path}",
-        f"--digest={request.object_digest}",
-        f"--timeout-ms={request.timeout_ms}",
-        f"--target-cgroups-file={files.target_cgroups}",
-        f"--expected-file={files.expected_runtime}",
-        *(f"--knob={knob.name}={knob.value}" for knob in request.arguments),
-    ]
-
-
 def _signal(child: _Child, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.process.pid, number)
@@ -306,7 +267,7 @@ def _view(child: _Child) -> LoaderView:
         enable_seq=attached.enable_seq if attached else 0,
         since=child.since,
         token_digest=child.request.token_digest,
-        of_program=child.request.of_program,
+        of_program=isinstance(child.request.payload, ProgramFile),
         warnings=tuple(child.warnings.items()),
     )
 

@@ -217,13 +217,13 @@ def replay(
         profile=profile_of(profile),
         patched=patched_of(scheduler, verifier.library),
     )
-    analysed = verifier.analyse(verifier.subject(request), request, bundle)
-    if analysed.object is None or analysed.facts is None or analysed.failed:
+    subject = verifier.subject(request)
+    analysed = verifier.analyse(subject, request, bundle)
+    payload = subject.payload(analysed.object)
+    if payload is None or analysed.facts is None or analysed.failed:
         show_checks(Console(stderr=True), analysed.checks)
         return REJECTED
-    found = verifier.replay(
-        request, bundle, object_=analysed.object, ops_name=analysed.facts.ops_name
-    )
+    found = verifier.replay(request, bundle, payload=payload, ops_name=analysed.facts.ops_name)
     if found.replay is None:
         show_checks(Console(stderr=True), found.checks)
         return UNDECIDED if any(c.phase == "Error" for c in found.checks) else REJECTED

@@ -37,10 +37,15 @@ class LoadedObject:
     object: bytes
     arguments: tuple[Argument, ...]
 
+    @property
+    def digest(self) -> str:
+        """The digest of the object."""
+        return digest_of(self.object)
+
     def settings(self) -> dict[str, str]:
         """Return what the loader is told."""
         knobs = " ".join(f"--knob {a.name}={a.value}" for a in self.arguments)
-        return {"DIGEST": digest_of(self.object), "KNOBS": knobs, "PROGRAM": ""}
+        return {"DIGEST": self.digest, "KNOBS": knobs, "PROGRAM": ""}
 
     def entries(self, kernel: KernelBundle) -> list[Entry]:  # noqa: ARG002 -- the loader asks nothing
         """Return the object."""
@@ -53,6 +58,11 @@ class StartedProgram:
 
     executable: Executable
     command_line: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the program's file."""
+        return self.executable.digest
 
     def settings(self) -> dict[str, str]:
         """Say that a program is started; its words are no part of any script."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schedcp_api.base import digest_of
-from schedcp_api.candidates import Argument, Candidate
+from schedcp_api.candidates import Argument, Candidate, CommandLine
 from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.verdicts import Check, Phase, Stage, VerificationRequest
 
@@ -14,6 +14,7 @@ from .checks import skipped, warning
 from .errors import ToolMissing, UsageError
 from .executables import Executable
 from .library import Library
+from .payloads import LoadedObject, StartedProgram
 
 __all__ = ["Subject", "stages_missing", "subject_of", "unseen_checks"]
 
@@ -29,6 +30,7 @@ class Subject:
     """Given for schedulers of the library, which may carry its names."""
     executable: Executable | None = None
     """Given for programs, which have no source."""
+    command_line: CommandLine = ()
 
     @property
     def file_name(self) -> str:
@@ -39,6 +41,15 @@ class Subject:
     def source_digest(self) -> str | None:
         """The digest of the source, where there is one."""
         return None if self.executable is not None else digest_of(self.source)
+
+    def payload(self, built: bytes | None) -> LoadedObject | StartedProgram | None:
+        """Return what a guest is given of it; `built` is what became of its source, if it has one.
+
+        There is none of a source that nothing was built of.
+        """
+        if self.executable is not None:
+            return StartedProgram(self.executable, self.command_line)
+        return LoadedObject(built, self.arguments) if built is not None else None
 
 
 def subject_of(
@@ -72,23 +83,24 @@ def _program(
     candidate: Candidate, digest: str, library: Library, executables: Mapping[str, Executable]
 ) -> Subject:
     """Return a program as a subject: with a manifest if it is the library's of that name."""
+    name, words = candidate.scheduler, candidate.command_line
     executable = executables.get(digest)
-    if executable is not None and candidate.scheduler not in library.names():
-        return Subject(candidate.scheduler, b"", executable=executable)
+    if executable is not None and name not in library.names():
+        return Subject(name, b"", executable=executable, command_line=words)
     try:
-        known = library.program(candidate.scheduler)
+        known = library.program(name)
     except ToolMissing:
         known = None
     if known is not None and known.executable.digest == digest:
         return Subject(
-            candidate.scheduler, b"", manifest=known.manifest, executable=known.executable
+            name, b"", manifest=known.manifest, executable=known.executable, command_line=words
         )
     if executable is None:
         raise UsageError(
             f"the program {digest} is not here, and a request carries none: give its path to "
             "`schedcp-verifier verify`, or the name of one of the library's"
         )
-    return Subject(candidate.scheduler, b"", executable=executable)
+    return Subject(name, b"", executable=executable, command_line=words)
 
 
 def _require_base(candidate: Candidate, library: Library) -> None:

@@ -37,7 +37,7 @@ from .kernels import KernelBundle
 from .library import Library
 from .manifests import command_line_checks, knobs_check, needs_check, require_name
 from .objects import ObjectFacts, inspect, judge_object
-from .payloads import LoadedObject, Payload, StartedProgram
+from .payloads import Payload, StartedProgram
 from .processes import run
 from .proving import Proof, all_well
 from .replaying import Replayed, judge_replay
@@ -150,8 +150,8 @@ class Verifier:
     ) -> Analysed:
         """Run the static stages: Source, Build, Bytecode. A program passes them by."""
         if subject.executable is not None:
-            words = request.candidate.command_line
-            known = command_line_checks(subject.manifest, words) if subject.manifest else ()
+            words, manifest = subject.command_line, subject.manifest
+            known = command_line_checks(manifest, words) if manifest is not None else ()
             return Analysed((*known, *unseen_checks(subject.executable)))
         trusted = subject.manifest is not None
         checks: tuple[Check, ...] = judge_written(subject.source, trusted=trusted)
@@ -226,12 +226,11 @@ class Verifier:
         """
         started = time.monotonic()
         subject = self.subject(request)
-        if proven is not None and (proven.object is not None or subject.executable is not None):
+        payload = subject.payload(proven.object) if proven is not None else None
+        if proven is not None and payload is not None:
             notify("Replay; the rest was proven before")
-            found = _Found.without_replay(proven)
-            replayed = self.replay(
-                request, kernel, object_=proven.object, ops_name=proven.verdict.ops_name
-            )
+            found, name = _Found.without_replay(proven), proven.verdict.ops_name
+            replayed = self.replay(request, kernel, payload=payload, ops_name=name)
         else:
             notify("Source, Build, Bytecode")
             found, replayed = self._prove_all(request, kernel, subject, notify)
@@ -244,56 +243,56 @@ class Verifier:
         self, request: VerificationRequest, kernel: KernelBundle, subject: Subject, notify: Notify
     ) -> tuple[_Found, Replayed]:
         analysed = self.analyse(subject, request, kernel)
-        if subject.executable is not None:
-            if analysed.failed:
-                return _Found(analysed.checks, (), None, ""), Replayed(())
-            return self._prove_program(request, kernel, subject, analysed.checks, notify)
-        object_ = analysed.object
+        payload = subject.payload(analysed.object)
         name = analysed.facts.ops_name if analysed.facts is not None else ""
-        if object_ is None or analysed.facts is None or analysed.failed:
-            return _Found(analysed.checks, (), object_, name), Replayed(())
+        if payload is None or analysed.failed:
+            return _Found(analysed.checks, (), analysed.object, name), Replayed(())
+        if isinstance(payload, StartedProgram):
+            return self._prove_program(request, kernel, subject, payload, analysed.checks, notify)
         notify("Attach, Dynamic, Contract; Replay beside them")
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="guest") as pool:
-            proving = pool.submit(self.prove, request, kernel, object_=object_, ops_name=name)
-            replaying = pool.submit(self.replay, request, kernel, object_=object_, ops_name=name)
+            proving = pool.submit(self.prove, request, kernel, payload=payload, ops_name=name)
+            replaying = pool.submit(self.replay, request, kernel, payload=payload, ops_name=name)
             proof, replayed = proving.result(), replaying.result()
-        return _Found((*analysed.checks, *proof.checks), proof.losses, object_, name), replayed
+        checks = (*analysed.checks, *proof.checks)
+        return _Found(checks, proof.losses, analysed.object, name), replayed
 
     def _prove_program(
         self,
         request: VerificationRequest,
         kernel: KernelBundle,
         subject: Subject,
+        payload: StartedProgram,
         checks: tuple[Check, ...],
         notify: Notify,
     ) -> tuple[_Found, Replayed]:
         """Prove a program, then replay it: what its scheduler is called shows when it attaches."""
         notify("Attach, Dynamic, Contract")
-        proof = self.prove(request, kernel, object_=None, ops_name="")
+        proof = self.prove(request, kernel, payload=payload, ops_name="")
         require_name(subject.manifest, proof.ops_name)
         found = _Found((*checks, *proof.checks), proof.losses, None, proof.ops_name)
         if not all_well(proof.checks):
             return found, Replayed(())
         notify("Replay")
-        return found, self.replay(request, kernel, object_=None, ops_name=proof.ops_name)
+        return found, self.replay(request, kernel, payload=payload, ops_name=proof.ops_name)
 
     def prove(
         self,
         request: VerificationRequest,
         kernel: KernelBundle,
         *,
-        object_: bytes | None,
+        payload: Payload,
         ops_name: str,
     ) -> Proof:
-        """Boot the proof's guests and judge what they report; no object: the request's program."""
-        return prove(self.guests, self._tried(request, kernel, object_, ops_name))
+        """Boot the proof's guests and judge what they report."""
+        return prove(self.guests, Tried(payload, ops_name, kernel, request.contract))
 
     def replay(
         self,
         request: VerificationRequest,
         kernel: KernelBundle,
         *,
-        object_: bytes | None,
+        payload: Payload,
         ops_name: str,
     ) -> Replayed:
         """Boot the replay's guest and judge its figures, or say why there is nothing to replay."""
@@ -304,25 +303,10 @@ class Verifier:
         if spec is None:
             return Replayed((refusal,))
         plan = replay_plan(request.contract, spec)
-        found = boot(self.guests, plan, self._tried(request, kernel, object_, ops_name))
+        found = boot(self.guests, plan, Tried(payload, ops_name, kernel, request.contract))
         if isinstance(found, Check):
             return Replayed((found.replace(id="replay", stage=Stage.REPLAY),))
         return judge_replay(found.report, ops_name, request.contract, profile=profile, spec=spec)
-
-    def _tried(
-        self,
-        request: VerificationRequest,
-        kernel: KernelBundle,
-        object_: bytes | None,
-        ops_name: str,
-    ) -> Tried:
-        executable = self.subject(request).executable if object_ is None else None
-        payload: Payload
-        if executable is not None:
-            payload = StartedProgram(executable, request.candidate.command_line)
-        else:
-            payload = LoadedObject(object_ or b"", request.candidate.arguments)
-        return Tried(payload, ops_name, kernel, request.contract)
 
 
 def _expanded(room: BuildRoom, source: bytes, *, trusted: bool) -> tuple[Check, ...]:
@@ -342,10 +326,6 @@ def _own_digest() -> str:
     """Return the digest of this package as it was when it was first asked for."""
     sources = sorted(Path(__file__).parent.rglob("*.py"))
     return digest_of(b"".join(path.read_bytes() for path in sources))
-
-
-def _digest(object_: bytes | None) -> str | None:
-    return digest_of(object_) if object_ is not None else None
 
 
 def _spec_of(profile: WorkloadProfile) -> tuple[WorkloadSpec | None, Check]:
@@ -377,7 +357,7 @@ def _verdict(
     seconds: float,
 ) -> Verdict:
     checks = (*found.checks, *replayed.checks)
-    candidate, executable = request.candidate, subject.executable
+    candidate, payload = request.candidate, subject.payload(found.object)
     return Verdict(
         accepted=all_well(checks) and not stages_missing(candidate, checks),
         checks=checks,
@@ -388,9 +368,9 @@ def _verdict(
         arguments=subject.arguments,
         candidate_digest=candidate.content_digest(),
         source_digest=subject.source_digest,
-        program_digest=executable.digest if executable is not None else None,
-        command_line=candidate.command_line,
-        digest=executable.digest if executable is not None else _digest(found.object),
+        program_digest=subject.executable.digest if subject.executable is not None else None,
+        command_line=subject.command_line,
+        digest=payload.digest if payload is not None else None,
         contract_digest=request.contract.content_digest(),
         kernel=kernel.profile,
         duration_seconds=round(seconds),

@@ -21,10 +21,11 @@ def test_a_replay_gives_the_same_figures_to_the_last_digit(
     verifier = Verifier.from_settings(verifier_settings)
     path = repository / "tests/data/schedulers/good/bounded_vtime.bpf.c"
     request = source_request(path, kernel, CONTRACT).replace(profile=workload_profile())
-    analysed = verifier.analyse(verifier.subject(request), request, kernel)
-    assert analysed.object is not None
+    subject = verifier.subject(request)
+    payload = subject.payload(verifier.analyse(subject, request, kernel).object)
+    assert payload is not None
     first, second = (
-        verifier.replay(request, kernel, object_=analysed.object, ops_name="bounded_vtime").replay
+        verifier.replay(request, kernel, payload=payload, ops_name="bounded_vtime").replay
         for _ in range(2)
     )
     assert first is not None

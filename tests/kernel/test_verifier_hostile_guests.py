@@ -22,6 +22,7 @@ from schedcp_api.verdicts import Check, Phase, ReplayMode, VerificationRequest
 from schedcp_verifier.guests import GuestFactory
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library
+from schedcp_verifier.payloads import LoadedObject
 from schedcp_verifier.troubles import MAIN_COURSE, OTHER_COURSES, Course, hearts_of
 from schedcp_verifier.verifying import Verifier
 from support.laboratory import CONTRACT
@@ -55,7 +56,8 @@ class Taken:
 
     def prove(self) -> tuple[Check, ...]:
         """Return what the verifier makes of the guest."""
-        return self.verifier.prove(self.request, self.kernel, object_=b"x", ops_name=OPS).checks
+        payload = LoadedObject(b"x", ())
+        return self.verifier.prove(self.request, self.kernel, payload=payload, ops_name=OPS).checks
 
 
 def taken(folder: Path, script: str, said: bytes = b"") -> Taken:

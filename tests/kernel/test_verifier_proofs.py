@@ -85,9 +85,10 @@ def test_guests_see_it_too(name: str, laboratory: Laboratory, kernel: KernelBund
     subject = verifier.subject(request)
     with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=verifier.tools) as room:
         built = room.compile(subject.source)
-    assert built.object is not None
+    payload = subject.payload(built.object)
+    assert payload is not None
     ops_name = inspect(built.object).ops_name
-    proof = verifier.prove(request, kernel, object_=built.object, ops_name=ops_name)
+    proof = verifier.prove(request, kernel, payload=payload, ops_name=ops_name)
     failed = {check.id: check.message for check in proof.checks if check.phase is Phase.FAILED}
     assert SEEN_BY_GUESTS[name] in failed, proof.checks
 
@@ -142,9 +143,10 @@ def test_longest_first_is_no_gain_for_a_service(
     request = library_request("long_tail", kernel).replace(
         profile=workload_profile(), contract=CONTRACT.replace(replay=ReplayMode.REQUIRED)
     )
-    analysed = verifier.analyse(verifier.subject(request), request, kernel)
-    assert analysed.object is not None
-    found = verifier.replay(request, kernel, object_=analysed.object, ops_name="schedcp_long_tail")
+    subject = verifier.subject(request)
+    payload = subject.payload(verifier.analyse(subject, request, kernel).object)
+    assert payload is not None
+    found = verifier.replay(request, kernel, payload=payload, ops_name="schedcp_long_tail")
     assert [check.phase for check in found.checks] == [Phase.FAILED]
     assert found.replay is not None
     assert percent_value(found.replay.improvement) < 5

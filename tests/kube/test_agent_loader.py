@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from schedcp_agent.inputs import InputFiles, Inputs
-from schedcp_agent.loader import LoadRequest, ProcessLoader
+from schedcp_agent.load_requests import LoadRequest, ObjectFile
+from schedcp_agent.loader import ProcessLoader
 from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderPhase, LoaderView
 from schedcp_api.candidates import Argument
 from schedcp_lab.processes import wait_until
@@ -43,9 +44,9 @@ class Bench:
     def start(self, behaviour: str, *, inputs: Inputs | None = None) -> None:
         path = self._folder / "object"
         path.write_text(behaviour)
-        knobs = (Argument(name="slice_us", value="3000"),)
+        payload = ObjectFile(path, (Argument(name="slice_us", value="3000"),))
         request = LoadRequest(
-            path, DIGEST, "run-1", "schedcp_x", knobs, 10_000, inputs=inputs or Inputs()
+            payload, DIGEST, "run-1", "schedcp_x", 10_000, inputs=inputs or Inputs()
         )
         self.loader.start(request, now=datetime.now(UTC))
 
@@ -201,7 +202,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
         attach_timeout_seconds=1,
         detach_timeout_seconds=1,
     )
-    request = LoadRequest(tmp_path / "o", DIGEST, "run-1", "schedcp_x", (), 10_000)
+    request = LoadRequest(ObjectFile(tmp_path / "o"), DIGEST, "run-1", "schedcp_x", 10_000)
     loader.start(request, now=datetime.now(UTC))
     _, ended = loader.poll(now=datetime.now(UTC))
     assert ended is not None

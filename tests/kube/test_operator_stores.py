@@ -14,7 +14,8 @@ from schedcp_operator.job_verifier import job_manifest
 from schedcp_operator.settings import JobSettings
 from schedcp_operator.store_redis import RedisStore
 from support.api_server import NAMESPACES, api_client
-from support.operator_nouns import lesson, manifest
+from support.operator_library import manifest
+from support.operator_nouns import lesson
 
 RESTRICTED = "schedcp-restricted"
 

@@ -15,7 +15,7 @@ from schedcp_agent.histograms import Histogram
 from schedcp_agent.inputs import Inputs
 from schedcp_agent.kernel_probe import SchedExt
 from schedcp_agent.kube import Seen
-from schedcp_agent.loader import LoadRequest
+from schedcp_agent.load_requests import LoadRequest, ProgramFile
 from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderPhase, LoaderView
 from schedcp_agent.probes.port import GroupReading, SideReading, Tracked
 from schedcp_api.base import digest_of
@@ -158,7 +158,7 @@ class FakeLoader:
             request.ops_name,
             since=now,
             token_digest=request.token_digest,
-            of_program=request.of_program,
+            of_program=isinstance(request.payload, ProgramFile),
         )
 
     def stop(self) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from schedcp_agent.loader import LoadRequest
+from schedcp_agent.load_requests import LoadRequest, ObjectFile
 from schedcp_agent.memory import Desired, Memory
 from schedcp_agent.observations import FetchFailure, Observed, Trip
 from schedcp_agent.ownership import Ours, is_ours, ours_after
@@ -83,11 +83,10 @@ class Simulation:
         match action:
             case Attach(assignment, token_digest, timeout_ms):
                 request = LoadRequest(
-                    Path("object"),
+                    ObjectFile(Path("object"), assignment.arguments),
                     assignment.object_digest,
                     assignment.run,
                     assignment.ops_name,
-                    assignment.arguments,
                     timeout_ms,
                     token_digest,
                 )

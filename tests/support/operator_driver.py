@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import SchedulerNodeStateSpec
@@ -38,19 +39,10 @@ from schedcp_operator.planner import make_plans
 from schedcp_operator.stages.promoting import is_settled
 from schedcp_operator.views import NodeView, Run, World
 
-from .operator_nouns import (
-    KERNEL,
-    LIBRARY,
-    NOW,
-    RULES,
-    Agent,
-    figures,
-    node,
-    profile,
-    token,
-    verdict,
-    world,
-)
+from .operator_library import LIBRARY
+from .operator_nodes import Agent, node, world
+from .operator_nouns import KERNEL, NOW, RULES, figures, run, token, verdict
+from .operator_profiles import profile
 
 _MOST_STEPS = 500
 
@@ -202,3 +194,15 @@ class Driver:
                 id=effect.candidate.content_digest(), state=VerificationState.DONE, verdict=given
             )
         )
+
+
+def at(stage: RunStage, **options: Any) -> Driver:
+    """A driver whose run has just entered `stage`; `options` are those of the driver."""
+    driver = Driver(run(), **options)
+    driver.until(stage)
+    return driver
+
+
+def finished() -> Run:
+    """A run that was promoted."""
+    return at(RunStage.FINISHED).run

@@ -44,17 +44,9 @@ from schedcp_api.verdicts import Verdict, VerificationRequest
 
 from .api_server import STATES, Api, ApiError, Json, wait_for
 from .operator_blocks import Interval, PacedBlocks
-from .operator_nouns import (
-    KERNEL,
-    KEY,
-    OBJECT,
-    OTHER_KEY,
-    block_records,
-    profile,
-    token,
-    told,
-    verdict,
-)
+from .operator_nodes import block_records, told
+from .operator_nouns import KERNEL, KEY, OBJECT, OTHER_KEY, token, verdict
+from .operator_profiles import profile
 
 _TICK_SECONDS = 0.1
 
@@ -81,6 +73,18 @@ class Behaviour:
     """Each node's blocks."""
     verifications: int = 0
     refused_uploads: list[str] = field(default_factory=list)
+
+
+def signer_reply(
+    behaviour: Behaviour, request: TokenRequest, given: Verdict | None
+) -> JSONResponse:
+    """What the signer says: a token for an accepted verdict, else a refusal."""
+    if given is None or not given.accepted:
+        refusal = ErrorReply(reason="NotAccepted", message="no accepted verdict")
+        return JSONResponse(refusal.to_json(), status_code=409)
+    key = OTHER_KEY if behaviour.forged else KEY
+    text = token(request, given, now=datetime.now(UTC), key=key)
+    return JSONResponse(TokenReply(token=text).to_json())
 
 
 def verifier_application(behaviour: Behaviour) -> FastAPI:
@@ -120,13 +124,7 @@ def verifier_application(behaviour: Behaviour) -> FastAPI:
 
     @app.post("/v1/tokens")
     async def sign(request: TokenRequest) -> Response:
-        given = verdicts.get(request.verification)
-        if given is None or not given.accepted:
-            refusal = ErrorReply(reason="NotAccepted", message="no accepted verdict")
-            return JSONResponse(refusal.to_json(), status_code=409)
-        key = OTHER_KEY if behaviour.forged else KEY
-        text = token(request, given, now=datetime.now(UTC), key=key)
-        return JSONResponse(TokenReply(token=text).to_json())
+        return signer_reply(behaviour, request, verdicts.get(request.verification))
 
     @app.get("/v1/keys")
     async def keys() -> Json:

@@ -19,7 +19,8 @@ from schedcp_lab.processes import Process, ProcessSpec, Supervisor, environment
 
 from .api_server import NAMESPACES, NODES, POLICIES, RUNS, STATES, Api, Json, api_client, wait_for
 from .operator_fakes import Behaviour, FakeAgents, fake_verifier
-from .operator_nouns import KEY, LIBRARY
+from .operator_library import LIBRARY
+from .operator_nouns import KEY
 from .operator_prometheus import fake_prometheus
 
 SYSTEM = "schedcp-system"

@@ -1,6 +1,6 @@
 """Workloads as profiles show them, one of each class that is no service."""
 
-from support.operator_nouns import distribution, group
+from support.operator_profiles import distribution, group
 
 _MS = 1_000_000
 LONG_TAIL = group(

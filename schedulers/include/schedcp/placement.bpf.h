@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where a waking task goes when a CPU is idle. Each returns a CPU for ops.select_cpu; where it says
- * that the CPU is idle it has been reserved, and the task belongs on its local queue.
+ * Where a waking task goes: to a CPU that is idle, or to one that was claimed for it. Who picks an
+ * idle CPU returns it for ops.select_cpu; where it says that the CPU is idle it has been reserved,
+ * and the task belongs on its local queue.
  */
 #ifndef SCHEDCP_PLACEMENT_BPF_H
 #define SCHEDCP_PLACEMENT_BPF_H
@@ -46,6 +47,13 @@ static __always_inline void idle_insert(struct task_struct *p, u64 slice_ns)
 {
 	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, 0);
 	STAT_INC(idle_dispatches);
+}
+
+/* The CPU that the task is about to be put on was claimed for it. */
+static __always_inline void preempt_insert(struct task_struct *p, u64 slice_ns)
+{
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, SCX_ENQ_PREEMPT);
+	STAT_INC(preemptions);
 }
 
 #endif

@@ -7,7 +7,7 @@ import pytest
 
 from schedcp_agent.cgroups import PodCgroup
 from schedcp_agent.inputs import ENTRIES_MAX, InputFiles, Inputs, inputs_of
-from schedcp_agent.loader import LoadRequest, load_options
+from schedcp_agent.load_requests import LoadRequest, ObjectFile, load_options
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Argument
 from schedcp_api.nodestates import SchedulerNodeStateSpec, TrackedPod, TrackedWorkload
@@ -114,9 +114,8 @@ class TestFiles:
 
 
 def test_the_loader_is_given_both_files() -> None:
-    request = LoadRequest(
-        Path("/o"), "sha256:00", "run-1", "ops", (Argument(name="slice_us", value="3000"),), 10_000
-    )
+    payload = ObjectFile(Path("/o"), (Argument(name="slice_us", value="3000"),))
+    request = LoadRequest(payload, "sha256:00", "run-1", "ops", 10_000)
     assert load_options(request, InputFiles(Path("/run/schedcp"))) == [
         "--object=/o",
         "--digest=sha256:00",

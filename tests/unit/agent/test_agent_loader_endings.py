@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from schedcp_agent.loader import Ending, LoaderEvent, LoadRequest, exit_of
+from schedcp_agent.load_requests import LoadRequest, ObjectFile
+from schedcp_agent.loader import Ending, LoaderEvent, exit_of
 from schedcp_agent.observations import LOADER_EXIT_CODES, LoaderOutcome, LoaderPhase
 from schedcp_api.base import digest_of
 from support.agent import NOW, OBJECT, assignment, wish
 from support.agent_simulation import Simulation
 
 DIGEST = digest_of(OBJECT)
-REQUEST = LoadRequest(Path("o"), DIGEST, "checkout-1", "ops", (), 10_000, "sha256:00")
+REQUEST = LoadRequest(ObjectFile(Path("o")), DIGEST, "checkout-1", "ops", 10_000, "sha256:00")
 ATTACHED = {"attached": LoaderEvent(event="attached", ops="ops")}
 
 
@@ -101,7 +102,7 @@ def test_an_ejection_without_a_word_is_quarantined() -> None:
     view = world.loader.view
     assert view.phase is LoaderPhase.ATTACHED
     request = LoadRequest(
-        Path("o"), view.object_digest, view.run, view.ops, (), 10_000, view.token_digest
+        ObjectFile(Path("o")), view.object_digest, view.run, view.ops, 10_000, view.token_digest
     )
     world.loader.next_exit = exit_of(request, Ending(20, ATTACHED), now=world.now)
     world.loader.view = type(view)()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_agent.inputs import InputFiles
-from schedcp_agent.loader import LoadRequest, load_options
+from schedcp_agent.load_requests import LoadRequest, ObjectFile, ProgramFile, load_options
 from schedcp_agent.metrics import Exporter, Snapshot
 from schedcp_agent.programs import figures_of, programs_in
 from schedcp_api import metrics as names
@@ -75,8 +75,7 @@ def test_a_program_is_run_with_its_words_and_never_fetched(tmp_path: Path) -> No
     bench.tick(5)
     assert bench.writer.status.assignments[0].state is RunState.ACTIVE
     (request,) = bench.loader.starts
-    assert (request.object_path, request.object_digest) == (path, DIGEST)
-    assert (request.of_program, request.command_line) == (True, WORDS)
+    assert (request.payload, request.object_digest) == (ProgramFile(path, WORDS), DIGEST)
     assert bench.objects.present == frozenset()
 
 
@@ -95,14 +94,12 @@ def test_an_object_is_loaded_as_before(tmp_path: Path) -> None:
     bench.see(wish(assignment()))
     bench.tick(5)
     (request,) = bench.loader.starts
-    assert not request.of_program
-    assert request.object_path == bench.objects.path(digest_of(OBJECT))
+    path = bench.objects.path(digest_of(OBJECT))
+    assert request.payload == ObjectFile(path, assignment().arguments)
 
 
 def test_its_words_come_last_and_are_the_programs_alone() -> None:
-    request = LoadRequest(
-        Path("/p"), DIGEST, "run-1", "tried_1", (), 10_000, of_program=True, command_line=WORDS
-    )
+    request = LoadRequest(ProgramFile(Path("/p"), WORDS), DIGEST, "run-1", "tried_1", 10_000)
     assert load_options(request, InputFiles(Path("/run/schedcp"))) == [
         "--program=/p",
         "--ops=tried_1",

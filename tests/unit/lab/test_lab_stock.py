@@ -8,7 +8,7 @@ from schedcp_api.base import digest_of
 from schedcp_api.manifests import CATALOGUE_NAME, Catalogue, Program
 from schedcp_lab.cache import Cache
 from schedcp_lab.errors import CommandFailed, LabError
-from schedcp_lab.stock import cargo_home, pinned_programs, require_pin, stock_here
+from schedcp_lab.stock import cargo_home, fresh_home, pinned_programs, require_pin, stock_here
 from schedcp_lab.toolchain import RUST_MINIMUM, STOCK_TOOLS
 
 CRATE = b"a crate"
@@ -43,6 +43,20 @@ def test_anything_else_is_not(tmp_path: Path, archives: tuple[bytes, ...], said:
 def test_cargo_is_asked_where_it_keeps_them() -> None:
     assert cargo_home({"CARGO_HOME": "/x"}) == Path("/x")
     assert cargo_home({}) == Path.home() / ".cargo"
+
+
+def test_a_build_finds_nothing_but_the_users_configuration(tmp_path: Path) -> None:
+    user, cache = tmp_path / "user", Cache(tmp_path / "cache")
+    fetched(user, b"another")
+    (user / "config.toml").write_text("[net]\nretry = 5\n")
+    (user / "credentials.toml").write_text("secret")
+    for _build in range(2):
+        home = fresh_home(cache, {"CARGO_HOME": str(user)})
+        assert [path.name for path in home.iterdir()] == ["config.toml"]
+        assert (home / "config.toml").read_text() == "[net]\nretry = 5\n"
+        fetched(home, b"another")
+    (user / "config.toml").unlink()
+    assert list(fresh_home(cache, {"CARGO_HOME": str(user)}).iterdir()) == []
 
 
 def test_the_pins_are_those_of_the_manifests(repository: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from schedcp_operator.events import (
 from schedcp_operator.stages.verifying import contract_of
 from schedcp_operator.views import Run, World
 from support.operator_driver import Driver
+from support.operator_nodes import world
 from support.operator_nouns import (
     KEY,
     OTHER_KEY,
@@ -42,7 +43,6 @@ from support.operator_nouns import (
     run,
     token,
     verdict,
-    world,
 )
 
 NODES = ("node-1", "node-2", "node-3")

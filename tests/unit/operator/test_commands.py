@@ -8,7 +8,7 @@ from schedcp_api.candidates import SchedulingPlan, WorkloadDescription
 from schedcp_operator.__main__ import main
 from schedcp_operator.errors import SettingsError
 from schedcp_operator.settings import load_settings
-from support.operator_nouns import profile
+from support.operator_profiles import profile
 from support.operator_world import write_manifests
 
 SOURCE = """

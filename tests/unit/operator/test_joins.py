@@ -20,7 +20,8 @@ from schedcp_operator.views import NodeView
 from schedcp_verifier.keyring import KeyFolder
 from schedcp_verifier.signer import Signer
 from support.operator_driver import Driver
-from support.operator_nouns import KERNEL, KEY, NOW, OLD_KERNEL, node, run
+from support.operator_nodes import node
+from support.operator_nouns import KERNEL, KEY, NOW, OLD_KERNEL, run
 
 OFF = SchedExt(supported=True, state="disabled")
 ON = SchedExt(supported=True, state="enabled", ops="schedcp_x", enable_seq=4)

@@ -32,7 +32,9 @@ from schedcp_operator.trust import TrustedKeys
 from schedcp_operator.views import Run
 from support.operator_doubles import MemoryFigures, MemoryKube, MemoryStore, MemoryVerifier
 from support.operator_driver import Driver
-from support.operator_nouns import LIBRARY, NOW, POD_UID, RULES, node, policy_spec, run
+from support.operator_library import LIBRARY
+from support.operator_nodes import POD_UID, node
+from support.operator_nouns import NOW, RULES, policy_spec, run
 
 TRIGGER = Trigger(stabilization_seconds=0, cooldown_seconds=0)
 LABELS = {"app": "checkout"}

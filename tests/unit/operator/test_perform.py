@@ -52,17 +52,10 @@ from schedcp_operator.trust import TrustedKeys
 from schedcp_operator.views import Run
 from support.operator_doubles import MemoryFigures, MemoryStore, MemoryVerifier, pem
 from support.operator_driver import Driver
-from support.operator_nouns import (
-    KERNEL,
-    KEY,
-    LIBRARY,
-    NOW,
-    RULES,
-    block_records,
-    manifest,
-    profile,
-    run,
-)
+from support.operator_library import LIBRARY, manifest
+from support.operator_nodes import block_records
+from support.operator_nouns import KERNEL, KEY, NOW, RULES, run
+from support.operator_profiles import profile
 
 
 class Bench:

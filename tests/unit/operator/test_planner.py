@@ -6,39 +6,17 @@ from hypothesis import strategies as st
 
 from schedcp_api.candidates import Argument, Candidate, Confidence, PlanKind, WorkloadClass
 from schedcp_api.manifests import Knob
-from schedcp_api.policies import (
-    BuiltinMetric,
-    MetricSource,
-    Objective,
-    PinnedCandidate,
-    Search,
-)
+from schedcp_api.policies import BuiltinMetric, MetricSource, Objective, PinnedCandidate, Search
 from schedcp_api.profiles import Distribution, GroupProfile
 from schedcp_api.runs import AttemptResult, Lesson, Outcome, OutcomeKind
 from schedcp_operator.describe import describe
 from schedcp_operator.errors import SettingsError
 from schedcp_operator.events import PlanningFailed, PlansMade
 from schedcp_operator.library import Library, LibraryEntry, load_manifests
-from schedcp_operator.planner import (
-    fitting,
-    guardrail_limits,
-    latency_knobs,
-    make_plans,
-    round_125,
-)
-from support.operator_nouns import (
-    HOGS,
-    KERNEL,
-    LATENCY_TARGET,
-    LIBRARY,
-    NONE,
-    NOW,
-    distribution,
-    group,
-    manifest,
-    policy_spec,
-    profile,
-)
+from schedcp_operator.planner import fitting, guardrail_limits, latency_knobs, make_plans, round_125
+from support.operator_library import LIBRARY, manifest
+from support.operator_nouns import KERNEL, NOW, policy_spec
+from support.operator_profiles import HOGS, LATENCY_TARGET, NONE, distribution, group, profile
 from support.stock import manifest as program_manifest
 from support.workloads import COMPUTING, IDLE, LONG_TAIL, UNSURE
 

@@ -12,7 +12,9 @@ from schedcp_api.verdicts import ContractLoss
 from schedcp_operator.events import PlansMade
 from schedcp_operator.library import Library, LibraryEntry, load_manifests
 from schedcp_operator.planner import make_plans
-from support.operator_nouns import KERNEL, LATENCY_TARGET, LIBRARY, policy_spec, profile
+from support.operator_library import LIBRARY
+from support.operator_nouns import KERNEL, policy_spec
+from support.operator_profiles import LATENCY_TARGET, profile
 from support.workloads import UNSURE
 
 WEIGHTS_AND_LIMITS = frozenset({ContractLoss.CPU_WEIGHT, ContractLoss.CPU_MAX})

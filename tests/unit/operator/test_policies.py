@@ -1,93 +1,18 @@
 """What a policy says of itself, and when it starts a run."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from schedcp_api.base import digest_of
-from schedcp_api.nodestates import (
-    Assignment,
-    AssignmentStatus,
-    AttachedScheduler,
-    RunState,
-    SchedulerNodeStateSpec,
-)
-from schedcp_api.policies import (
-    Mode,
-    ObservedWorkload,
-    PromotedScheduler,
-    SchedulerPolicyStatus,
-    Trigger,
-)
-from schedcp_api.runs import RunStage
-from schedcp_operator.objects import PolicyObject, WorkloadObject
+from schedcp_api.policies import Mode
 from schedcp_operator.policies import decide
-from schedcp_operator.policy_view import PolicyView
-from schedcp_operator.views import NodeView, Run
-from support.operator_driver import Driver
-from support.operator_nouns import NOW, OLD_KERNEL, RULES, node, policy_spec, run
-
-WORKLOAD = WorkloadObject(
-    kind="Deployment",
-    namespace="shop",
-    name="checkout",
-    labels={"app": "checkout"},
-    revision="r1",
-    complete=True,
-)
-TRIGGER = Trigger(stabilization_seconds=60, cooldown_seconds=3600)
-
-
-def view(
-    *,
-    status: SchedulerPolicyStatus | None = None,
-    nodes: tuple[NodeView, ...] | None = None,
-    workloads: tuple[WorkloadObject, ...] = (WORKLOAD,),
-    pods: int = 2,
-    runs: tuple[Run, ...] = (),
-    problem: str | None = "",
-    keys_problem: str | None = "",
-    overlap: str = "",
-    generation: int = 1,
-    **spec: Any,
-) -> PolicyView:
-    """A policy in a healthy cluster."""
-    policy = PolicyObject(
-        raw={},
-        name="checkout",
-        uid="uid-1",
-        generation=generation,
-        spec=policy_spec(**{"trigger": TRIGGER, **spec}),
-        status=status or SchedulerPolicyStatus(observed_generation=1),
-    )
-    return PolicyView(
-        policy=policy,
-        nodes=(node("node-1"), node("node-2")) if nodes is None else nodes,
-        workloads=workloads,
-        pods=pods,
-        runs=runs,
-        prometheus_problem=problem,
-        keys_problem=keys_problem,
-        overlap=overlap,
-        seed=7,
-    )
-
-
-def settled(
-    *, since: datetime = NOW - timedelta(seconds=60), handled: bool = False, **changes: Any
-) -> SchedulerPolicyStatus:
-    """A status that has seen the rollout complete."""
-    seen = ObservedWorkload(
-        workload=WORKLOAD.key, revision="r1", complete_since=since, handled=handled
-    )
-    return SchedulerPolicyStatus(observed_generation=1, workloads=(seen,)).replace(**changes)
-
-
-def conditions(found: SchedulerPolicyStatus) -> dict[str, tuple[str, str]]:
-    """Status and reason by type."""
-    return {c.type: (str(c.status), c.reason) for c in found.conditions}
+from schedcp_operator.views import Run
+from support.operator_driver import finished
+from support.operator_nodes import node
+from support.operator_nouns import NOW, OLD_KERNEL, RULES, run
+from support.operator_policies import TRIGGER, WORKLOAD, conditions, settled, view
 
 
 def test_a_rollout_must_settle_before_it_starts_a_run() -> None:
@@ -179,22 +104,6 @@ def test_a_policy_that_is_changed_during_a_run_has_another_one_after_it() -> Non
     assert due.start is not None
 
 
-def test_a_new_run_ends_what_was_kept() -> None:
-    kept = PromotedScheduler(
-        run="checkout-1", scheduler="latency_class", effect="40%", promoted_at=NOW
-    )
-    found = decide(view(status=settled(promoted=kept), runs=(finished(),)), now=NOW, rules=RULES)
-    assert found.start is not None
-    assert found.status.promoted is None
-
-
-def finished() -> Run:
-    """A run that was promoted."""
-    driver = Driver(run())
-    driver.until(RunStage.FINISHED)
-    return driver.run
-
-
 def test_a_finished_run_is_taken_note_of_once() -> None:
     ended = finished()
     status = settled(handled=True, active_run=ended.name)
@@ -232,138 +141,6 @@ def test_going_back_to_an_earlier_revision_is_a_run_of_its_own() -> None:
     assert first is not None
     assert back is not None
     assert first.name != back.name
-
-
-def kept_status() -> SchedulerPolicyStatus:
-    """A policy that keeps a scheduler."""
-    kept = PromotedScheduler(
-        run="checkout-1", scheduler="latency_class", effect="40%", promoted_at=NOW
-    )
-    return settled(handled=True, promoted=kept)
-
-
-def word(
-    ended: Run, state: RunState, reason: str = "stall", digest: str | None = None
-) -> AssignmentStatus:
-    """What an agent says of the run's scheduler."""
-    about = digest or ended.attempt.object_digest
-    assert about is not None
-    return AssignmentStatus(
-        run=ended.name, object_digest=about, state=state, reason=reason, since=NOW
-    )
-
-
-@pytest.mark.parametrize("state", [RunState.EJECTED, RunState.TRIPPED])
-def test_one_bad_node_takes_a_kept_scheduler_off_all(state: RunState) -> None:
-    ended = finished()
-    nodes = (node("node-1"), node("node-2", assignments=(word(ended, state),)))
-    late = NOW + timedelta(seconds=5)
-    found = decide(view(status=kept_status(), nodes=nodes, runs=(ended,)), now=late, rules=RULES)
-    assert found.status.promoted is None
-    assert conditions(found.status)["Kept"] == ("False", "Withdrawn")
-    assert found.status.last_outcome == f"Withdrawn: {state}: stall"
-    assert found.lesson is not None
-    assert found.lesson.antipattern.startswith("do not use latency_class")
-    assert found.lesson.at == NOW, "asked again, it is the same lesson"
-    later = decide(view(status=found.status, nodes=nodes, runs=(ended,)), now=late, rules=RULES)
-    assert conditions(later.status)["Kept"] == ("False", "Withdrawn")
-    assert later.lesson is None
-
-
-def test_an_earlier_candidate_of_the_run_says_nothing_of_the_kept_one() -> None:
-    ended = finished()
-    other = word(ended, RunState.EJECTED, digest=digest_of(b"another"))
-    seen = view(status=kept_status(), nodes=(node("node-1", assignments=(other,)),), runs=(ended,))
-    assert decide(seen, now=NOW, rules=RULES).status.promoted is not None
-
-
-@pytest.mark.parametrize(
-    ("reason", "withdrawn", "again"),
-    [
-        ("Expired", True, True),
-        ("WrongKernel", True, True),
-        ("Quarantined", True, False),
-        ("ForeignScheduler", False, False),
-    ],
-)
-def test_what_lost_its_proof_is_measured_anew(reason: str, withdrawn: bool, again: bool) -> None:
-    ended = finished()
-    said = word(ended, RunState.REFUSED, reason)
-    nodes = (node("node-1", assignments=(said,)), node("node-2", assignments=(said,)))
-    seen = view(status=kept_status(), runs=(ended,), nodes=nodes)
-    found = decide(seen, now=NOW, rules=RULES)
-    assert (found.status.promoted is None) is withdrawn
-    assert (found.start is not None) is again
-
-
-def test_a_run_that_cannot_be_read_is_not_gone() -> None:
-    for status in (kept_status(), settled(handled=True, active_run="checkout-1")):
-        seen = replace(view(status=status), unreadable_runs=frozenset({"checkout-1"}))
-        found = decide(seen, now=NOW, rules=RULES).status
-        assert (found.promoted, found.active_run) == (status.promoted, status.active_run)
-
-
-def test_a_kept_scheduler_that_runs_nowhere_any_more_is_withdrawn_with_its_reason() -> None:
-    ended = finished()
-    digest = ended.attempt.object_digest
-    assert digest is not None
-    said = AssignmentStatus(
-        run=ended.name, object_digest=digest, state=RunState.REFUSED, reason="Expired", since=NOW
-    )
-    nodes = (node("node-1", assignments=(said,)), node("node-2", assignments=(said,)))
-    found = decide(
-        view(status=kept_status(), runs=(ended,), nodes=nodes), now=NOW, rules=RULES
-    ).status
-    assert found.promoted is None
-    assert found.last_outcome == "Withdrawn: no node runs it any more: Refused: Expired"
-
-
-def test_where_a_kept_scheduler_really_runs_is_said() -> None:
-    ended = finished()
-    digest = ended.attempt.object_digest
-    assert digest is not None
-    attached = AttachedScheduler(
-        ops_name="x", enable_seq=1, run=ended.name, object_digest=digest, since=NOW
-    )
-    wanted = desired_assignment_of(ended)
-    running = replace(
-        node("node-1", attached=(attached,), sched_ext_state="enabled"),
-        spec=SchedulerNodeStateSpec(assignments=(wanted,)),
-    )
-    refused = AssignmentStatus(
-        run=ended.name, object_digest=digest, state=RunState.REFUSED, reason="Expired", since=NOW
-    )
-    other = replace(
-        node("node-2", assignments=(refused,)), spec=SchedulerNodeStateSpec(assignments=(wanted,))
-    )
-    found = decide(
-        view(status=kept_status(), runs=(ended,), nodes=(running, other)), now=NOW, rules=RULES
-    ).status
-    assert conditions(found)["Kept"] == ("False", "NotEverywhere")
-    assert "1 of 2 nodes run" in found.summary
-    assert "Refused: Expired" in found.summary
-
-
-def desired_assignment_of(ended: Run) -> Assignment:
-    """What a node that holds the run's scheduler is assigned."""
-    attempt = ended.attempt
-    assert attempt.object_digest is not None
-    return Assignment(
-        run=ended.name,
-        policy=ended.spec.policy,
-        scheduler=attempt.candidate.scheduler,
-        ops_name="x",
-        object_digest=attempt.object_digest,
-        token="t",
-    )
-
-
-def test_a_kept_scheduler_goes_when_the_mode_or_the_run_goes() -> None:
-    kept = decide(view(status=kept_status(), runs=(finished(),)), now=NOW, rules=RULES)
-    assert kept.status.promoted is not None
-    lowered = view(status=kept_status(), runs=(finished(),), mode=Mode.RECOMMEND)
-    assert decide(lowered, now=NOW, rules=RULES).status.promoted is None
-    assert decide(view(status=kept_status()), now=NOW, rules=RULES).status.promoted is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 from schedcp_api.base import digest_of
 from schedcp_operator.errors import StoreUnavailable
 from schedcp_operator.store import SqliteStore
-from support.operator_nouns import lesson, manifest
+from support.operator_library import manifest
+from support.operator_nouns import lesson
 
 MIB = 1024 * 1024
 

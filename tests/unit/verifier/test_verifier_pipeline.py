@@ -24,6 +24,7 @@ from schedcp_verifier.guests import CpuPool, GuestPlan, GuestRun
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library
 from schedcp_verifier.microvm import MAIN
+from schedcp_verifier.payloads import LoadedObject
 from schedcp_verifier.processes import run
 from schedcp_verifier.records import parse_report
 from schedcp_verifier.verifying import Verified, Verifier
@@ -74,7 +75,7 @@ def test_a_guest_that_dies_under_the_candidate_is_tried_without_it(
         guests = DyingGuests(lost, machine)
         subject, request, kernel = verifier(tmp_path, guests)
         act = subject.prove if stage is Stage.DYNAMIC else subject.replay
-        found = act(request, kernel, object_=b"", ops_name="x")  # type: ignore[arg-type]
+        found = act(request, kernel, payload=LoadedObject(b"", ()), ops_name="x")  # type: ignore[arg-type]
         assert [(check.stage, check.phase) for check in found.checks] == [(stage, phase)]
         assert len([plan for plan in guests.plans if plan.topology == MAIN]) == boots
         assert "hangs" in str(found.checks[0]) or "garbage" in str(found.checks[0])

@@ -3,14 +3,13 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from schedcp_agent.programs import Statistics
-from schedcp_lab.processes import wait_until
+from support.agent import ImmediateExecutor
 
 ANSWER = b'{"errno":0,"args":{"resp":{"nr_running":%d}}}\n'
 DEADLINE_SECONDS = 30.0
@@ -50,39 +49,30 @@ def counting(link: socket.socket) -> None:
         count += 1
 
 
-@pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        yield pool
+def statistics_of(path: Path) -> Statistics:
+    """Statistics that are asked for at once: a tick returns what the one before asked for."""
+    return Statistics(path, ImmediateExecutor())
 
 
-def until(statistics: Statistics, holds: Callable[[Mapping[str, float]], bool]) -> None:
-    wait_until(
-        lambda: holds(statistics.tick(attached=True)),
-        what="the figures are as they should be",
-        timeout_seconds=DEADLINE_SECONDS,
-        interval_seconds=0.01,
-    )
+def told(statistics: Statistics, ticks: int) -> list[Mapping[str, float]]:
+    """Return what each of some ticks beside a program says."""
+    return [statistics.tick(attached=True) for _ in range(ticks)]
 
 
-def until_closed(statistics: Statistics) -> None:
-    wait_until(
-        lambda: not statistics.tick(attached=False) and not statistics.asking,
-        what="the connection is closed",
-        timeout_seconds=DEADLINE_SECONDS,
-        interval_seconds=0.01,
-    )
+def close(statistics: Statistics) -> None:
+    """Let the scheduler be gone for as long as it takes to hang up."""
+    for _ in range(2):
+        assert statistics.tick(attached=False) == {}
+    assert not statistics.asking
 
 
-def test_one_connection_is_asked_again_and_again(
-    tmp_path: Path, executor: ThreadPoolExecutor
-) -> None:
-    statistics = Statistics(tmp_path / "stats", executor)
+def test_one_connection_is_asked_again_and_again(tmp_path: Path) -> None:
+    statistics = statistics_of(tmp_path / "stats")
     with server(tmp_path / "stats", counting):
-        until(statistics, lambda figures: figures.get("nr_running", 0) >= 3)
-        until_closed(statistics)
-        until(statistics, lambda figures: figures.get("nr_running") == 0)
-        until_closed(statistics)
+        for _connection in range(2):
+            counts = [{}, *({"nr_running": count} for count in range(3))]
+            assert told(statistics, 4) == counts
+            close(statistics)
 
 
 def flood(link: socket.socket) -> None:
@@ -104,18 +94,13 @@ def nothing(link: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("bad", [flood, rubbish, nothing])
-def test_a_bad_answer_is_none_and_the_next_may_be_good(
-    tmp_path: Path, executor: ThreadPoolExecutor, bad: Serve
-) -> None:
+def test_a_bad_answer_is_none_and_the_next_may_be_good(tmp_path: Path, bad: Serve) -> None:
     served: list[Serve] = [counting, bad]
-    statistics = Statistics(tmp_path / "stats", executor)
-    with server(tmp_path / "stats", lambda link: (served.pop() if served else counting)(link)):
-        until(statistics, lambda figures: "nr_running" in figures)
-        until_closed(statistics)
-    assert served == [], "the bad answer came first"
+    statistics = statistics_of(tmp_path / "stats")
+    with server(tmp_path / "stats", lambda link: served.pop()(link)):
+        assert told(statistics, 3) == [{}, {}, {"nr_running": 0}]
+        close(statistics)
 
 
-def test_nobody_there_is_no_error(tmp_path: Path, executor: ThreadPoolExecutor) -> None:
-    statistics = Statistics(tmp_path / "stats", executor)
-    for _ in range(3):
-        assert statistics.tick(attached=True) == {}
+def test_nobody_there_is_no_error(tmp_path: Path) -> None:
+    assert told(statistics_of(tmp_path / "stats"), 3) == [{}, {}, {}]

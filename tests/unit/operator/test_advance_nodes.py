@@ -1,0 +1,249 @@
+"""A run on its nodes: canary, figures and promotion, and what agents say of them."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from schedcp_api.nodestates import AssignmentStatus, Quarantined, RunState
+from schedcp_api.policies import Approval, ApprovalRequired, CanaryStep
+from schedcp_api.runs import MOST_BLOCKS, OutcomeKind, RunStage
+from schedcp_operator.advance import advance
+from schedcp_operator.assignments import desired_assignment
+from schedcp_operator.events import (
+    FiguresMissing,
+    FiguresRead,
+    Observed,
+    PromotionFigure,
+    PromotionRead,
+)
+from support.operator_driver import Driver, at
+from support.operator_nodes import node, told
+from support.operator_nouns import KERNEL, NOW, RULES, policy_spec, run
+
+
+def test_a_canary_has_no_more_blocks_than_a_run_can_record() -> None:
+    wide = policy_spec().canary.replace(
+        pairs=64,
+        steps=(CanaryStep(percent=100),),
+        budget=policy_spec().canary.budget.replace(max_unavailable="100%"),
+    )
+    driver = Driver(run(canary=wide), nodes=6)
+    driver.until(RunStage.CANARY)
+    driver.observe()
+    assert len(driver.run.status.nodes) == MOST_BLOCKS // 128
+
+
+STATES = [
+    (RunState.EJECTED, OutcomeKind.WORSE, "Ejected"),
+    (RunState.TRIPPED, OutcomeKind.WORSE, "GuardrailTripped"),
+    (RunState.REFUSED, OutcomeKind.ERROR, "Expired"),
+    (RunState.FAILED, OutcomeKind.ERROR, "AttachFailed"),
+]
+
+STAGES_WITH_NODES = [
+    RunStage.CANARY,
+    RunStage.JUDGING,
+    RunStage.AWAITING_APPROVAL,
+    RunStage.PROMOTING,
+]
+
+
+@pytest.mark.parametrize("stage", STAGES_WITH_NODES)
+@pytest.mark.parametrize(("state", "kind", "reason"), STATES)
+def test_an_agents_final_word_rolls_back(
+    stage: RunStage, state: RunState, kind: OutcomeKind, reason: str
+) -> None:
+    approval = Approval(required=ApprovalRequired.BEFORE_PROMOTION)
+    driver = Driver(run(**({"approval": approval} if stage is RunStage.AWAITING_APPROVAL else {})))
+    driver.until(stage)
+    if stage is RunStage.CANARY:
+        driver.observe()
+    name = driver.run.status.nodes[0].name
+    driver.obey()
+    seen = driver.nodes[name]
+    said = AssignmentStatus(
+        run=driver.run.name,
+        object_digest=driver.run.attempt.object_digest or "",
+        state=state,
+        reason="Expired",
+        message="why",
+        since=driver.now,
+    )
+    driver.nodes[name] = replace(seen, status=seen.status.replace(assignments=(said,)))
+    moved = driver.observe().status
+    assert moved.stage is RunStage.ROLLING_BACK
+    assert moved.pending_outcome is not None
+    assert (moved.pending_outcome.kind, moved.pending_outcome.reason) == (kind, reason)
+    assert desired_assignment(driver.run, name) is None
+
+
+def test_what_a_new_leader_could_not_see_does_not_count_against_a_run() -> None:
+    driver = at(RunStage.JUDGING)
+    driver.now += timedelta(hours=2)
+    fresh = replace(RULES, leading_since=driver.now)
+    seen = Observed(driver.world())
+    kept = advance(driver.run, seen, now=driver.now, rules=fresh)
+    assert kept.status.stage is RunStage.JUDGING
+    late = driver.now + timedelta(hours=1)
+    assert advance(driver.run, seen, now=late, rules=fresh).status.stage is RunStage.ROLLING_BACK
+
+
+def test_heartbeats_that_could_not_arrive_are_waited_for() -> None:
+    driver = at(RunStage.CANARY)
+    driver.observe()
+    driver.now += timedelta(minutes=5)
+    fresh = replace(RULES, leading_since=driver.now)
+    seen = Observed(driver.world())
+    kept = advance(driver.run, seen, now=driver.now, rules=fresh)
+    assert kept.status.stage is not RunStage.ROLLING_BACK
+
+
+@pytest.mark.parametrize("reason", ["NotYetValid", "ForeignScheduler", "BadSignature"])
+def test_a_refusal_that_may_pass_is_given_time(reason: str) -> None:
+    driver = at(RunStage.CANARY)
+    driver.step()
+    name = driver.run.status.nodes[0].name
+    view = driver.nodes[name]
+    said = view.status.assignments[0].replace(
+        state=RunState.REFUSED, reason=reason, since=driver.now
+    )
+    refused = view.status.replace(assignments=(said,), switchback=None)
+    driver.nodes[name] = replace(view, status=refused)
+    assert driver.observe().status.stage is RunStage.CANARY
+    driver.now += RULES.attach + timedelta(seconds=1)
+    driver.nodes[name] = replace(view, status=refused.replace(heartbeat_at=driver.now))
+    assert driver.observe().status.stage is RunStage.ROLLING_BACK
+
+
+def test_a_promoted_node_that_loses_its_scheduler_begins_anew() -> None:
+    driver = Driver(run(), nodes=3)
+    driver.until(RunStage.PROMOTING)
+    name = driver.run.status.nodes[0].name
+    driver.now += RULES.soak + RULES.attach + timedelta(minutes=5)
+    driver.refresh()
+    view = driver.nodes[name]
+    lost = told(
+        view.status.replace(attached=(), assignments=(), sched_ext_state="disabled"), now=driver.now
+    )
+    driver.nodes[name] = replace(view, status=lost)
+    assert driver.observe().status.stage is RunStage.PROMOTING
+    driver.now += RULES.soak + RULES.attach + timedelta(seconds=1)
+    driver.refresh()
+    assert driver.observe().status.stage is RunStage.ROLLING_BACK
+
+
+def test_a_lease_that_was_just_renewed_is_no_promotion_that_failed() -> None:
+    driver = Driver(run(), nodes=3)
+    driver.until(RunStage.PROMOTING)
+    driver.step()
+    name = driver.run.status.nodes[0].name
+    driver.now += RULES.soak + RULES.attach + timedelta(minutes=5)
+    driver.refresh()
+    view = driver.nodes[name]
+    driver.nodes[name] = replace(view, generation=view.status.observed_generation + 1)
+    assert driver.observe().status.stage is RunStage.PROMOTING
+    answered = view.status.replace(assignments=(), observed_generation=view.generation + 1)
+    driver.nodes[name] = replace(view, generation=view.generation + 1, status=answered)
+    moved = driver.observe().status
+    assert moved.stage is RunStage.ROLLING_BACK
+    assert moved.pending_outcome is not None
+    assert moved.pending_outcome.reason == "PromotionTimedOut"
+
+
+def test_a_silent_canary_node_ends_the_run() -> None:
+    driver = at(RunStage.CANARY)
+    driver.observe()
+    driver.now += timedelta(minutes=5)
+    moved = driver.observe().status
+    assert moved.stage is RunStage.ROLLING_BACK
+    assert moved.pending_outcome is not None
+    assert moved.pending_outcome.reason == "NodeLost"
+
+
+def test_a_canary_without_nodes_with_pods_times_out() -> None:
+    driver = at(RunStage.CANARY)
+    driver.now += timedelta(hours=5)
+    driver.nodes = {name: node(name, pods=0, now=driver.now) for name in driver.nodes}
+    moved = driver.observe().status
+    assert moved.stage is RunStage.LEARNING
+    assert moved.pending_outcome is not None
+    assert moved.pending_outcome.reason == "CanaryTimedOut"
+
+
+def test_quarantine_is_respected() -> None:
+    driver = at(RunStage.CANARY)
+    entry = Quarantined(
+        object_digest=driver.run.attempt.object_digest or "",
+        kernel_digest=KERNEL.content_digest(),
+        reason="Ejected",
+        at=NOW,
+    )
+    driver.nodes = {n: node(n, quarantine=(entry,), now=driver.now) for n in driver.nodes}
+    moved = driver.observe().status
+    assert moved.stage is RunStage.ROLLING_BACK
+    assert moved.pending_outcome is not None
+    assert moved.pending_outcome.reason == "Quarantined"
+
+
+def test_missing_figures_are_waited_for_and_never_a_pass() -> None:
+    driver = at(RunStage.JUDGING)
+    assert driver.tell(FiguresMissing("connection refused")).status.stage is RunStage.JUDGING
+    moved = driver.tell(FiguresRead(())).status
+    assert moved.stage is RunStage.ROLLING_BACK
+    assert moved.pending_outcome is not None
+    assert moved.pending_outcome.reason == "NoData"
+
+
+def test_no_step_without_figures() -> None:
+    driver = at(RunStage.PROMOTING)
+    assert driver.tell(FiguresMissing("gone")).status.step == 0
+    name = driver.run.status.nodes[0].name
+    before, after = (1.0, None), (None, 1.0)
+    for figures in ((), (before,), (after,), ((1.0, 1.0), before)):
+        read = tuple(PromotionFigure(name, f"Rail{i}", *both) for i, both in enumerate(figures))
+        assert driver.tell(PromotionRead(0, read)).status.step == 0
+        assert driver.run.status.stage is RunStage.PROMOTING
+    harm = PromotionRead(0, (PromotionFigure(name, "Objective", 1.0, 9.0),))
+    moved = driver.tell(harm).status
+    assert moved.stage is RunStage.ROLLING_BACK
+    assert moved.pending_outcome is not None
+    assert moved.pending_outcome.reason == "GuardrailViolated"
+
+
+def test_promotion_keeps_to_the_budget() -> None:
+    driver = Driver(run(), nodes=12)
+    driver.until(RunStage.PROMOTING)
+    widest = 0
+    while driver.run.status.stage is RunStage.PROMOTING:
+        driver.step()
+        settled = driver.settled()
+        widest = max(widest, len(driver.run.status.nodes) - settled)
+    assert widest == 1
+    assert len(driver.run.status.nodes) == 12
+
+
+@pytest.mark.parametrize(("one_per_zone", "chosen"), [(False, 3), (True, 2)])
+def test_one_node_of_a_zone_at_a_time(one_per_zone: bool, chosen: int) -> None:
+    canary = policy_spec().canary
+    budget = canary.budget.replace(max_unavailable="100%", one_per_zone=one_per_zone)
+    wide = canary.replace(steps=(CanaryStep(nodes=3), CanaryStep(percent=100)), budget=budget)
+    driver = Driver(run(canary=wide), nodes=4)
+    driver.until(RunStage.CANARY)
+    zones = dict(zip(sorted(driver.nodes), "aaab", strict=True))
+    driver.nodes = {n: replace(view, zone=zones[n]) for n, view in driver.nodes.items()}
+    driver.observe()
+    assert len(driver.run.status.nodes) == chosen
+
+
+def test_blocks_are_in_random_pairs_that_can_be_told_again() -> None:
+    driver = at(RunStage.CANARY)
+    driver.observe()
+    name = driver.run.status.nodes[0].name
+    first, second = desired_assignment(driver.run, name), desired_assignment(driver.run, name)
+    assert first == second
+    assert first is not None
+    assert first.switchback is not None
+    arms = first.switchback.blocks
+    assert len(arms) == 10
+    assert all({arms[i], arms[i + 1]} == {"On", "Off"} for i in range(0, 10, 2))
