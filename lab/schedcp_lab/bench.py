@@ -215,7 +215,7 @@ class _Examiner:
         tools = self._tools()
         folder = cache_of(self.root).directory("bench")
         shelf = Shelf(folder / "trials", Trial)
-        vmlinuz = digest_of(self.kernel.vmlinuz.read_bytes())
+        vmlinuz = digest_of(self.kernel.image.read_bytes())
         keys = {
             case.name: {
                 "source": digest_of(case.path.read_bytes()),

@@ -243,7 +243,7 @@ def _key(order: Order) -> dict[str, str]:
         "programs": verifier_of(order.settings).guests.digest(),
         "subjects": digest_of(archive(order.sides.entries(kernel))),
         "names": " ".join(side.name for side in order.sides.sides),
-        "kernel": digest_of(kernel.vmlinuz.read_bytes()),
+        "kernel": digest_of(kernel.image.read_bytes()),
     }
 
 

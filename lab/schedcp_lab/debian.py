@@ -158,7 +158,7 @@ class Apt:
     def _options(self) -> list[str]:
         return ["-c", str(self.folder / "apt.conf")]
 
-    def _write(self) -> bool:
+    def prepare(self) -> bool:
         """Write the configuration; say whether it differs from what was there."""
         for name in ("sources", "lists/partial", "archive/archives/partial"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ class Apt:
 
     def update(self, *, now: float | None = None) -> None:
         """Fetch the package lists, unless those here are of the last day and the same sources."""
-        changed = self._write()
+        changed = self.prepare()
         stamp = self.folder / "updated"
         if changed:  # What is there is of other sources, and stays so when fetching fails.
             stamp.unlink(missing_ok=True)
@@ -253,6 +253,7 @@ class Apt:
                     timeout_seconds=DOWNLOAD_TIMEOUT_SECONDS,
                 )
             except CommandFailed as error:
+                (into / f"{file.name}.FAILED").unlink(missing_ok=True)
                 raise PackageUnavailable(
                     f"{file.name} is in no package index any more, and could not be had from the "
                     f"archive's pool with the digest pinned here: {error}"

@@ -1,11 +1,11 @@
 """Kernel bundles: a kernel with sched_ext, its modules, headers and types, in one directory.
 
-A bundle holds `release`, `vmlinuz`, `config`, `vmlinux.btf` (raw BTF, taken from the compressed
-image without booting it), `vmlinux.h` (with kfunc prototypes), `modules/lib/modules/RELEASE/`
-(decompressed, with depmod's indexes) and, where the package source has them, `headers/` laid out
-as below `/`. What nodes may run lies in the cache's folder `kernels`, where the verifier looks for
-the kernel of a node. Which kernel: the one SCHEDCP_KERNEL names, else the newest of the target
-release's backports whose image, modules and headers are all in the index.
+A bundle holds `release`, `vmlinuz`, `vmlinux` (the same unpacked, where it can be booted so),
+`config`, `vmlinux.btf` (raw BTF), `vmlinux.h` (with kfunc prototypes),
+`modules/lib/modules/RELEASE/` (decompressed, with depmod's indexes) and, where the package source
+has them, `headers/` laid out as below `/`. What nodes may run lies in the cache's folder `kernels`,
+where the verifier looks for the kernel of a node. Which kernel: the one SCHEDCP_KERNEL names, else
+the newest of the target release's backports whose image, modules and headers are all in the index.
 
 The index keeps images longer than their headers. For the releases of POOL_HEADERS these come from
 the archive's pool, by pinned digest. Of some releases there is the bare image alone. Such a
@@ -27,7 +27,7 @@ from schedcp_lab.cache import MANIFEST, Cache, contents_digest, digest_file
 from schedcp_lab.debian import Debian, PoolFile, version_key
 from schedcp_lab.errors import CommandFailed, KernelUnsuitable, PackageUnavailable
 from schedcp_lab.processes import environment, run
-from schedcp_lab.vmlinuz import btf_of_image
+from schedcp_lab.vmlinuz import boots_unpacked, btf_of, unpacked
 
 __all__ = [
     "BUNDLE_FILES",
@@ -63,7 +63,7 @@ POOL_HEADERS = {
     ),
 }
 """Headers that the index names no more: what runs nodes of that series needs them."""
-RECIPE = "1"
+RECIPE = "2"
 """Raise this when the layout of a bundle changes, so that older ones are made anew."""
 
 
@@ -310,7 +310,10 @@ def _bundle(files: KernelFiles, folder: Path) -> None:
     """Lay out a bundle from the parts of a kernel."""
     (folder / "release").write_text(f"{files.release}\n")
     shutil.copyfile(files.image, folder / "vmlinuz")
-    (folder / "vmlinux.btf").write_bytes(btf_of_image(files.image.read_bytes()))
+    kernel = unpacked(files.image.read_bytes())
+    if boots_unpacked(kernel):
+        (folder / "vmlinux").write_bytes(kernel)
+    (folder / "vmlinux.btf").write_bytes(btf_of(kernel))
     types = run(
         ["bpftool", "btf", "dump", "file", folder / "vmlinux.btf", "format", "c"],
         timeout_seconds=TOOL_TIMEOUT_SECONDS,

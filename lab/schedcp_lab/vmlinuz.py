@@ -1,4 +1,4 @@
-"""Reads a compressed x86 kernel image: finds the payload, decompresses it, cuts out its BTF.
+"""Reads a compressed x86 kernel image: finds the payload, decompresses it, looks into it.
 
 The layout is the kernel's own (Documentation/arch/x86/boot.rst): the set-up header tells where the
 payload lies. Nothing is booted and no tool of the kernel's source tree is needed.
@@ -16,7 +16,7 @@ from pathlib import Path
 from schedcp_lab.errors import KernelUnsuitable
 from schedcp_lab.processes import run
 
-__all__ = ["btf_of_image", "elf_section"]
+__all__ = ["boots_unpacked", "btf_of", "elf_section", "unpacked"]
 
 SETUP_SECTORS_OFFSET = 0x1F1
 HEADER_MAGIC_OFFSET = 0x202
@@ -24,11 +24,34 @@ PAYLOAD_FIELDS_OFFSET = 0x248
 SECTOR_BYTES = 512
 SIZE_TRAILER_BYTES = 4
 DECOMPRESS_TIMEOUT_SECONDS = 120.0
+PVH_ENTRY = (b"Xen\0", 18)
+"""Owner and type of the note that says where a hypervisor may enter the unpacked kernel."""
 
 
-def btf_of_image(image: bytes) -> bytes:
-    """Return the raw BTF of a bzImage. Raise KernelUnsuitable when it has none."""
-    return elf_section(_decompressed(_payload(image)), ".BTF")
+def unpacked(image: bytes) -> bytes:
+    """Return the ELF file that a bzImage holds. Raise KernelUnsuitable when it is none."""
+    return _decompressed(_payload(image))
+
+
+def btf_of(elf: bytes) -> bytes:
+    """Return the raw BTF of an unpacked kernel. Raise KernelUnsuitable when it has none."""
+    return elf_section(elf, ".BTF", of="it was built without CONFIG_DEBUG_INFO_BTF")
+
+
+def boots_unpacked(elf: bytes) -> bool:
+    """Say whether a hypervisor can boot the unpacked kernel (CONFIG_PVH)."""
+    try:
+        notes = elf_section(elf, ".notes", of="nobody wrote any")
+    except KernelUnsuitable:
+        return False
+    at = 0
+    while at + 12 <= len(notes):
+        name_size, size, kind = struct.unpack_from("<III", notes, at)
+        start = at + 12
+        if (notes[start : start + name_size], kind) == PVH_ENTRY:
+            return True
+        at = start + -(-name_size // 4) * 4 + -(-size // 4) * 4
+    return False
 
 
 def _payload(image: bytes) -> bytes:
@@ -67,8 +90,8 @@ def _piped(command: list[str], data: bytes) -> bytes:
         return plain.read_bytes()
 
 
-def elf_section(elf: bytes, name: str) -> bytes:
-    """Return the contents of a section of a 64-bit little-endian ELF file."""
+def elf_section(elf: bytes, name: str, *, of: str) -> bytes:
+    """Return a section of a 64-bit little-endian ELF file; `of` says why it may lack one."""
     if elf[:6] != b"\x7fELF\x02\x01":
         raise KernelUnsuitable("the unpacked kernel is no 64-bit little-endian ELF file")
     (table,) = struct.unpack_from("<Q", elf, 0x28)
@@ -79,6 +102,4 @@ def elf_section(elf: bytes, name: str) -> bytes:
         start = names_start + name_offset
         if elf[start : elf.index(b"\0", start)] == name.encode():
             return elf[offset : offset + length]
-    raise KernelUnsuitable(
-        f"the kernel has no {name} section: it was built without CONFIG_DEBUG_INFO_BTF"
-    )
+    raise KernelUnsuitable(f"the kernel has no {name} section: {of}")

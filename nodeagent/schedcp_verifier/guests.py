@@ -189,7 +189,7 @@ class GuestFactory:
             initramfs = Path(folder) / "initramfs"
             initramfs.write_bytes(image)
             spec = VmSpec(
-                kernel.vmlinuz,
+                kernel.image,
                 initramfs,
                 self.deadline_seconds,
                 qemu=self.qemu,

@@ -1,7 +1,7 @@
 """Kernel bundles: the kernels that candidates are proven on, one directory each.
 
-A bundle holds `release`, `vmlinuz`, `config`, `vmlinux.btf` (raw BTF) and `vmlinux.h` (with kfunc
-prototypes). Who makes them is not this package's business.
+A bundle holds `release`, `vmlinuz`, perhaps `vmlinux` (the same unpacked), `config`, `vmlinux.btf`
+(raw BTF) and `vmlinux.h` (with kfunc prototypes). Who makes them is not this package's business.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ class KernelBundle:
         return bundle
 
     @property
-    def vmlinuz(self) -> Path:
-        """The bootable image."""
-        return self.folder / "vmlinuz"
+    def image(self) -> Path:
+        """What guests boot: the unpacked kernel if there is one, which spares them unpacking it."""
+        unpacked = self.folder / "vmlinux"
+        return unpacked if unpacked.is_file() else self.folder / "vmlinuz"
 
     @property
     def vmlinux_h(self) -> Path:

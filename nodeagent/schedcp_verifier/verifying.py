@@ -203,7 +203,7 @@ class Verifier:
             "program": subject.executable.inventory() if subject.executable else [],
             "manifest": subject.manifest.to_json() if subject.manifest else {},
             "build": self.tools.fingerprint(kernel),
-            "vmlinuz": digest_of(kernel.vmlinuz.read_bytes()),
+            "kernel": digest_of(kernel.image.read_bytes()),
             "config": digest_of(kernel.config) if subject.executable else "",
             "guest": self.guests.digest(),
             "qemu": digest_of(qemu),

@@ -158,7 +158,7 @@ def test_the_loader_holds_it_and_it_tells_its_statistics(
     entries = trial(verifier_settings, kernel, found, ops=ops)
     initramfs = tmp_path / "initramfs"
     initramfs.write_bytes(archive([*entries, program("bin/statistics-client", client)]))
-    spec = VmSpec(kernel.vmlinuz, initramfs, SECONDS, qemu=verifier_settings.qemu)
+    spec = VmSpec(kernel.image, initramfs, SECONDS, qemu=verifier_settings.qemu)
     with MicroVm(spec) as vm:
         lines = [line.decode() for line in vm.lines()]
         assert lines, vm.console.text()[-2000:]

@@ -39,7 +39,7 @@ def guest(
     initramfs = folder / "initramfs"
     initramfs.write_bytes(image)
     values = {"deadline_seconds": float(BOOT_SECONDS), **limits}
-    with MicroVm(VmSpec(kernel.vmlinuz, initramfs, qemu=settings.qemu, **values)) as vm:  # type: ignore[arg-type]
+    with MicroVm(VmSpec(kernel.image, initramfs, qemu=settings.qemu, **values)) as vm:  # type: ignore[arg-type]
         yield vm
 
 

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from schedcp_lab.debian import Apt, Source
-from schedcp_lab.errors import CommandFailed
+from schedcp_lab.cache import digest_file
+from schedcp_lab.debian import Apt, PoolFile, Source
+from schedcp_lab.errors import CommandFailed, PackageUnavailable
 from schedcp_lab.kube_binaries import find_kube_program
 
 
@@ -60,3 +61,23 @@ def test_lists_of_other_sources_are_not_taken_for_fresh(tmp_path: Path) -> None:
         with pytest.raises(CommandFailed, match="nowhere"):
             apt.update()
         assert not stamp.exists()
+
+
+def test_a_file_of_the_pool_counts_with_its_pinned_digest_alone(tmp_path: Path) -> None:
+    archive, into = tmp_path / "archive", tmp_path / "packages"
+    package = archive / "pool/main/l/linux/linux-headers-6.18_amd64.deb"
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"headers")
+    pinned = PoolFile(str(package.relative_to(archive)), digest_file(package))
+    apt = Apt(tmp_path / "apt", (), status=tmp_path / "status")
+    (tmp_path / "status").touch()
+    apt.prepare()
+    (got,) = apt.download_pool(f"copy:{archive}/", [pinned], into)
+    assert got.read_bytes() == b"headers"
+
+    package.write_bytes(b"others")
+    assert apt.download_pool(f"copy:{archive}", [pinned], into) == [got]  # Not asked for again.
+    got.unlink()
+    with pytest.raises(PackageUnavailable, match="in no package index any more"):
+        apt.download_pool(f"copy:{archive}", [pinned], into)
+    assert not list(into.iterdir())

@@ -57,7 +57,7 @@ def run_cases(
     )
     initramfs = folder / "initramfs"
     initramfs.write_bytes(image)
-    with MicroVm(VmSpec(kernel.vmlinuz, initramfs, SECONDS, qemu=settings.qemu)) as vm:
+    with MicroVm(VmSpec(kernel.image, initramfs, SECONDS, qemu=settings.qemu)) as vm:
         said = [line.decode() for line in vm.lines()]
         assert said, vm.console.text()[-2000:]
     return parsed(said)

@@ -2,14 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from schedcp_lab import debian
 from schedcp_lab.cache import Cache
 from schedcp_lab.debian import (
     KEYRING,
-    Apt,
     Debian,
     Mirror,
-    PoolFile,
     configuration,
     expected_files,
     find_mirror,
@@ -17,7 +14,7 @@ from schedcp_lab.debian import (
     target_sources,
     version_key,
 )
-from schedcp_lab.errors import CommandFailed, PackageUnavailable
+from schedcp_lab.errors import PackageUnavailable
 
 TARGETS = """\
 Debian|bookworm-security|http://mirror.test/debian-security/
@@ -98,39 +95,3 @@ def test_a_package_is_known_by_file_and_digest(package: str) -> None:
 def test_an_address_without_a_digest_is_not_believed(package: str) -> None:
     with pytest.raises(PackageUnavailable, match=f"no address with a SHA-256 for {package}:"):
         expected_files(WEAK + GOOD, [package])
-
-
-HEADERS = PoolFile(
-    "pool/main/l/linux/linux-headers-6.18.15_amd64.deb",
-    "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",  # Of the bytes `test`.
-)
-
-
-def test_a_file_of_the_pool_is_asked_for_with_its_digest_and_only_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[list[str]] = []
-
-    def fetch(command: list[object], **_: object) -> None:
-        asked.append([str(part) for part in command])
-        Path(asked[-1][-2]).write_bytes(b"test")
-
-    monkeypatch.setattr(debian, "run", fetch)
-    apt = Apt(tmp_path / "apt", ())
-    for _ in range(2):
-        (path,) = apt.download_pool("http://mirror.test/debian/", [HEADERS], tmp_path)
-    assert path.read_bytes() == b"test"
-    (command,) = asked
-    assert command[-3] == f"http://mirror.test/debian/{HEADERS.path}"
-    assert command[-1] == f"SHA256:{HEADERS.sha256}"
-
-
-def test_a_file_that_the_pool_has_no_more_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(command: list[object], **_: object) -> None:
-        raise CommandFailed("apt-helper: 404  Not Found")
-
-    monkeypatch.setattr(debian, "run", fail)
-    with pytest.raises(PackageUnavailable, match=r"in no package index any more.*404"):
-        Apt(tmp_path / "apt", ()).download_pool("http://mirror.test/", [HEADERS], tmp_path)

@@ -18,7 +18,7 @@ from schedcp_lab.kernels import (
     require_headers,
     update_lists,
 )
-from schedcp_lab.vmlinuz import btf_of_image
+from schedcp_lab.vmlinuz import boots_unpacked, btf_of, unpacked
 
 
 def split(version: str, *, headers: bool = True) -> set[str]:
@@ -127,7 +127,26 @@ def bzimage(payload: bytes) -> bytes:
 def test_btf_is_cut_out_of_the_compressed_image(compress: Callable[[bytes], bytes]) -> None:
     elf = elf_with_section(b".BTF", b"types of a kernel")
     image = bzimage(compress(elf) + struct.pack("<I", len(elf)))
-    assert btf_of_image(image) == b"types of a kernel"
+    assert btf_of(unpacked(image)) == b"types of a kernel"
+
+
+def note(owner: bytes, kind: int, body: bytes) -> bytes:
+    return struct.pack("<III", len(owner), len(body), kind) + owner + body
+
+
+@pytest.mark.parametrize(
+    ("section", "notes", "boots"),
+    [
+        (b".notes", note(b"GNU\0", 3, b"id") + b"\0\0" + note(b"Xen\0", 18, bytes(8)), True),
+        (b".notes", note(b"GNU\0", 18, bytes(8)) + note(b"Xen\0", 1, bytes(4)), False),
+        (b".notes", note(b"Xen\0", 18, b"")[:-1], False),
+        (b".BTF", note(b"Xen\0", 18, bytes(8)), False),
+    ],
+)
+def test_a_kernel_boots_unpacked_where_it_tells_its_entry(
+    section: bytes, notes: bytes, *, boots: bool
+) -> None:
+    assert boots_unpacked(elf_with_section(section, notes)) == boots
 
 
 @pytest.mark.parametrize(
@@ -144,7 +163,7 @@ def test_btf_is_cut_out_of_the_compressed_image(compress: Callable[[bytes], byte
 )
 def test_an_image_that_cannot_serve_says_why(image: bytes, message: str) -> None:
     with pytest.raises(KernelUnsuitable, match=message):
-        btf_of_image(image)
+        btf_of(unpacked(image))
 
 
 def bundle(folder: Path, types: str) -> Path:
