@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("support.kernel_fixtures",)
+
 TIERS = ("unit", "kube", "kernel", "e2e")
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,8 +1,14 @@
-"""What the kernel tier needs: kernel bundles, programs of the guest, QEMU; from `make setup`."""
+"""What the kernel tier needs: kernel bundles, programs of the guest, QEMU; from `make setup`.
+
+A plugin of the whole session, because proofs begin with it: they take long, and other tiers leave
+CPUs idle.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +20,22 @@ from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.settings import Settings
 from schedcp_verifier.verifying import Verifier
 from support.laboratory import PARALLEL_GUESTS, Laboratory, unfit
+
+STAND_BACK = 10
+"""How nice guests are that run while other tests do."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _proofs_begin_early(request: pytest.FixtureRequest, required_tiers: frozenset[str]) -> None:
+    """Have the laboratory begin before the first test, where a test is going to ask it."""
+    asked = any("laboratory" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    if asked and "kernel" in required_tiers:
+        request.getfixturevalue("laboratory")
+
+
+def _stand_back() -> None:
+    """Make a thread, and the guests that it starts, take only what other tests leave."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), STAND_BACK)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +80,7 @@ def laboratory(
 ) -> Iterator[Laboratory]:
     """The laboratory, at work on every source that a selected test asks about."""
     verifier = Verifier.from_settings(verifier_settings)
-    with ThreadPoolExecutor(PARALLEL_GUESTS) as pool:
+    with ThreadPoolExecutor(PARALLEL_GUESTS, initializer=_stand_back) as pool:
         found = Laboratory(verifier, kernel, pool)
         for item in request.session.items:
             callspec = getattr(item, "callspec", None)
