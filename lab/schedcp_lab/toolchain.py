@@ -80,6 +80,8 @@ HOST_TOOLS: tuple[HostTool, ...] = (
     HostTool("prometheus", "prometheus", service="prometheus"),
     HostTool("redis-server", "redis-server", service="redis-server"),
     HostTool("buildah", "buildah"),
+    # Debian 13's buildah asks for it by name, although no build here has a network.
+    HostTool("netavark", "/usr/lib/podman/netavark"),
     HostTool("mmdebstrap", "mmdebstrap"),
     HostTool("uidmap", "newuidmap"),
     HostTool("busybox-static", "busybox", static=True),
