@@ -33,6 +33,7 @@ __all__ = ["JobVerifier"]
 _log = logging.getLogger(__name__)
 _MOST_LOG_BYTES = 9_500_000
 """A kubelet keeps ten megabytes of a container's log; a longer answer would lose its head."""
+_MOST_SAID_CHARS = 600
 _COMPONENT = {"app.kubernetes.io/name": "schedcp", "app.kubernetes.io/component": "verifier"}
 _USER = 65532
 PROVER, SIGNER = "prover", "signer"
@@ -99,13 +100,20 @@ class JobVerifier:
         failed = [c for c in conditions if c.get("type") == "Failed" and c.get("status") == "True"]
         if failed:
             said = failed[0].get("message") or failed[0].get("reason") or "no reason given"
-            return _lost(verification, f"job {name} failed: {said}")
+            why = [
+                f"; {words}" for pod in await self._pods(name) for words in broken_containers(pod)
+            ]
+            return _lost(verification, f"job {name} failed: {said}{''.join(why)}")
         return _running(verification)
 
-    async def _answer(self, id_: str, name: str) -> Verification:
+    async def _pods(self, name: str) -> list[Json]:
         selector = f"batch.kubernetes.io/job-name={name}"
-        pods = await self._kube.list(PODS, namespace=self._namespace, selector=selector)
-        done = [pod for pod in pods.items if (pod.get("status") or {}).get("phase") == "Succeeded"]
+        found = await self._kube.list(PODS, namespace=self._namespace, selector=selector)
+        return found.items
+
+    async def _answer(self, id_: str, name: str) -> Verification:
+        pods = await self._pods(name)
+        done = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Succeeded"]
         if not done:
             return _lost(id_, f"the pod of job {name} is gone, and its log with it")
         log = await self._kube.pod_log(
@@ -151,6 +159,22 @@ class JobVerifier:
 def job_name(verification: str) -> str:
     """Return the name of the Job for a verification."""
     return f"schedcp-verify-{verification.removeprefix('sha256:')[:20]}"
+
+
+def broken_containers(pod: Json) -> list[str]:
+    """Return what a pod's containers that ended with a failure ended with, and last said."""
+    status = pod.get("status") or {}
+    found = []
+    for container in (
+        *status.get("initContainerStatuses", []),
+        *status.get("containerStatuses", []),
+    ):
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            said = " ".join(str(ended.get("message") or "nothing said").split())
+            reason = f"{ended.get('reason', 'Error')}, status {ended['exitCode']}"
+            found.append(f"{container['name']}: {reason}: {said[-_MOST_SAID_CHARS:]}")
+    return found
 
 
 def parsed_reply(log: bytes, id_: str) -> tuple[SignedReply, bytes | None]:
@@ -291,6 +315,8 @@ def _container(name: str, settings: JobSettings) -> Json:
         "name": name,
         "image": settings.image,
         "imagePullPolicy": settings.pull_policy,
+        # Why a container failed is then in its pod's status: the end of what it wrote.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

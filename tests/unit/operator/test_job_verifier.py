@@ -164,6 +164,29 @@ async def test_a_failed_job_is_lost_and_made_anew_when_asked_again() -> None:
     assert (await bench.verifier.status(ID)).state is VerificationState.RUNNING
 
 
+async def test_a_failed_job_says_which_container_failed_and_what_it_said_last() -> None:
+    bench = Bench()
+    await bench.verifier.start(REQUEST, CLAIMS)
+    failed = {"type": "Failed", "status": "True", "message": "backoff limit"}
+    await bench.change({"conditions": [failed]})
+    ended = {"exitCode": 64, "reason": "Error", "message": f"{'x' * 5000}cannot read\nthe request"}
+    name = job_name(ID)
+    pod = {
+        "metadata": {"name": f"{name}-x", "labels": {"batch.kubernetes.io/job-name": name}},
+        "status": {
+            "phase": "Failed",
+            "initContainerStatuses": [{"name": "prover", "state": {"terminated": ended}}],
+            "containerStatuses": [{"name": "signer", "state": {"waiting": {}}}],
+        },
+    }
+    bench.kube.put(PODS, pod, namespace=NAMESPACE)
+    lost = await bench.verifier.status(ID)
+    assert "backoff limit; prover: Error, status 64: " in lost.message
+    assert lost.message.endswith("xxxcannot read the request")
+    assert "signer" not in lost.message
+    assert len(lost.message) < 1000
+
+
 async def test_a_job_without_its_pod_is_lost() -> None:
     bench = Bench()
     await bench.verifier.start(REQUEST, CLAIMS)
