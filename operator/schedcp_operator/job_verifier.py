@@ -93,26 +93,27 @@ class JobVerifier:
     async def status(self, verification: str) -> Verification:
         """Return how a Job stands; raise NotFound when there is none."""
         name = job_name(verification)
-        status = (await self._kube.get(JOBS, name, namespace=self._namespace)).get("status") or {}
+        job = await self._kube.get(JOBS, name, namespace=self._namespace)
+        status = job.get("status") or {}
         if int(status.get("succeeded") or 0) >= 1:
-            return await self._answer(verification, name)
+            return await self._answer(verification, job)
         conditions = status.get("conditions") or []
         failed = [c for c in conditions if c.get("type") == "Failed" and c.get("status") == "True"]
         if failed:
             said = failed[0].get("message") or failed[0].get("reason") or "no reason given"
-            why = [
-                f"; {words}" for pod in await self._pods(name) for words in broken_containers(pod)
-            ]
-            return _lost(verification, f"job {name} failed: {said}{''.join(why)}")
+            why = [words for pod in await self._pods(job) for words in broken_containers(pod)]
+            return _lost(verification, "; ".join((f"job {name} failed: {said}", *why)))
         return _running(verification)
 
-    async def _pods(self, name: str) -> list[Json]:
-        selector = f"batch.kubernetes.io/job-name={name}"
+    async def _pods(self, job: Json) -> list[Json]:
+        """Return a Job's own pods: those of an earlier one of its name may still be going."""
+        selector = f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}"
         found = await self._kube.list(PODS, namespace=self._namespace, selector=selector)
         return found.items
 
-    async def _answer(self, id_: str, name: str) -> Verification:
-        pods = await self._pods(name)
+    async def _answer(self, id_: str, job: Json) -> Verification:
+        name = job["metadata"]["name"]
+        pods = await self._pods(job)
         done = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Succeeded"]
         if not done:
             return _lost(id_, f"the pod of job {name} is gone, and its log with it")
@@ -244,6 +245,9 @@ def job_manifest(name: str, settings: JobSettings) -> Json:
 def _pod_spec(name: str, settings: JobSettings) -> Json:
     return {
         "restartPolicy": "Never",
+        # Nothing of a verification that is given up is worth the node's time, and the first process
+        # of a container does not hear SIGTERM.
+        "terminationGracePeriodSeconds": 1,
         "serviceAccountName": settings.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
