@@ -163,7 +163,10 @@ def job_name(verification: str) -> str:
 
 
 def broken_containers(pod: Json) -> list[str]:
-    """Return what a pod's containers that ended with a failure ended with, and last said."""
+    """Return what a pod's containers that ended with a failure ended with, and last said.
+
+    What they said is hostile, too: it is bounded, and cannot act on the terminal that shows it.
+    """
     status = pod.get("status") or {}
     found = []
     for container in (
@@ -172,7 +175,8 @@ def broken_containers(pod: Json) -> list[str]:
     ):
         ended = (container.get("state") or {}).get("terminated") or {}
         if ended.get("exitCode"):
-            said = " ".join(str(ended.get("message") or "nothing said").split())
+            words = str(ended.get("message") or "nothing said")
+            said = " ".join("".join(c if c.isprintable() else " " for c in words).split())
             reason = f"{ended.get('reason', 'Error')}, status {ended['exitCode']}"
             found.append(f"{container['name']}: {reason}: {said[-_MOST_SAID_CHARS:]}")
     return found

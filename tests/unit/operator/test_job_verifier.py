@@ -176,7 +176,11 @@ async def test_a_failed_job_says_which_container_failed_and_what_it_said_last() 
     await bench.verifier.start(REQUEST, CLAIMS)
     failed = {"type": "Failed", "status": "True", "message": "backoff limit"}
     await bench.change({"conditions": [failed]})
-    ended = {"exitCode": 64, "reason": "Error", "message": f"{'x' * 5000}cannot read\nthe request"}
+    ended = {
+        "exitCode": 64,
+        "reason": "Error",
+        "message": f"{'x' * 5000}cannot read\x1b\nthe request",
+    }
     await bench.pod(
         {
             "phase": "Failed",
