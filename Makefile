@@ -15,16 +15,17 @@ C_SOURCES = $(shell git ls-files '*.c' '*.h')
 PYTEST := $(PY) -m pytest
 SURVIVAL := tests/e2e/test_survival.py
 STOCK := tests/kernel/test_stock_schedulers.py
+VERIFIER_JOB := tests/e2e/test_verifier_job.py
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # `check` comes before `setup`, and apt serves one at a time.
 .NOTPARALLEL:
 
 .PHONY: help init setup generate format check test test-unit test-kube test-kernel test-e2e test-survival \
-	test-stock demo bench-verifier bench-kernels bench-library bench-schedulers images schedulers stock clean clean-cache
+	test-stock test-verifier-job demo bench-verifier bench-kernels bench-library bench-schedulers images schedulers stock clean clean-cache
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 init: ## The Python environment, from uv.lock
 	@bash lab/bootstrap
@@ -60,9 +61,9 @@ stock: init ## Build the scx project's own schedulers, which the manifests pin; 
 images: setup ## Build the container images, with the stock schedulers if they are built
 	@$(LAB) setup --only images
 
-test: check setup ## Every check and every tier, but for test-survival and test-stock
+test: check setup ## Every check and every tier, but for test-survival, test-stock, test-verifier-job
 	@$(PYTEST) --require kube,kernel,e2e --durations=25 --ignore=$(SURVIVAL) --ignore=$(STOCK) \
-		tests/unit tests/kube tests/kernel tests/e2e
+		--ignore=$(VERIFIER_JOB) tests/unit tests/kube tests/kernel tests/e2e
 
 test-unit: init ## Tests without network, clock or processes of their own
 	@$(PYTEST) tests/unit
@@ -77,10 +78,15 @@ test-stock: setup stock ## The stock schedulers against what their manifests say
 	@$(PYTEST) --require kernel $(STOCK)
 
 test-e2e: setup ## The whole loop on a cluster of micro-VMs
-	@$(PYTEST) --require e2e --ignore=$(SURVIVAL) tests/e2e
+	@$(PYTEST) --require e2e --ignore=$(SURVIVAL) --ignore=$(VERIFIER_JOB) tests/e2e
 
 test-survival: setup ## Kills, a better scheduler and uninstallation on a cluster; 20 minutes
 	@$(PYTEST) --require e2e $(SURVIVAL)
+
+test-verifier-job: init ## The verifier's Jobs in real pods; this machine is their node meanwhile
+	@$(LAB) setup --only tools,helm,schedulers,images,node
+	@$(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 tests/support/apart.sh \
+		$(PYTEST) -p no:cacheprovider --require e2e --durations=0 $(VERIFIER_JOB)
 
 demo: setup ## The main job, end to end, on a cluster of micro-VMs
 	@$(LAB) demo

@@ -101,8 +101,10 @@ def config_files(settings: NodeSettings, credentials: NodeCredentials) -> dict[s
     }
 
 
-def kubelet_configuration(settings: NodeSettings) -> dict[str, object]:
-    """The kubelet's configuration object (JSON is YAML)."""
+def kubelet_configuration(
+    settings: NodeSettings, *, folder: str = CONFIG_FOLDER
+) -> dict[str, object]:
+    """The kubelet's configuration object (JSON is YAML); its certificates are in `folder`."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -110,11 +112,11 @@ def kubelet_configuration(settings: NodeSettings) -> dict[str, object]:
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
-            "x509": {"clientCAFile": f"{CONFIG_FOLDER}/client-ca.crt"},
+            "x509": {"clientCAFile": f"{folder}/client-ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": f"{CONFIG_FOLDER}/kubelet.crt",
-        "tlsPrivateKeyFile": f"{CONFIG_FOLDER}/kubelet.key",
+        "tlsCertFile": f"{folder}/kubelet.crt",
+        "tlsPrivateKeyFile": f"{folder}/kubelet.key",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "cgroupDriver": "cgroupfs",
         "resolvConf": "",

@@ -23,6 +23,7 @@ from schedcp_lab.processes import environment, run, run_as_root
 
 __all__ = [
     "HOST_TOOLS",
+    "NODE_TOOLS",
     "STOCK_TOOLS",
     "HostTool",
     "ensure_host_tools",
@@ -113,6 +114,14 @@ STOCK_TOOLS: tuple[HostTool, ...] = (
     HostTool("make", "make"),
 )
 """What the stock schedulers are built with; the lab itself does without."""
+
+NODE_TOOLS: tuple[HostTool, ...] = (
+    HostTool("containerd", "containerd", service="containerd"),
+    HostTool("runc", "runc"),
+    HostTool("containernetworking-plugins", "/usr/lib/cni/ptp"),
+    HostTool("iproute2", "ip"),
+)
+"""What this machine itself needs to be a node; the lab's nodes bring their own."""
 
 
 def find_program(name: str, *, path: str | None = None) -> Path | None:

@@ -22,13 +22,14 @@ from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_bin
 from schedcp_lab.node_image import NodeImage, ensure_node_image
 from schedcp_lab.processes import run
 from schedcp_lab.stock import ensure_stock, pinned_programs, stock_here
-from schedcp_lab.toolchain import ensure_host_tools
+from schedcp_lab.toolchain import NODE_TOOLS, ensure_host_tools
 from schedcp_lab.wheels import wheelhouse
 
 __all__ = [
     "AGENT_IMAGE",
     "SHOP_IMAGE",
     "STEPS",
+    "VERIFIER_IMAGE",
     "Workshop",
     "build_schedulers",
     "cache_of",
@@ -41,7 +42,7 @@ AGENT_IMAGE = "localhost/schedcp-agent:lab"
 OPERATOR_IMAGE = "localhost/schedcp-operator:lab"
 VERIFIER_IMAGE = "localhost/schedcp-verifier:lab"
 SHOP_IMAGE = "localhost/schedcp-shop:lab"
-STEPS = ("tools", "helm", "schedulers", "stock", "images", "kernels")
+STEPS = ("tools", "helm", "schedulers", "stock", "images", "kernels", "node")
 SHOP_FLAGS = ("-O2", "-static", "-pthread", "-Wall", "-Werror")
 BUILD_TIMEOUT_SECONDS = 600.0
 Report = Callable[[str], None]
@@ -123,8 +124,8 @@ def prepare_only(
 ) -> None:
     """Do some of the `STEPS` alone: `schedulers` with the kernel that they are built for, `images`
     with all of the product's, of which a lab itself needs the agent's only, with the `stock`
-    schedulers in them if they were built, and `kernels` with the newest of each series, or the one
-    that is named.
+    schedulers in them if they were built, `kernels` with the newest of each series, or the one that
+    is named, and `node` with what this machine needs to be a node of a cluster itself.
     """
     root = repository_root()
     cache = cache_of(root)
@@ -135,11 +136,18 @@ def prepare_only(
         "stock": lambda: ensure_stock(cache, pinned_programs(root), report=report),
         "images": lambda: _product_images(root, cache, report),
         "kernels": lambda: ensure_series(cache, kernel_release, report=report),
+        "node": lambda: _machine_as_node(cache, report),
     }
     for step in steps:
         if step not in actions:
             raise LabError(f"there is no step {step!r}; there are {', '.join(actions)}")
         actions[step]()
+
+
+def _machine_as_node(cache: Cache, report: Report) -> None:
+    ensure_host_tools(cache, NODE_TOOLS, report=report)
+    ensure_kube_binaries(cache, report=report)
+    pause_image(cache)
 
 
 class _Clock:

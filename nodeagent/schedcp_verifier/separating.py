@@ -59,18 +59,22 @@ class Handover(Noun):
     """The built object of an acceptance, base64."""
 
 
-def read_noun(path: Path, noun: type[_N], *, limit: int = MAX_HANDOVER_BYTES) -> _N:
-    """Return what a regular file of at most `limit` bytes holds, or raise UsageError."""
+def read_noun(path: Path, noun: type[_N], *, flags: int = 0) -> _N:
+    """Return what a regular file of bounded size holds, or raise UsageError.
+
+    Links are followed unless `flags`, of os.open, say otherwise: a kubelet puts the files of a
+    ConfigMap behind two of them.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"{path} is no regular file")
-            data = file.read(limit + 1)
+            data = file.read(MAX_HANDOVER_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error}") from error
-    if len(data) > limit:
-        raise UsageError(f"{path} is larger than {limit} bytes")
+    if len(data) > MAX_HANDOVER_BYTES:
+        raise UsageError(f"{path} is larger than {MAX_HANDOVER_BYTES} bytes")
     try:
         return noun.model_validate_json(data)
     except ValidationError as error:
@@ -103,8 +107,8 @@ def hand_over(
 
 
 def read_handover(folder: Path) -> Handover:
-    """Return what the prover left, or raise UsageError."""
-    return read_noun(folder / RESULT_NAME, Handover)
+    """Return what the prover left, or raise UsageError; no link of its is followed."""
+    return read_noun(folder / RESULT_NAME, Handover, flags=os.O_NOFOLLOW)
 
 
 def answer(

@@ -33,6 +33,7 @@ __all__ = ["JobVerifier"]
 _log = logging.getLogger(__name__)
 _MOST_LOG_BYTES = 9_500_000
 """A kubelet keeps ten megabytes of a container's log; a longer answer would lose its head."""
+_MOST_SAID_CHARS = 600
 _COMPONENT = {"app.kubernetes.io/name": "schedcp", "app.kubernetes.io/component": "verifier"}
 _USER = 65532
 PROVER, SIGNER = "prover", "signer"
@@ -92,20 +93,28 @@ class JobVerifier:
     async def status(self, verification: str) -> Verification:
         """Return how a Job stands; raise NotFound when there is none."""
         name = job_name(verification)
-        status = (await self._kube.get(JOBS, name, namespace=self._namespace)).get("status") or {}
+        job = await self._kube.get(JOBS, name, namespace=self._namespace)
+        status = job.get("status") or {}
         if int(status.get("succeeded") or 0) >= 1:
-            return await self._answer(verification, name)
+            return await self._answer(verification, job)
         conditions = status.get("conditions") or []
         failed = [c for c in conditions if c.get("type") == "Failed" and c.get("status") == "True"]
         if failed:
             said = failed[0].get("message") or failed[0].get("reason") or "no reason given"
-            return _lost(verification, f"job {name} failed: {said}")
+            why = [words for pod in await self._pods(job) for words in broken_containers(pod)]
+            return _lost(verification, "; ".join((f"job {name} failed: {said}", *why)))
         return _running(verification)
 
-    async def _answer(self, id_: str, name: str) -> Verification:
-        selector = f"batch.kubernetes.io/job-name={name}"
-        pods = await self._kube.list(PODS, namespace=self._namespace, selector=selector)
-        done = [pod for pod in pods.items if (pod.get("status") or {}).get("phase") == "Succeeded"]
+    async def _pods(self, job: Json) -> list[Json]:
+        """Return a Job's own pods: those of an earlier one of its name may still be going."""
+        selector = f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}"
+        found = await self._kube.list(PODS, namespace=self._namespace, selector=selector)
+        return found.items
+
+    async def _answer(self, id_: str, job: Json) -> Verification:
+        name = job["metadata"]["name"]
+        pods = await self._pods(job)
+        done = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Succeeded"]
         if not done:
             return _lost(id_, f"the pod of job {name} is gone, and its log with it")
         log = await self._kube.pod_log(
@@ -151,6 +160,26 @@ class JobVerifier:
 def job_name(verification: str) -> str:
     """Return the name of the Job for a verification."""
     return f"schedcp-verify-{verification.removeprefix('sha256:')[:20]}"
+
+
+def broken_containers(pod: Json) -> list[str]:
+    """Return what a pod's containers that ended with a failure ended with, and last said.
+
+    What they said is hostile, too: it is bounded, and cannot act on the terminal that shows it.
+    """
+    status = pod.get("status") or {}
+    found = []
+    for container in (
+        *status.get("initContainerStatuses", []),
+        *status.get("containerStatuses", []),
+    ):
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            words = str(ended.get("message") or "nothing said")
+            said = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+            reason = f"{ended.get('reason', 'Error')}, status {ended['exitCode']}"
+            found.append(f"{container['name']}: {reason}: {said[-_MOST_SAID_CHARS:]}")
+    return found
 
 
 def parsed_reply(log: bytes, id_: str) -> tuple[SignedReply, bytes | None]:
@@ -220,6 +249,9 @@ def job_manifest(name: str, settings: JobSettings) -> Json:
 def _pod_spec(name: str, settings: JobSettings) -> Json:
     return {
         "restartPolicy": "Never",
+        # Nothing of a verification that is given up is worth the node's time, and the first process
+        # of a container does not hear SIGTERM.
+        "terminationGracePeriodSeconds": 1,
         "serviceAccountName": settings.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -291,6 +323,8 @@ def _container(name: str, settings: JobSettings) -> Json:
         "name": name,
         "image": settings.image,
         "imagePullPolicy": settings.pull_policy,
+        # Why a container failed is then in its pod's status: the end of what it wrote.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

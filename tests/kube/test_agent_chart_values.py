@@ -125,6 +125,18 @@ class TestRendering:
         rendered = render(repository, *(f"--set={option}" for option in options))
         assert not any(found["kind"] == "Deployment" for found in rendered)
 
+    @pytest.mark.parametrize("enabled", ["true", "false"])
+    def test_a_verification_has_no_network_wherever_the_operator_runs(
+        self, repository: Path, enabled: str
+    ) -> None:
+        elsewhere = "--set=operator.externalURL=https://10.0.0.1:8443"
+        rendered = render(repository, f"--set=operator.enabled={enabled}", elsewhere)
+        spec = find(rendered, "NetworkPolicy", "schedcp-verifier")["spec"]
+        labels = job_manifest("x", JobSettings(image="x"))["spec"]["template"]["metadata"]["labels"]
+        assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        assert not spec.keys() & {"ingress", "egress"}
+
     @pytest.mark.parametrize(
         ("option", "volume"),
         [

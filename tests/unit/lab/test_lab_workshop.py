@@ -17,5 +17,7 @@ def test_the_makefile_asks_for_steps_that_exist(repository: Path) -> None:
 
 
 def test_another_step_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(LabError, match="there are tools, helm, schedulers, stock, images, kernels"):
+    with pytest.raises(
+        LabError, match="there are tools, helm, schedulers, stock, images, kernels, node"
+    ):
         prepare_only(["imagse"])

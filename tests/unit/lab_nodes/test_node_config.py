@@ -8,6 +8,7 @@ import tarfile
 import pytest
 
 from schedcp_lab.node_config import (
+    CONFIG_FOLDER,
     NodeCredentials,
     NodeSettings,
     Taint,
@@ -51,6 +52,13 @@ def test_a_shell_reads_the_variables_as_they_were_meant() -> None:
     assert read["NODE_NAME"] == "node-1"
     assert read["NODE_LABELS"] == "pool=general,tier=a b"
     assert read["API_PORT"] == "20001"
+
+
+def test_the_kubelets_certificates_are_in_the_folder_that_is_named() -> None:
+    text = json.dumps(kubelet_configuration(node(), folder="/somewhere"))
+    assert text.count('"/somewhere/') == 3
+    assert "/etc/" not in text
+    assert json.dumps(kubelet_configuration(node())) == text.replace("/somewhere", CONFIG_FOLDER)
 
 
 def test_the_kubelet_trusts_nobody_without_a_certificate_or_token() -> None:

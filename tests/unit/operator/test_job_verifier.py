@@ -73,14 +73,21 @@ class Bench:
         """Start the Job, let it succeed with this log, and ask how it stands."""
         await self.verifier.start(REQUEST, CLAIMS)
         await self.change({"succeeded": 1})
-        name = job_name(ID)
-        pod = {
-            "metadata": {"name": f"{name}-x", "labels": {"batch.kubernetes.io/job-name": name}},
-            "status": {"phase": "Succeeded"},
-        }
-        self.kube.put(PODS, pod, namespace=NAMESPACE)
-        self.kube.logs[f"{name}-x"] = log
+        self.kube.logs[await self.pod({"phase": "Succeeded"})] = log
         return await self.verifier.status(ID)
+
+    async def pod(self, status: dict[str, Any], *, owner: str = "") -> str:
+        """Let the Job, or an earlier one of its name, have a pod; return the pod's name."""
+        job = await self.kube.get(JOBS, job_name(ID), namespace=NAMESPACE)
+        uid = owner or job["metadata"]["uid"]
+        labels = {
+            "batch.kubernetes.io/job-name": job_name(ID),
+            "batch.kubernetes.io/controller-uid": uid,
+        }
+        name = f"{job_name(ID)}-{uid}"
+        pod = {"metadata": {"name": name, "labels": labels}, "status": status}
+        self.kube.put(PODS, pod, namespace=NAMESPACE)
+        return name
 
     async def change(self, status: dict[str, Any]) -> None:
         """Let the Job have a status."""
@@ -164,10 +171,35 @@ async def test_a_failed_job_is_lost_and_made_anew_when_asked_again() -> None:
     assert (await bench.verifier.status(ID)).state is VerificationState.RUNNING
 
 
+async def test_a_failed_job_says_which_container_failed_and_what_it_said_last() -> None:
+    bench = Bench()
+    await bench.verifier.start(REQUEST, CLAIMS)
+    failed = {"type": "Failed", "status": "True", "message": "backoff limit"}
+    await bench.change({"conditions": [failed]})
+    ended = {
+        "exitCode": 64,
+        "reason": "Error",
+        "message": f"{'x' * 5000}cannot read\x1b\nthe request",
+    }
+    await bench.pod(
+        {
+            "phase": "Failed",
+            "initContainerStatuses": [{"name": "prover", "state": {"terminated": ended}}],
+            "containerStatuses": [{"name": "signer", "state": {"waiting": {}}}],
+        }
+    )
+    lost = await bench.verifier.status(ID)
+    assert "backoff limit; prover: Error, status 64: " in lost.message
+    assert lost.message.endswith("xxxcannot read the request")
+    assert "signer" not in lost.message
+    assert len(lost.message) < 1000
+
+
 async def test_a_job_without_its_pod_is_lost() -> None:
     bench = Bench()
     await bench.verifier.start(REQUEST, CLAIMS)
     await bench.change({"succeeded": 1})
+    bench.kube.logs[await bench.pod({"phase": "Succeeded"}, owner="an-earlier-job")] = reply()
     assert (await bench.verifier.status(ID)).state is VerificationState.LOST
 
 
@@ -192,6 +224,7 @@ def test_jobs_need_an_image() -> None:
 def test_the_pod_may_do_nothing_but_verify() -> None:
     spec = job_manifest("x", SETTINGS)["spec"]["template"]["spec"]
     assert spec["automountServiceAccountToken"] is False
+    assert spec["terminationGracePeriodSeconds"] == 1
     assert spec["securityContext"]["runAsNonRoot"] is True
     for container in (*spec["initContainers"], *spec["containers"]):
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}

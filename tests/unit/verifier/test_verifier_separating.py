@@ -237,8 +237,12 @@ def test_the_signers_command_prints_one_line(
     pod: Pod, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(pod.folder)
-    (pod.folder / "request.json").write_text(json.dumps(pod.request.to_json()))
-    (pod.folder / "claims.json").write_text(json.dumps(CLAIMS.to_json()))
+    # As a kubelet lays out a ConfigMap: the files are links through a link.
+    (pod.folder / "..2026").mkdir()
+    (pod.folder / "..data").symlink_to("..2026")
+    for name, noun in (("request.json", pod.request), ("claims.json", CLAIMS)):
+        (pod.folder / "..2026" / name).write_text(json.dumps(noun.to_json()))
+        (pod.folder / name).symlink_to(f"..data/{name}")
     (pod.folder / "result.json").write_text(json.dumps(pod.handover().to_json()))
     files = ("--request", "request.json", "--claims", "claims.json", "--handover", ".")
     assert command_line.run_command(["sign", *files, "--key", "state/signing-key.pem"]) == 0
