@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -217,7 +218,7 @@ class _Storage:
 
     def build(self, spec: ImageSpec, context: Path) -> None:
         options = ["--isolation", "chroot", "--pull-never", "--layers", "--format", "docker"]
-        options += ["--file", str(spec.dockerfile), "--tag", spec.name]
+        options += ["--file", str(spec.dockerfile), "--tag", spec.name, *_limits()]
         if spec.target is not None:
             options += ["--target", spec.target]
         for name, value in sorted(spec.arguments.items()):
@@ -231,6 +232,15 @@ class _Storage:
         places = ["--root", str(self.root / "storage"), "--runroot", str(self.root / "run")]
         command = ["buildah", *places, "--storage-driver", "overlay", *arguments]
         run_as_root(command, timeout_seconds=BUILD_TIMEOUT_SECONDS)
+
+
+def _limits() -> list[str]:
+    """Return options that leave limits as they are: newer builders raise them, where they may."""
+    options: list[str] = []
+    for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        soft, hard = resource.getrlimit(kind)
+        options += ["--ulimit", f"{name}={soft}:{hard}"]
+    return options
 
 
 @contextmanager
