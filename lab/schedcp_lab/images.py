@@ -218,7 +218,8 @@ class _Storage:
 
     def build(self, spec: ImageSpec, context: Path) -> None:
         options = ["--isolation", "chroot", "--pull-never", "--layers", "--format", "docker"]
-        options += ["--file", str(spec.dockerfile), "--tag", spec.name, *_limits()]
+        options += ["--file", str(spec.dockerfile), "--tag", spec.name]
+        options += _limits()
         if spec.target is not None:
             options += ["--target", spec.target]
         for name, value in sorted(spec.arguments.items()):
@@ -235,11 +236,15 @@ class _Storage:
 
 
 def _limits() -> list[str]:
-    """Return options that leave limits as they are: newer builders raise them, where they may."""
+    """Return options that raise no limit: Debian 13's builder would, and may not everywhere."""
     options: list[str] = []
-    for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-        soft, hard = resource.getrlimit(kind)
-        options += ["--ulimit", f"{name}={soft}:{hard}"]
+    for name, kind, most in (
+        ("nofile", resource.RLIMIT_NOFILE, 1 << 20),
+        ("nproc", resource.RLIMIT_NPROC, 1 << 15),  # What Debian 12's builder allows.
+    ):
+        hard = resource.getrlimit(kind)[1]
+        limit = most if hard == resource.RLIM_INFINITY else min(hard, most)
+        options += ["--ulimit", f"{name}={limit}:{limit}"]
     return options
 
 
