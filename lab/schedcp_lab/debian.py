@@ -253,7 +253,8 @@ class Apt:
                     timeout_seconds=DOWNLOAD_TIMEOUT_SECONDS,
                 )
             except CommandFailed as error:
-                (into / f"{file.name}.FAILED").unlink(missing_ok=True)
+                for left in (file.name, f"{file.name}.FAILED"):  # Which, depends on apt's age.
+                    (into / left).unlink(missing_ok=True)
                 raise PackageUnavailable(
                     f"{file.name} is in no package index any more, and could not be had from the "
                     f"archive's pool with the digest pinned here: {error}"
