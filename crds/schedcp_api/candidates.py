@@ -68,6 +68,8 @@ class SchedulingPlan(Noun):
     kind: PlanKind
     scheduler: SchedulerName
     arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    command_line: CommandLine = ()
+    """Of a scheduler that is a program."""
     rationale: Text
     expected: ShortText = ""
 
@@ -91,6 +93,12 @@ class Candidate(Noun):
     """Digest of a program that loads its scheduler by itself; it has neither source nor knobs."""
     command_line: CommandLine = ()
     """Of that program, without its name."""
+
+    @property
+    def spelled(self) -> str:
+        """The scheduler with its knobs or its words, on one line, for people."""
+        knobs = (f"{argument.name}={argument.value}" for argument in self.arguments)
+        return " ".join((self.scheduler, *knobs, *self.command_line))
 
     @model_validator(mode="after")
     def _arguments_sorted_and_unique(self) -> "Candidate":

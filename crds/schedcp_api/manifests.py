@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from .base import Digest, KnobName, Noun, SchedulerName, ShortText, Text
-from .candidates import Argument
+from .candidates import Argument, CommandLine
 from .verdicts import ContractLoss
 
 __all__ = [
@@ -236,24 +236,35 @@ class SchedulerManifest(Noun):
             raise ValueError(f"{self.name} is a program: it has parameters, not knobs")
         return self
 
-    def problems(self, arguments: tuple[Argument, ...]) -> tuple[str, ...]:
-        """Return why `arguments` do not fit the knobs; empty when they do."""
-        found: list[str] = []
+    @property
+    def default_command_line(self) -> CommandLine:
+        """What a program is started with when nobody says more; nothing for a source."""
+        return self.program.always if self.program is not None else ()
+
+    def problems(
+        self, arguments: tuple[Argument, ...], command_line: CommandLine = ()
+    ) -> tuple[str, ...]:
+        """Return why the scheduler cannot be set like that; empty when it can."""
+        found = list(self._misfits(arguments))
+        if self.program is not None:
+            found.extend(self.program.problems(command_line))
+        elif command_line:
+            found.append(f"{self.name} is no program: it has knobs, and no command line")
+        return tuple(found)
+
+    def _misfits(self, arguments: tuple[Argument, ...]) -> Iterator[str]:
+        """Yield why arguments do not fit the knobs."""
         knobs = {knob.name: knob for knob in self.knobs}
         for argument in arguments:
             knob = knobs.get(argument.name)
             if knob is None:
                 known = ", ".join(sorted(knobs)) or "none"
-                found.append(f"{self.name} has no knob {argument.name!r}; it has: {known}")
-                continue
-            if (argument.value in ("true", "false")) != (knob.type == "bool"):
-                found.append(f"{argument.name}={argument.value} is not a value of type {knob.type}")
+                yield f"{self.name} has no knob {argument.name!r}; it has: {known}"
+            elif (argument.value in ("true", "false")) != (knob.type == "bool"):
+                yield f"{argument.name}={argument.value} is not a value of type {knob.type}"
             elif knob.type != "bool" and not knob.minimum <= int(argument.value) <= knob.maximum:
-                found.append(
-                    f"{argument.name}={argument.value} is outside {knob.minimum}..{knob.maximum}"
-                    f" {knob.unit}".rstrip()
-                )
-        return tuple(found)
+                span = f"{knob.minimum}..{knob.maximum} {knob.unit}".rstrip()
+                yield f"{argument.name}={argument.value} is outside {span}"
 
     def calls_itself(self, ops_name: str) -> bool:
         """Say whether a scheduler with this name in the kernel can be this one."""

@@ -22,6 +22,7 @@ from .base import (
 )
 from .candidates import Argument, CommandLine
 from .kernels import KernelProfile
+from .manifests import BuiltProgram
 from .policies import OnDisconnect
 from .tokens import MAX_TOKEN_CHARS
 from .verdicts import ContractLoss
@@ -243,6 +244,8 @@ class SchedulerNodeStateStatus(Noun):
     kernel: KernelProfile | None = None
     sched_ext_state: ShortText = ""
     """`/sys/kernel/sched_ext/state`, or empty without sched_ext."""
+    programs: Annotated[tuple[BuiltProgram, ...], Field(max_length=64)] = ()
+    """What came with the agent and may be put in charge here; none is ever fetched."""
     attached: Annotated[tuple[AttachedScheduler, ...], Field(max_length=8)] = ()
     assignments: Annotated[tuple[AssignmentStatus, ...], Field(max_length=8)] = ()
     switchback: SwitchbackProgress | None = None

@@ -16,7 +16,7 @@ from .base import (
     Text,
     Timestamp,
 )
-from .candidates import Argument, PlanKind
+from .candidates import Argument, CommandLine, PlanKind
 from .verdicts import ContractLoss, ReplayMode
 
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
@@ -190,6 +190,9 @@ class PinnedCandidate(Noun):
 
     scheduler: SchedulerName
     arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    """Knobs of one that has a source."""
+    command_line: CommandLine = ()
+    """Of one that is a program, without its name."""
 
 
 class Search(Noun):
@@ -358,6 +361,7 @@ class PromotedScheduler(Noun):
     run: ObjectName
     scheduler: SchedulerName
     arguments: Annotated[tuple[Argument, ...], Field(max_length=32)] = ()
+    command_line: CommandLine = ()
     effect: Percent
     promoted_at: Timestamp
 

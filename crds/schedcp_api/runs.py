@@ -135,6 +135,7 @@ class Attempt(Noun):
     verdict_digest: Digest | None = None
     """The verdict's `evidence_digest()`."""
     object_digest: Digest | None = None
+    """Of what was proven: the built object, or the program."""
     ops_name: ShortText = ""
     replay_improvement: Percent | None = None
     replay_neighbour_loss: Percent | None = None
@@ -142,6 +143,11 @@ class Attempt(Noun):
     reasons: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
     outcome: Outcome | None = None
     """What the canary of this candidate showed; none when it never came to one."""
+
+    @property
+    def built_digest(self) -> str | None:
+        """Digest of what agents fetch; none of a program, which came with them."""
+        return self.object_digest if self.candidate.program_digest is None else None
 
 
 class BlockFigure(Noun):

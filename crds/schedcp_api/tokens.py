@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from .base import (
     Digest,
@@ -62,6 +62,12 @@ class DeploymentToken(Noun):
     expires_at: Timestamp
     nonce: Nonce
     key_id: ShortText
+
+    @model_validator(mode="after")
+    def _a_program_is_what_was_proven(self) -> "DeploymentToken":
+        if self.program_digest not in (None, self.object_digest):
+            raise ValueError("a token for a program has its digest twice, and these are two")
+        return self
 
 
 class Revocations(Noun):

@@ -135,9 +135,8 @@ def _attempts_table(status: OptimizationRunStatus) -> Table:
     for heading in ("tried", "replay, virtual time", "neighbours lose", "result"):
         table.add_column(heading, overflow="fold")
     for attempt in status.attempts:
-        knobs = " ".join(f"{a.name}={a.value}" for a in attempt.candidate.arguments)
         table.add_row(
-            f"{attempt.plan.scheduler} {knobs}".rstrip(),
+            attempt.candidate.spelled,
             attempt.replay_improvement or "-",
             attempt.replay_neighbour_loss or "-",
             str(attempt.result),

@@ -112,8 +112,7 @@ def _stage_line(status: OptimizationRunStatus, *, now: datetime) -> Text:
 
 
 def _attempt_text(attempt: Attempt) -> str:
-    knobs = " ".join(f"{a.name}={a.value}" for a in attempt.candidate.arguments)
-    text = f"{attempt.plan.scheduler} {knobs}".rstrip() + f": {attempt.result}"
+    text = f"{attempt.candidate.spelled}: {attempt.result}"
     if attempt.replay_improvement:
         text += f" (replay {attempt.replay_improvement})"
     return text

@@ -108,9 +108,10 @@ def _mismatch(assignment: Assignment, claims: DeploymentToken) -> Refusal | None
 def _program(claims: DeploymentToken, observed: Observed) -> Refusal | None:
     """Return a refusal of a program that is not the image's own: none is ever fetched."""
     digest = claims.program_digest
-    if digest is None or digest in observed.programs:
+    here = {built.digest for built in observed.programs}
+    if digest is None or digest in here:
         return None
-    known = ", ".join(sorted(observed.programs)) or "none"
+    known = ", ".join(sorted(here)) or "none"
     return Refusal(
         "ProgramNotHere",
         f"{claims.scheduler} is the program {digest}, which did not come with this agent; it has: "

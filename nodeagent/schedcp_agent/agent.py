@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import assert_never
 
 from schedcp_api.kernels import KernelProfile
@@ -43,7 +42,7 @@ from .observations import (
     Trip,
 )
 from .ownership import Ours, is_ours, ours_after
-from .programs import Statistics
+from .programs import InstalledProgram, Statistics
 from .reconcile import Attach, Detach, Fetch, follow, reconcile
 from .records import Record, RecordFile
 from .report import Facts, same_but_for_time, status_of
@@ -75,7 +74,7 @@ class Parts:
     restart_limit: int
     tick_seconds: float
     heartbeat_seconds: float
-    programs: Mapping[str, Path] = field(default_factory=dict)
+    programs: Mapping[str, InstalledProgram] = field(default_factory=dict)
     """By digest: they came with the agent, and none is ever fetched."""
     statistics: Statistics | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -222,7 +221,7 @@ class Agent:
             exit=ended,
             trip=trip,
             objects=self._parts.objects.present,
-            programs=frozenset(self._parts.programs),
+            programs=tuple(found.built for found in self._parts.programs.values()),
             fetch_failures=self._parts.objects.failures,
             demands=self._parts.measuring.demands,
             stopping=self._stopping.is_set(),
@@ -276,7 +275,7 @@ class Agent:
         _LOG.info("attaching %s for run %s", assignment.ops_name, assignment.run)
         digest = assignment.object_digest
         request = LoadRequest(
-            payload=ProgramFile(self._parts.programs[digest], assignment.command_line)
+            payload=ProgramFile(self._parts.programs[digest].path, assignment.command_line)
             if action.of_program
             else ObjectFile(self._parts.objects.path(digest), assignment.arguments),
             object_digest=digest,

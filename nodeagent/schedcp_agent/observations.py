@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from schedcp_api.kernels import KernelProfile
+from schedcp_api.manifests import BuiltProgram
 from schedcp_api.verdicts import ContractLoss
 
 from .kernel_probe import SchedExt
@@ -141,8 +142,8 @@ class Observed:
     trip: Trip | None = None
     objects: frozenset[str] = frozenset()
     """Digests of the objects that lie here, checked."""
-    programs: frozenset[str] = frozenset()
-    """Digests of the programs that came with the agent."""
+    programs: tuple[BuiltProgram, ...] = ()
+    """Those that came with the agent."""
     fetch_failures: Mapping[str, FetchFailure] = field(default_factory=dict)
     demands: frozenset[ContractLoss] = frozenset()
     """Parts of the CPU contract that pods on this node ask for."""

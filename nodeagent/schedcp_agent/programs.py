@@ -13,12 +13,13 @@ import socket
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from schedcp_api.base import digest_of
-from schedcp_api.manifests import CATALOGUE_NAME, Catalogue
+from schedcp_api.manifests import CATALOGUE_NAME, BuiltProgram, Catalogue
 
 _LOG = logging.getLogger(__name__)
 _CATALOGUE_BYTES_MAX = 256 * 1024
@@ -30,7 +31,15 @@ _FIGURES_MAX = 64
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
-def programs_in(folder: Path) -> Mapping[str, Path]:
+@dataclass(frozen=True)
+class InstalledProgram:
+    """A program that came with the agent."""
+
+    built: BuiltProgram
+    path: Path
+
+
+def programs_in(folder: Path) -> Mapping[str, InstalledProgram]:
     """Return the programs of a folder by digest; those that its catalogue does not know are none.
 
     A program that is not what the catalogue says is left out, with a word in the log.
@@ -43,12 +52,12 @@ def programs_in(folder: Path) -> Mapping[str, Path]:
     except ValidationError as err:
         _LOG.error("%s cannot be used, so there are no programs: %s", folder / CATALOGUE_NAME, err)
         return {}
-    found: dict[str, Path] = {}
+    found: dict[str, InstalledProgram] = {}
     for built in catalogue.programs:
         path = folder / Path(built.crate).name
         program = _bytes(path, _PROGRAM_BYTES_MAX)
         if program is not None and digest_of(program) == built.digest:
-            found[built.digest] = path
+            found[built.digest] = InstalledProgram(built, path)
         else:
             _LOG.error("%s is not the %s that was built; it will not be run", path, built.digest)
     return found

@@ -57,6 +57,7 @@ def status_of(
         metrics_address=facts.metrics_address[:256],
         kernel=observed.kernel,
         sched_ext_state="unknown" if observed.sched_ext.problem else observed.sched_ext.state[:256],
+        programs=observed.programs,
         attached=_attached(observed, previous, now=now),
         assignments=_assignments(memory, observed, previous, now=now),
         switchback=_switchback(memory),

@@ -97,8 +97,9 @@ def _program(
         )
     if executable is None:
         raise UsageError(
-            f"the program {digest} is not here, and a request carries none: give its path to "
-            "`schedcp-verifier verify`, or the name of one of the library's"
+            f"the program {digest} is not here, and a request carries none: build verifier and "
+            "agents with the same programs, or give `schedcp-verifier verify` its path or its name "
+            "in the library"
         )
     return Subject(name, b"", executable=executable, command_line=words)
 

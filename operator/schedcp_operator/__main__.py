@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import BaseModel, ValidationError
 
+from schedcp_api.manifests import Catalogue
 from schedcp_api.policies import LabelSelector, SchedulerPolicySpec, WorkloadSelector
 from schedcp_api.profiles import WorkloadProfile
 
@@ -52,6 +53,9 @@ def plan(
     policy: Annotated[
         Path | None, typer.Option(help="A SchedulerPolicySpec as JSON; default: any workload.")
     ] = None,
+    programs: Annotated[
+        Path | None, typer.Option(help="catalogue.json of the programs that nodes have.")
+    ] = None,
 ) -> None:
     """Print the description of a profile and the plans for it, best first, as JSON lines."""
     observed = _parsed(WorkloadProfile, profile)
@@ -60,6 +64,8 @@ def plan(
         if policy is not None
         else SchedulerPolicySpec(workload=WorkloadSelector(pod_selector=LabelSelector()))
     )
+
+    there = _parsed(Catalogue, programs).programs if programs is not None else ()
 
     async def work(settings: Settings) -> None:
         async with open_store(settings) as store:
@@ -70,6 +76,7 @@ def plan(
                 library=library,
                 lessons=await store.lessons(),
                 kernel_digest=observed.kernel_digest,
+                programs={"the nodes": there},
             )
         if isinstance(made, PlanningFailed):
             raise OperatorError(f"{made.reason}: {made.message}")
@@ -141,6 +148,8 @@ def import_(
         )
     except (OSError, UnicodeDecodeError, ValueError) as err:
         raise typer.BadParameter(f"{source}: {err}") from err
+    if described.program is not None:
+        raise typer.BadParameter(f"{manifest} is the manifest of a program, not of a source")
 
     async def work(settings: Settings) -> None:
         if described.name in load_manifests(settings.manifests_dir):

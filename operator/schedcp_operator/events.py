@@ -12,6 +12,7 @@ from schedcp_api.services import TokenRequest, Verification
 from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import EvaluationContract
 
+from .programs import NodePrograms
 from .views import World
 
 
@@ -67,7 +68,7 @@ class VerifierFailed:
 
 @dataclass(frozen=True)
 class TokenReceived:
-    """A token that claims to be what was asked for, and whose object is in the store."""
+    """A token that claims to be what was asked for, and whose object agents can get."""
 
     token: str
 
@@ -176,6 +177,8 @@ class MakePlans:
 
     profile_digest: str
     kernel_digest: str
+    programs: NodePrograms
+    """What the run's nodes have."""
 
 
 @dataclass(frozen=True)
@@ -193,10 +196,11 @@ class Verify:
 
 @dataclass(frozen=True)
 class SignToken:
-    """Put the object into the store and have a token signed."""
+    """Have a token signed, once what agents fetch under it is in the store."""
 
     request: TokenRequest
-    object_digest: str
+    built_digest: str | None
+    """None: nothing is fetched for a program."""
 
 
 @dataclass(frozen=True)

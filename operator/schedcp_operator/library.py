@@ -16,10 +16,13 @@ __all__ = ["Library", "LibraryEntry", "load_manifest", "load_manifests"]
 
 @dataclass(frozen=True)
 class LibraryEntry:
-    """A scheduler with its manifest; an imported one has its source in the store."""
+    """A scheduler with its manifest."""
 
     manifest: SchedulerManifest
     source_digest: str | None = None
+    """Of an imported one, whose source is in the store."""
+    program_digest: str | None = None
+    """Of a program, once it is known which build the nodes have."""
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,8 @@ class Performer:
                 return None
             case TryQueries(node):
                 return await self._try(run, node)
-            case MakePlans(profile_digest, kernel_digest):
-                return await self._plan(run, profile_digest, kernel_digest)
+            case MakePlans():
+                return await self._plan(run, effect)
             case Verify():
                 return await self._verify(effect)
             case SignToken():
@@ -108,9 +108,9 @@ class Performer:
         except ValidationError as err:
             raise Refused(f"the profile {digest} does not fit: {err}"[:1500]) from err
 
-    async def _plan(self, run: Run, profile_digest: str, kernel_digest: str) -> Event:
+    async def _plan(self, run: Run, effect: MakePlans) -> Event:
         try:
-            profile = await self._profile(profile_digest)
+            profile = await self._profile(effect.profile_digest)
         except (NotFound, Refused) as err:
             return PlanningFailed("NoProfile", str(err))
         return make_plans(
@@ -118,8 +118,9 @@ class Performer:
             run.policy,
             library=await self.library(),
             lessons=await self.store.lessons(),
-            kernel_digest=kernel_digest,
+            kernel_digest=effect.kernel_digest,
             needed=run.needed_contract,
+            programs=effect.programs,
         )
 
     async def _verify(self, effect: Verify) -> Event:
@@ -155,8 +156,9 @@ class Performer:
 
     async def _sign(self, effect: SignToken) -> Event:
         try:
-            if await self.store.get_blob(effect.object_digest) is None:
-                await self.store.put_blob(await self.verifier.fetch(effect.object_digest))
+            built = effect.built_digest
+            if built is not None and await self.store.get_blob(built) is None:
+                await self.store.put_blob(await self.verifier.fetch(built))
             await self.trust.refresh()
             return TokenReceived(await self.verifier.sign(effect.request))
         except SettingsError as err:

@@ -2,15 +2,18 @@
 
 Pure. Plans come from behaviour and from lessons, best first; a lesson sets a plan aside that was
 rolled back before for the same kind of work on the same kernel. Where pods on the nodes ask for
-weights or limits, schedulers that were measured to keep them come first.
+weights or limits, schedulers that were measured to keep them come first; among equals, ours come
+before programs of others. A program is set by its words as a source is by its knobs, and is no
+candidate unless every node of the run has it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schedcp_api.candidates import (
     Argument,
     Candidate,
+    CommandLine,
     PlanKind,
     SchedulingPlan,
     WorkloadClass,
@@ -26,6 +29,7 @@ from schedcp_api.verdicts import ContractLoss
 from .describe import Reading, describe
 from .events import PlanningFailed, PlansMade, Proposal
 from .library import Library, LibraryEntry
+from .programs import NOWHERE, Missing, NodePrograms, build_on_all
 
 _MS = 1_000_000
 _CRASHED = ("Ejected", "GuardrailTripped")
@@ -117,17 +121,25 @@ _SHORTEST = _Rule("shortest_first", "the shortest job first: the mean is the lea
 _LONG_TAIL = _Rule(
     "long_tail", "longest work first, so that none is left at the end", long_tail_knobs
 )
+_BPFLAND = _Rule("scx_bpfland", "who sleeps often goes before who keeps CPUs busy", no_knobs)
+_LAVD = _Rule("scx_lavd", "the more others wait for a thread, the sooner", no_knobs)
+_RUSTY = _Rule("scx_rusty", "a queue for each cache, and a balancer between them", no_knobs)
 
 _RULES: Mapping[WorkloadClass, tuple[_Rule, ...]] = {
     WorkloadClass.LATENCY_SENSITIVE: (
         *(_LATENCY, _SERVICE, _MESSAGES, _GROUPS, _DEADLINE, _VTIME, _FIFO_SHORT),
+        *(_BPFLAND, _LAVD),
     ),
     WorkloadClass.LONG_TAIL_BATCH: (_LONG_TAIL, _BUILD, _FIFO_LONG, _SHORTEST, _WARM, _LAYERS),
     WorkloadClass.THROUGHPUT_BATCH: (_WARM, _FIFO_LONG, _LONG_TAIL, _BUILD, _LAYERS),
-    WorkloadClass.MIXED: (_SERVICE, _VTIME, _LATENCY, _GROUPS, _DEADLINE, _FIFO_SHORT),
+    WorkloadClass.MIXED: (
+        *(_SERVICE, _VTIME, _LATENCY, _GROUPS, _DEADLINE, _FIFO_SHORT),
+        *(_BPFLAND, _RUSTY),
+    ),
     WorkloadClass.IDLE: (),
 }
-"""What is tried for a kind of work, best first."""
+"""What is tried for a kind of work, best first; last the programs of others that are good for it by
+their manifests. None is for batches, and scx_layered's layers are for an owner to write."""
 _SERVING = (_LATENCY, _SERVICE, _MESSAGES)
 _WAITING = (BuiltinMetric.WAKEUP_LATENCY_P50, BuiltinMetric.WAKEUP_LATENCY_P99)
 
@@ -140,10 +152,12 @@ def make_plans(
     lessons: tuple[Lesson, ...] = (),
     kernel_digest: str,
     needed: frozenset[ContractLoss] = frozenset(),
+    programs: NodePrograms = NOWHERE,
 ) -> PlansMade | PlanningFailed:
     """Return the description and the proposals, best first.
 
     `needed` is what of the CPU contract may not be lost: no waiver covers it, and pods may ask.
+    `programs` is what the run's nodes have.
     """
     if profile.kernel_digest != kernel_digest:
         message = f"the profile is of kernel {profile.kernel_digest}, the run of {kernel_digest}"
@@ -151,13 +165,16 @@ def make_plans(
     description = describe(profile, spec.objective)
     limits = guardrail_limits(profile)
     if spec.search.pinned:
-        return _pinned(spec.search.pinned, description, limits, library)
+        proposed = _pinned(spec.search.pinned, library, programs)
+        if isinstance(proposed, PlanningFailed):
+            return proposed
+        return PlansMade(description, proposed, limits)
     if PlanKind.CONFIGURE not in spec.search.allow:
         return PlansMade(description, (), limits)
     proposals: list[Proposal] = []
     aside: list[str] = []
-    for rule, entry in _ordered(description, spec, library, needed):
-        proposal = _proposal(rule, entry, profile)
+    for rule, entry in _ordered(description, spec, library, needed=needed, programs=programs):
+        proposal = _by_rule(rule, entry, profile)
         lesson = _lesson_against(proposal.candidate, description, lessons, kernel_digest)
         if lesson is not None:
             aside.append(lesson)
@@ -170,13 +187,17 @@ def _ordered(
     description: WorkloadDescription,
     spec: SchedulerPolicySpec,
     library: Library,
+    *,
     needed: frozenset[ContractLoss],
+    programs: NodePrograms,
 ) -> list[tuple[_Rule, LibraryEntry]]:
     """Return the rules whose schedulers there are: who loses least of what is needed, then best."""
     rules = _RULES[description.workload_class]
     if spec.objective.metric.builtin in _WAITING:
         rules = tuple(sorted(rules, key=lambda rule: rule not in _SERVING))
-    there = [(rule, entry) for rule in rules if (entry := library.get(rule.scheduler)) is not None]
+    known = [(rule, entry) for rule in rules if (entry := library.get(rule.scheduler)) is not None]
+    had = [(rule, _had(entry, programs)) for rule, entry in known]
+    there = [(rule, entry) for rule, entry in had if isinstance(entry, LibraryEntry)]
     return sorted(there, key=lambda found: len(needed & _losses(found[1].manifest)))
 
 
@@ -188,20 +209,49 @@ def _losses(manifest: SchedulerManifest) -> frozenset[ContractLoss]:
     return frozenset(loss for found in accepted for loss in found.contract_losses)
 
 
-def _proposal(rule: _Rule, entry: LibraryEntry, profile: WorkloadProfile) -> Proposal:
-    arguments = fitting(entry.manifest, rule.knobs(profile))
+def _had(entry: LibraryEntry, programs: NodePrograms) -> LibraryEntry | Missing:
+    """Return a scheduler as the nodes can have it: of a program, with the build that they have."""
+    if entry.manifest.program is None:
+        return entry
+    build = build_on_all(entry.manifest, programs)
+    return build if isinstance(build, Missing) else replace(entry, program_digest=build.digest)
+
+
+def _by_rule(rule: _Rule, entry: LibraryEntry, profile: WorkloadProfile) -> Proposal:
+    return _proposal(
+        entry,
+        fitting(entry.manifest, rule.knobs(profile)),
+        entry.manifest.default_command_line,
+        why=rule.why,
+        expected=entry.manifest.good_for[:256],
+    )
+
+
+def _proposal(
+    entry: LibraryEntry,
+    arguments: tuple[Argument, ...],
+    command_line: CommandLine,
+    *,
+    why: str,
+    expected: str = "",
+) -> Proposal:
+    """Return a scheduler of the library, set like that, as a plan and a candidate."""
+    name = entry.manifest.name
     plan = SchedulingPlan(
         kind=PlanKind.CONFIGURE,
-        scheduler=rule.scheduler,
+        scheduler=name,
         arguments=arguments,
-        rationale=f"{rule.scheduler}: {rule.why}",
-        expected=entry.manifest.good_for[:256],
+        command_line=command_line,
+        rationale=f"{name}: {why}",
+        expected=expected,
     )
     candidate = Candidate(
         kind=PlanKind.CONFIGURE,
-        scheduler=rule.scheduler,
+        scheduler=name,
         arguments=arguments,
         source_digest=entry.source_digest,
+        program_digest=entry.program_digest,
+        command_line=command_line,
     )
     return Proposal(plan, candidate)
 
@@ -248,42 +298,39 @@ def _lesson_against(
 
 
 def _pinned(
-    pinned: tuple[PinnedCandidate, ...],
-    description: WorkloadDescription,
-    limits: GuardrailLimits,
-    library: Library,
-) -> PlansMade | PlanningFailed:
+    pinned: tuple[PinnedCandidate, ...], library: Library, programs: NodePrograms
+) -> tuple[Proposal, ...] | PlanningFailed:
     proposals: list[Proposal] = []
     for wanted in pinned:
-        entry = library.get(wanted.scheduler)
-        if entry is None:
-            known = ", ".join(sorted(library.entries))
-            message = f"there is no scheduler {wanted.scheduler!r}; there are: {known}"
+        known = library.get(wanted.scheduler)
+        if known is None:
+            names = ", ".join(sorted(library.entries))
+            message = f"there is no scheduler {wanted.scheduler!r}; there are: {names}"
             return PlanningFailed("UnknownScheduler", message)
-        if entry.manifest.program is not None:
-            message = f"{wanted.scheduler} is a program, and no plan runs programs yet"
-            return PlanningFailed("ProgramNotPlanned", message)
-        arguments = tuple(sorted(wanted.arguments, key=lambda argument: argument.name))
-        problems = entry.manifest.problems(arguments) if entry.source_digest is None else ()
-        if len({argument.name for argument in arguments}) != len(arguments):
-            problems = (*problems, "an argument is given twice")
+        problems = _misfits(known, wanted)
         if problems:
             message = f"pinned {wanted.scheduler}: {'; '.join(problems)}"
             return PlanningFailed("InvalidArguments", message)
-        plan = SchedulingPlan(
-            kind=PlanKind.CONFIGURE,
-            scheduler=wanted.scheduler,
-            arguments=arguments,
-            rationale=f"{wanted.scheduler}: pinned by the policy",
-        )
-        candidate = Candidate(
-            kind=PlanKind.CONFIGURE,
-            scheduler=wanted.scheduler,
-            arguments=arguments,
-            source_digest=entry.source_digest,
-        )
-        proposals.append(Proposal(plan, candidate))
-    return PlansMade(description, tuple(proposals), limits)
+        entry = _had(known, programs)
+        if isinstance(entry, Missing):
+            message = f"pinned {wanted.scheduler}: {entry.message}"
+            return PlanningFailed("ProgramNotOnNodes", message)
+        arguments = tuple(sorted(wanted.arguments, key=lambda argument: argument.name))
+        why = "pinned by the policy"
+        proposals.append(_proposal(entry, arguments, wanted.command_line, why=why))
+    return tuple(proposals)
+
+
+def _misfits(entry: LibraryEntry, wanted: PinnedCandidate) -> tuple[str, ...]:
+    """Return why a scheduler cannot be set as the policy wants it; empty when it can.
+
+    The knobs of an imported source are not known: the verifier judges them.
+    """
+    arguments = wanted.arguments if entry.source_digest is None else ()
+    problems = entry.manifest.problems(arguments, wanted.command_line)
+    if len({argument.name for argument in wanted.arguments}) != len(wanted.arguments):
+        problems = (*problems, "an argument is given twice")
+    return problems
 
 
 def guardrail_limits(profile: WorkloadProfile) -> GuardrailLimits:

@@ -32,7 +32,7 @@ from .stages.learning import lesson_of
 from .views import Rules, Run
 
 _MOST_WORKLOADS = 64
-_UNPROVEN = ("Expired", "WrongKernel")
+_UNPROVEN = ("Expired", "WrongKernel", "ProgramNotHere")
 """Why an agent refuses what was proven once: a new run can prove it, or something else, anew."""
 
 
@@ -114,6 +114,7 @@ def _finished(status: SchedulerPolicyStatus, run: Run, *, now: datetime) -> Sche
             run=run.name,
             scheduler=run.attempt.candidate.scheduler,
             arguments=run.attempt.candidate.arguments,
+            command_line=run.attempt.candidate.command_line,
             effect=outcome.effect or "0%",
             promoted_at=run.status.finished_at or now,
         )
@@ -186,9 +187,9 @@ def _ended(view: PolicyView) -> AssignmentStatus | None:
 def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]:
     """Return the policy's workloads with since when each one's revision is complete.
 
-    A policy that was changed, or whose kept scheduler lost its proof by time or by a new kernel,
-    has its workloads' present revisions looked at again. A rollout whose run is under way is
-    handled, also when a crash came before the policy could say so.
+    A policy that was changed, or whose kept scheduler lost its proof by time, by a new kernel or by
+    agents with other programs, has its workloads' present revisions looked at again. A rollout
+    whose run is under way is handled, also when a crash came before the policy could say so.
     """
     under_way = {
         (run.spec.trigger.workload, run.spec.trigger.revision)

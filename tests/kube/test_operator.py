@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from schedcp_api.tokens import open_signed
 from schedcp_lab.control_plane import ControlPlane
 from support.api_server import POLICIES, RUNS, STATES, Api, Json, api_client
-from support.operator_nouns import OLD_KERNEL
+from support.operator_library import BUILT, PROGRAM
+from support.operator_nouns import KEY, OLD_KERNEL
 from support.operator_world import POLICY, World, operator_world, policy, prepare, rolled_out
 from support.stage_gate import StageGate
 
@@ -56,6 +58,32 @@ def test_a_rollout_ends_in_a_promotion(world: World) -> None:
     policy_object = world.api.get(f"{POLICIES}/{POLICY}") or {}
     assert "finalizers" not in policy_object["metadata"]
     assert "annotations" not in policy_object["metadata"]
+
+
+def test_a_pinned_program_ends_in_a_promotion(world: World) -> None:
+    words = ["--slice-us", "5000"]
+    world.behaviour.programs = (BUILT,)
+    world.start()
+    world.apply(policy(search={"pinned": [{"scheduler": PROGRAM.name, "commandLine": words}]}))
+    status = world.finished()
+    (attempt,) = status["attempts"]
+    assert (attempt["result"], attempt["objectDigest"]) == ("Promoted", BUILT.digest)
+    assert attempt["candidate"]["programDigest"] == BUILT.digest
+    world.wait(lambda: world.condition("Kept").get("status") == "True", "the program is kept")
+    assert world.status()["promoted"]["commandLine"] == words
+    for (assigned,) in world.assignments().values():
+        assert (assigned["objectDigest"], assigned["commandLine"]) == (BUILT.digest, words)
+        token = open_signed(assigned["token"], (KEY.public_key(),))
+        assert token.program_digest == BUILT.digest
+
+
+def test_a_pinned_program_that_no_agent_has_reaches_no_verifier(world: World) -> None:
+    world.start()
+    world.apply(policy(search={"pinned": [{"scheduler": PROGRAM.name}]}))
+    outcome = world.finished()["outcome"]
+    assert (outcome["kind"], outcome["reason"]) == ("Error", "ProgramNotOnNodes")
+    assert "agent.programs.enabled" in outcome["message"]
+    assert world.behaviour.verifications == 0
 
 
 def test_no_gain_is_rolled_back(world: World) -> None:

@@ -21,6 +21,7 @@ from schedcp_agent.probes.port import GroupReading, SideReading, Tracked
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Argument
 from schedcp_api.kernels import KernelFeature, KernelProfile
+from schedcp_api.manifests import BuiltProgram
 from schedcp_api.nodestates import (
     Arm,
     Assignment,
@@ -45,6 +46,17 @@ RULES = Rules(node=NODE, keys=(SIGNER.public_key(),))
 IDLE = SchedExt(supported=True, state="disabled", enable_seq=7)
 POD_UID = "11111111-2222-3333-4444-555555555555"
 OTHER_UID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+
+
+def built(data: bytes, **changes: Any) -> BuiltProgram:
+    """Return what a catalogue says of a program that is `data`."""
+    return BuiltProgram(
+        crate="scx_tried",
+        version="1.2.3",
+        crate_digest=digest_of(b"crate"),
+        digest=digest_of(data),
+        built_with="rustc",
+    ).replace(**changes)
 
 
 def claims(**changes: Any) -> DeploymentToken:

@@ -16,6 +16,7 @@ from schedcp_agent.kube import Seen, SpecWatcher, StatusWriter
 from schedcp_agent.measuring import Measuring
 from schedcp_agent.metrics import Exporter, Snapshot
 from schedcp_agent.probes.port import Probes
+from schedcp_agent.programs import InstalledProgram
 from schedcp_agent.records import RecordFile
 from schedcp_agent.report import Facts
 from schedcp_api.base import digest_of
@@ -88,7 +89,7 @@ class AgentBench:
     exporter: KeptExports = field(default_factory=KeptExports)
     loader: FakeLoader = field(init=False)
     objects: ObjectCache = field(init=False)
-    programs: Mapping[str, Path] = field(default_factory=dict)
+    programs: Mapping[str, InstalledProgram] = field(default_factory=dict)
     agent: Agent = field(init=False)
 
     def __post_init__(self) -> None:

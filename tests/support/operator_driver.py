@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from schedcp_api.base import digest_of
+from schedcp_api.manifests import BuiltProgram
 from schedcp_api.nodestates import SchedulerNodeStateSpec
 from schedcp_api.runs import Lesson, RunStage
 from schedcp_api.services import TokenRequest, Verification, VerificationState
@@ -36,6 +37,7 @@ from schedcp_operator.events import (
     Verify,
 )
 from schedcp_operator.planner import make_plans
+from schedcp_operator.programs import programs_on
 from schedcp_operator.stages.promoting import is_settled
 from schedcp_operator.views import NodeView, Run, World
 
@@ -57,12 +59,16 @@ class Driver:
         nodes: int = 3,
         pairs: list[list[tuple[float, float]]] | None = None,
         rejected: set[str] | None = None,
+        programs: tuple[BuiltProgram, ...] = (),
     ) -> None:
-        """`pairs` are the figures of each canary in turn; `rejected` the verifier's refusals."""
+        """`pairs` are the figures of each canary in turn; `rejected` the verifier's refusals.
+
+        `programs` came with every node's agent.
+        """
         self.run = run
         self.now: datetime = NOW
         self.nodes: dict[str, NodeView] = {
-            f"node-{n}": node(f"node-{n}") for n in range(1, nodes + 1)
+            f"node-{n}": node(f"node-{n}", programs=programs) for n in range(1, nodes + 1)
         }
         self.approved = ""
         self.verdicts: list[Verdict] = []
@@ -150,7 +156,11 @@ class Driver:
     def plans(self) -> PlansMade | PlanningFailed:
         """What the planner says."""
         return make_plans(
-            profile(), self.run.policy, library=LIBRARY, kernel_digest=KERNEL.content_digest()
+            profile(),
+            self.run.policy,
+            library=LIBRARY,
+            kernel_digest=KERNEL.content_digest(),
+            programs=programs_on(tuple(self.nodes), self.world()),
         )
 
     def sign_request(self) -> TokenRequest:

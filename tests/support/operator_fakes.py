@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 
 from schedcp_api.base import digest_of
 from schedcp_api.kernels import KernelProfile
+from schedcp_api.manifests import BuiltProgram
 from schedcp_api.nodestates import (
     Arm,
     Assignment,
@@ -69,6 +70,8 @@ class Behaviour:
     block_seconds: float = 0
     """How long a block of a switchback takes; 0: all of them are over at once."""
     kernel: KernelProfile = KERNEL
+    programs: tuple[BuiltProgram, ...] = ()
+    """What verifier and agents came with."""
     intervals: dict[str, list[Interval]] = field(default_factory=dict)
     """Each node's blocks."""
     verifications: int = 0
@@ -94,22 +97,26 @@ def verifier_application(behaviour: Behaviour) -> FastAPI:
     objects: dict[str, bytes] = {}
 
     @app.post("/v1/verifications", status_code=202)
-    async def start(request: VerificationRequest) -> Json:
+    async def start(request: VerificationRequest) -> Response:
         behaviour.verifications += 1
+        program = request.candidate.program_digest
+        if program not in (None, *(built.digest for built in behaviour.programs)):
+            refusal = ErrorReply(reason="BadRequest", message=f"the program {program} is not here")
+            return JSONResponse(refusal.to_json(), status_code=422)
         if behaviour.lost > 0:
             behaviour.lost -= 1
             lost = Verification(
                 id=request.content_digest(), state=VerificationState.LOST, message="VM lost"
             )
-            return lost.to_json()
+            return JSONResponse(lost.to_json(), status_code=202)
         accepted = request.candidate.scheduler not in behaviour.rejected
         contract = request.contract.content_digest()
         given = verdict(request.candidate, contract, accepted=accepted)
         verdicts[request.content_digest()] = given
-        if given.digest is not None:
+        if given.digest is not None and program is None:
             objects[given.digest] = OBJECT + request.candidate.scheduler.encode()
         running = Verification(id=request.content_digest(), state=VerificationState.RUNNING)
-        return running.to_json()
+        return JSONResponse(running.to_json(), status_code=202)
 
     @app.get("/v1/verifications/{name}")
     async def status(name: str) -> Response:
@@ -218,6 +225,7 @@ class FakeAgents:
                 observed_generation=raw["metadata"]["generation"],
                 observed_epoch=spec.lease_epoch,
                 kernel=self._behaviour.kernel,
+                programs=self._behaviour.programs,
             )
         fresh = before.heartbeat_at is not None and now - before.heartbeat_at < timedelta(seconds=1)
         if fresh and status.replace(heartbeat_at=before.heartbeat_at) == before:

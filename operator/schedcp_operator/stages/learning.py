@@ -72,9 +72,8 @@ def _antipattern(run: Run, attempt: Attempt) -> str:
         return ""
     described = run.status.description
     kind = described.workload_class if described else "this"
-    knobs = " ".join(f"{a.name}={a.value}" for a in attempt.candidate.arguments)
-    scheduler = f"{attempt.candidate.scheduler} {knobs}".strip()
-    return f"do not use {scheduler} for {kind} work on this kernel: {why}"[:2048]
+    spelled = attempt.candidate.spelled
+    return f"do not use {spelled} for {kind} work on this kernel: {why}"[:2048]
 
 
 def finished(run: Run, *, now: datetime, lesson_digest: str | None = None) -> Transition:

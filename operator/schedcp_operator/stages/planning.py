@@ -7,6 +7,7 @@ from schedcp_api.policies import Mode
 from schedcp_api.runs import Attempt, Outcome, RunStage
 
 from ..events import Event, MakePlans, Observed, PlanningFailed, PlansMade, Proposal, Transition
+from ..programs import programs_on
 from ..views import Rules, Run
 from .common import conclude, enter, error, inconclusive
 
@@ -19,8 +20,9 @@ def planning(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transiti
             return conclude(run, error(reason, message), now=now)
         case PlansMade():
             return _chosen(run, event, now=now)
-        case Observed() if status.profile_digest and status.kernel_digest:
-            asked = MakePlans(status.profile_digest, status.kernel_digest)
+        case Observed(world) if status.profile_digest and status.kernel_digest:
+            there = programs_on(status.eligible_nodes, world)
+            asked = MakePlans(status.profile_digest, status.kernel_digest, there)
             return Transition(status, (asked,))
         case _:
             return Transition(status)

@@ -30,12 +30,11 @@ def signing(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transitio
 
 
 def _request(run: Run, rules: Rules) -> SignToken:
-    digest = run.attempt.object_digest
-    if digest is None:
-        raise ValueError(f"{run.name} is in stage Signing without an object")
-    return SignToken(
-        TokenRequest(verification=run.status.verification, claims=claims_of(run, rules)), digest
-    )
+    attempt = run.attempt
+    if attempt.object_digest is None:
+        raise ValueError(f"{run.name} is in stage Signing, and nothing was proven")
+    request = TokenRequest(verification=run.status.verification, claims=claims_of(run, rules))
+    return SignToken(request, attempt.built_digest)
 
 
 def _received(run: Run, text: str, *, now: datetime, rules: Rules) -> Transition:

@@ -148,9 +148,8 @@ def _accepted(
     known = {"attempts": attempts, "conditions": conditions, "verification": verification}
     if run.policy.mode is Mode.RECOMMEND:
         gain = verdict.replay.improvement if verdict.replay else "an unknown amount"
-        candidate = run.attempt.candidate
-        knobs = " ".join(f"{a.name}={a.value}" for a in candidate.arguments)
-        message = f"recommended: {candidate.scheduler} {knobs}: better by {gain} in the replay"
+        spelled = run.attempt.candidate.spelled
+        message = f"recommended: {spelled}: better by {gain} in the replay"
         return conclude(run, inconclusive("ModeRecommend", message), now=now, **known)
     return Transition(enter(run, RunStage.SIGNING, now=now, **known))
 
@@ -173,6 +172,9 @@ def _mismatch(run: Run, verdict: Verdict) -> str:
         return f"the verdict was made under contract {verdict.contract_digest}, another one"
     if verdict.kernel.content_digest() != run.status.kernel_digest:
         return f"the verdict is for kernel {verdict.kernel.release}, not that of the nodes"
+    program = run.attempt.candidate.program_digest
+    if verdict.accepted and program not in (None, verdict.digest):
+        return f"the verdict accepts {verdict.digest}, and the candidate is the program {program}"
     return ""
 
 

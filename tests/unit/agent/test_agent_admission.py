@@ -19,7 +19,7 @@ from schedcp_api.candidates import Argument
 from schedcp_api.kernels import KernelProfile
 from schedcp_api.nodestates import Assignment, Quarantined
 from schedcp_api.signatures import encode, key_id_of
-from schedcp_api.tokens import DeploymentToken, Revocations
+from schedcp_api.tokens import DeploymentToken, Revocations, sign
 from schedcp_api.verdicts import ContractLoss
 from support.agent import (
     IDLE,
@@ -30,6 +30,7 @@ from support.agent import (
     SIGNER,
     STRANGER,
     assignment,
+    built,
     claims,
     token,
 )
@@ -78,11 +79,17 @@ def test_only_programs_that_came_with_the_agent_are_run() -> None:
     started = token(program_digest=digest_of(OBJECT), command_line=("-k",))
     wanted = assignment(token=started, command_line=("-k",))
     assert reason(wanted) == ("ProgramNotHere", True)
-    here = replace(SEEN, programs=frozenset({digest_of(OBJECT)}))
+    here = replace(SEEN, programs=(built(OBJECT),))
     answer = admit(wanted, here, (), rules=RULES, now=NOW)
     assert isinstance(answer, DeploymentToken)
     assert answer.command_line == ("-k",)
     assert reason(assignment(token=started)) == ("ClaimsMismatch", True)
+
+
+def test_a_token_that_names_two_programs_names_none() -> None:
+    signed = claims(program_digest=digest_of(OBJECT))
+    torn = signed.model_copy(update={"program_digest": digest_of(b"another")})
+    assert reason(assignment(token=sign(torn, SIGNER))) == ("Malformed", True)
 
 
 def test_without_trusted_keys_nothing_runs_but_keys_may_come() -> None:

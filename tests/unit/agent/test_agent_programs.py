@@ -10,27 +10,18 @@ from hypothesis import strategies as st
 from schedcp_agent.inputs import InputFiles
 from schedcp_agent.load_requests import LoadRequest, ObjectFile, ProgramFile, load_options
 from schedcp_agent.metrics import Exporter, Snapshot
-from schedcp_agent.programs import figures_of, programs_in
+from schedcp_agent.programs import InstalledProgram, figures_of, programs_in
 from schedcp_api import metrics as names
 from schedcp_api.base import digest_of
 from schedcp_api.manifests import CATALOGUE_NAME, BuiltProgram, Catalogue
 from schedcp_api.nodestates import Assignment, RunState
-from support.agent import OBJECT, assignment, token, wish
+from support.agent import OBJECT, assignment, built, token, wish
 from support.agent_bench import AgentBench
 
 PROGRAM = b"a program"
 DIGEST = digest_of(PROGRAM)
+BUILT = built(PROGRAM)
 WORDS = ("--slice-us", "5000")
-
-
-def built(crate: str = "scx_tried", **changes: object) -> BuiltProgram:
-    return BuiltProgram(
-        crate=crate,
-        version="1.2.3",
-        crate_digest=digest_of(b"crate"),
-        digest=DIGEST,
-        built_with="rustc",
-    ).replace(**changes)
 
 
 def folder_with(folder: Path, *entries: BuiltProgram) -> Path:
@@ -41,15 +32,16 @@ def folder_with(folder: Path, *entries: BuiltProgram) -> Path:
 
 
 def test_programs_are_those_of_the_catalogue(tmp_path: Path) -> None:
-    assert programs_in(folder_with(tmp_path, built())) == {DIGEST: tmp_path / "scx_tried"}
+    found = programs_in(folder_with(tmp_path, BUILT))
+    assert found == {DIGEST: InstalledProgram(BUILT, tmp_path / "scx_tried")}
 
 
 @pytest.mark.parametrize(
     "entry",
     [
-        built(digest=digest_of(b"another")),
-        built(crate="gone"),
-        built(crate="../scx_tried", digest=digest_of(b"another")),
+        built(b"another"),
+        built(PROGRAM, crate="gone"),
+        built(b"another", crate="../scx_tried"),
     ],
 )
 def test_what_is_not_what_was_built_is_no_program(tmp_path: Path, entry: BuiltProgram) -> None:
@@ -70,17 +62,20 @@ def program_assignment() -> Assignment:
 
 def test_a_program_is_run_with_its_words_and_never_fetched(tmp_path: Path) -> None:
     path = tmp_path / "scx_tried"
-    bench = AgentBench(tmp_path / "agent", programs={DIGEST: path})
+    bench = AgentBench(tmp_path / "agent", programs={DIGEST: InstalledProgram(BUILT, path)})
     bench.see(wish(program_assignment()))
     bench.tick(5)
     assert bench.writer.status.assignments[0].state is RunState.ACTIVE
     (request,) = bench.loader.starts
     assert (request.payload, request.object_digest) == (ProgramFile(path, WORDS), DIGEST)
     assert bench.objects.present == frozenset()
+    assert bench.writer.status.programs == (BUILT,)
 
 
 def test_a_program_that_is_not_here_is_refused_and_not_fetched(tmp_path: Path) -> None:
-    bench = AgentBench(tmp_path, programs={digest_of(b"another"): tmp_path / "another"})
+    another = built(b"another")
+    here = InstalledProgram(another, tmp_path / "another")
+    bench = AgentBench(tmp_path, programs={another.digest: here})
     bench.see(wish(program_assignment()))
     bench.tick(5)
     status = bench.writer.status.assignments[0]
@@ -90,7 +85,8 @@ def test_a_program_that_is_not_here_is_refused_and_not_fetched(tmp_path: Path) -
 
 
 def test_an_object_is_loaded_as_before(tmp_path: Path) -> None:
-    bench = AgentBench(tmp_path, programs={DIGEST: tmp_path / "scx_tried"})
+    here = InstalledProgram(BUILT, tmp_path / "scx_tried")
+    bench = AgentBench(tmp_path, programs={DIGEST: here})
     bench.see(wish(assignment()))
     bench.tick(5)
     (request,) = bench.loader.starts

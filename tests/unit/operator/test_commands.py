@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from schedcp_api.candidates import SchedulingPlan, WorkloadDescription
+from schedcp_api.manifests import Catalogue
 from schedcp_operator.__main__ import main
 from schedcp_operator.errors import SettingsError
 from schedcp_operator.settings import load_settings
+from support.operator_library import BUILT, PROGRAM, program_manifest
 from support.operator_profiles import profile
 from support.operator_world import write_manifests
 
@@ -48,6 +50,18 @@ def test_plan(
     assert names == ["latency_class", "mixed_service", "weighted_vtime", "simple_fifo"]
 
 
+def test_plan_for_nodes_that_have_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, catalogue = tmp_path / "profile.json", tmp_path / "catalogue.json"
+    path.write_text(profile().model_dump_json(by_alias=True))
+    catalogue.write_text(Catalogue(programs=(BUILT,)).model_dump_json(by_alias=True))
+    asked = ("plan", path, "--programs", catalogue)
+    code, out, _ = ran(*asked, monkeypatch=monkeypatch, capsys=capsys)
+    last = SchedulingPlan.model_validate_json(out.splitlines()[-1])
+    assert (code, last.scheduler) == (0, PROGRAM.name)
+
+
 @pytest.mark.parametrize("text", ["", "{}", "\x00"])
 def test_plan_of_something_else(
     text: str,
@@ -60,6 +74,18 @@ def test_plan_of_something_else(
     code, out, err = ran("plan", path, monkeypatch=monkeypatch, capsys=capsys)
     assert (code, out) == (64, "")
     assert str(path) in err
+
+
+def test_a_program_is_no_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, described = tmp_path / "mine.bpf.c", tmp_path / "mine.json"
+    path.write_text(SOURCE)
+    described.write_text(program_manifest("mine").model_dump_json(by_alias=True))
+    asked = ("repository", "import", path, "--manifest", described)
+    code, out, err = ran(*asked, monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out) == (64, "")
+    assert "the manifest of a program" in err
 
 
 def test_an_import_can_be_listed_shown_and_found(
@@ -76,6 +102,7 @@ def test_an_import_can_be_listed_shown_and_found(
         ["long_tail", "library"],
         ["mine", "imported"],
         ["mixed_service", "library"],
+        ["scx_bpfland", "library"],
         ["simple_fifo", "library"],
         ["throughput", "library"],
         ["weighted_vtime", "library"],

@@ -135,6 +135,21 @@ async def test_the_answer_is_read_and_the_object_kept() -> None:
     assert await restarted.sign(request) == signed
 
 
+PROGRAM = candidate("scx_tried").replace(program_digest=digest_of(b"a program"))
+OF_PROGRAM = verdict(PROGRAM, REQUEST.contract.content_digest())
+
+
+async def test_the_answer_about_a_program_brings_no_object() -> None:
+    bench = Bench()
+    done = Verification(id=ID, state=VerificationState.DONE, verdict=OF_PROGRAM)
+    request = TokenRequest(verification=ID, claims=CLAIMS)
+    seen = await bench.ended(reply(verification=done, object="", token=token(request, OF_PROGRAM)))
+    assert seen.verdict == OF_PROGRAM
+    assert bench.store.blobs == {}
+    claims = open_signed(await bench.verifier.sign(request), (KEY.public_key(),))
+    assert claims.program_digest == OF_PROGRAM.digest
+
+
 OTHER = Verification(id=digest_of(b"other"), state=VerificationState.DONE, verdict=GIVEN)
 
 

@@ -10,7 +10,14 @@ import pytest
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Candidate, PlanKind
 from schedcp_api.nodestates import Arm
-from schedcp_api.policies import BuiltinMetric, Guardrail, MetricSource, PrometheusQuery
+from schedcp_api.policies import (
+    BuiltinMetric,
+    Guardrail,
+    MetricSource,
+    PinnedCandidate,
+    PrometheusQuery,
+    Search,
+)
 from schedcp_api.runs import NodeRole, RunNode, RunStage
 from schedcp_operator.assignments import switchback
 from schedcp_operator.errors import (
@@ -52,7 +59,7 @@ from schedcp_operator.trust import TrustedKeys
 from schedcp_operator.views import Run
 from support.operator_doubles import MemoryFigures, MemoryStore, MemoryVerifier, pem
 from support.operator_driver import Driver
-from support.operator_library import LIBRARY, manifest
+from support.operator_library import BUILT, LIBRARY, PROGRAM, manifest
 from support.operator_nodes import block_records
 from support.operator_nouns import KERNEL, KEY, NOW, RULES, run
 from support.operator_profiles import profile
@@ -98,8 +105,8 @@ class Bench:
 
 
 def at(stage: RunStage, **spec: Any) -> Run:
-    """A run in a stage."""
-    driver = Driver(run(**spec))
+    """A run in a stage, on nodes that have a program."""
+    driver = Driver(run(**spec), programs=(BUILT,))
     driver.until(stage)
     if stage is RunStage.CANARY:
         driver.observe()
@@ -115,15 +122,20 @@ async def test_nodes_are_synced() -> None:
 async def test_plans_are_made_from_the_stored_profile() -> None:
     bench = Bench()
     digest = await bench.profiled()
-    came = await bench.performer.perform(run(), MakePlans(digest, KERNEL.content_digest()))
+    came = await bench.performer.perform(run(), MakePlans(digest, KERNEL.content_digest(), {}))
     assert isinstance(came, PlansMade)
+    assert PROGRAM.name not in [proposal.candidate.scheduler for proposal in came.proposals]
+    there = MakePlans(digest, KERNEL.content_digest(), {"node-1": (BUILT,)})
+    with_it = await bench.performer.perform(run(), there)
+    assert isinstance(with_it, PlansMade)
+    assert with_it.proposals[-1].candidate.program_digest == BUILT.digest
 
 
 @pytest.mark.parametrize("data", [None, b"{}", b"not json"])
 async def test_a_profile_that_cannot_be_read_is_no_plan(data: bytes | None) -> None:
     bench = Bench()
     digest = digest_of(b"missing") if data is None else await bench.store.put_blob(data)
-    came = await bench.performer.perform(run(), MakePlans(digest, KERNEL.content_digest()))
+    came = await bench.performer.perform(run(), MakePlans(digest, KERNEL.content_digest(), {}))
     assert isinstance(came, PlanningFailed)
     assert came.reason == "NoProfile"
 
@@ -187,7 +199,7 @@ async def signing(bench: Bench) -> tuple[Run, SignToken]:
     assert isinstance(started, VerificationSeen)
     signed = at(RunStage.SIGNING)
     effect = Driver(signed).sign_request().replace(verification=started.verification.id)
-    return signed, SignToken(effect, signed.attempt.object_digest or "")
+    return signed, SignToken(effect, signed.attempt.built_digest)
 
 
 async def test_the_object_is_in_the_store_before_there_is_a_token() -> None:
@@ -195,10 +207,24 @@ async def test_the_object_is_in_the_store_before_there_is_a_token() -> None:
     found, effect = await signing(bench)
     came = await bench.performer.perform(found, effect)
     assert isinstance(came, TokenReceived)
-    assert effect.object_digest in bench.store.blobs
+    assert effect.built_digest in bench.store.blobs
     assert [key.public_bytes_raw() for key in bench.trust.keys] == [
         KEY.public_key().public_bytes_raw()
     ]
+
+
+async def test_nothing_is_fetched_for_a_program() -> None:
+    bench = Bench()
+    pinned = Search(pinned=(PinnedCandidate(scheduler=PROGRAM.name),))
+    verifying = at(RunStage.VERIFYING, search=pinned)
+    started = await bench.performer.perform(verifying, await bench.verify(verifying))
+    assert isinstance(started, VerificationSeen)
+    found = at(RunStage.SIGNING, search=pinned)
+    request = Driver(found).sign_request().replace(verification=started.verification.id)
+    before = dict(bench.store.blobs)
+    came = await bench.performer.perform(found, SignToken(request, found.attempt.built_digest))
+    assert isinstance(came, TokenReceived)
+    assert bench.store.blobs == before
 
 
 async def test_signing_in_trouble() -> None:

@@ -17,7 +17,6 @@ from schedcp_operator.planner import fitting, guardrail_limits, latency_knobs, m
 from support.operator_library import LIBRARY, manifest
 from support.operator_nouns import KERNEL, NOW, policy_spec
 from support.operator_profiles import HOGS, LATENCY_TARGET, NONE, distribution, group, profile
-from support.stock import manifest as program_manifest
 from support.workloads import COMPUTING, IDLE, LONG_TAIL, UNSURE
 
 MS = 1_000_000
@@ -101,6 +100,7 @@ def test_the_library_of_the_repository_takes_every_knob(repository: Path) -> Non
             assert found.manifest.problems(proposal.candidate.arguments) == ()
             seen.add(proposal.candidate.scheduler)
     sources = {name for name, entry in library.entries.items() if entry.manifest.source}
+    assert sources < set(library.entries), "no node has a program"
     assert seen == sources - {"locality"}, "nothing in a profile tells of caches yet"
     slow = LATENCY_TARGET.replace(burst=distribution(20_000, 3 * MS, 8 * MS))
     first = plans(slow, library=library).proposals[0].candidate
@@ -233,18 +233,6 @@ def test_pinned_candidates_must_exist_and_fit(pinned: PinnedCandidate, words: st
     )
     assert isinstance(made, PlanningFailed)
     assert words in made.message
-
-
-def test_a_program_is_not_planned() -> None:
-    library = Library({**LIBRARY.entries, "scx_tried": LibraryEntry(program_manifest())})
-    made = make_plans(
-        profile(),
-        policy_spec(search=Search(pinned=(PinnedCandidate(scheduler="scx_tried"),))),
-        library=library,
-        kernel_digest=KERNEL.content_digest(),
-    )
-    assert isinstance(made, PlanningFailed)
-    assert made.reason == "ProgramNotPlanned"
 
 
 def test_imported_sources_can_be_pinned() -> None:

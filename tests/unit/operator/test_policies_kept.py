@@ -79,6 +79,7 @@ def test_an_earlier_candidate_of_the_run_says_nothing_of_the_kept_one() -> None:
     [
         ("Expired", True, True),
         ("WrongKernel", True, True),
+        ("ProgramNotHere", True, True),
         ("Quarantined", True, False),
         ("ForeignScheduler", False, False),
     ],
