@@ -180,6 +180,8 @@ class RunNode(Noun):
     role: NodeRole
     step: int = Field(default=0, ge=0)
     since: Timestamp
+    boot_id: ShortText = ""
+    """Of the node when it was taken; empty where the kernel does not tell."""
     restored_at: Timestamp | None = None
     """When the agent showed that the node is back on the kernel's scheduler."""
 

@@ -162,6 +162,7 @@ class PolicyLoop:
     async def run(self) -> None:
         """Look at every policy whenever something changes, until cancelled."""
         desk = self._desk
+        await self.look_at_needs()
         while True:
             await self.look_at_all()
             await desk.cluster.wait(desk.resync_seconds)
@@ -179,13 +180,17 @@ class PolicyLoop:
                     await self._say_unreadable(hidden)
 
     async def watch_needs(self) -> None:
-        """Look now and then whether Prometheus is there, and whether any signer is trusted."""
-        performer = self._desk.performer
+        """Look again at what runs need, now and then, until cancelled."""
         while True:
-            self._prometheus_problem = await _problem(self._desk.figures.ping())
-            unread = await _problem(performer.trust.refresh())
-            self._keys_problem = "" if performer.trust.keys else unread or NO_KEYS
             await asyncio.sleep(self._desk.resync_seconds)
+            await self.look_at_needs()
+
+    async def look_at_needs(self) -> None:
+        """Look whether any signer is trusted, and whether Prometheus is there."""
+        trust = self._desk.performer.trust
+        unread = await _problem(trust.refresh())
+        self._keys_problem = unread or ("" if trust.keys else NO_KEYS)
+        self._prometheus_problem = await _problem(self._desk.figures.ping())
 
     async def _look(self, policy: PolicyObject) -> None:
         desk = self._desk

@@ -191,14 +191,22 @@ def _ordered(
     needed: frozenset[ContractLoss],
     programs: NodePrograms,
 ) -> list[tuple[_Rule, LibraryEntry]]:
-    """Return the rules whose schedulers there are: who loses least of what is needed, then best."""
+    """Return the rules whose schedulers there are: ours, who loses least of what is needed first.
+
+    Programs of others come after ours whatever was measured, in the same order.
+    """
     rules = _RULES[description.workload_class]
     if spec.objective.metric.builtin in _WAITING:
         rules = tuple(sorted(rules, key=lambda rule: rule not in _SERVING))
     known = [(rule, entry) for rule in rules if (entry := library.get(rule.scheduler)) is not None]
     had = [(rule, _had(entry, programs)) for rule, entry in known]
     there = [(rule, entry) for rule, entry in had if isinstance(entry, LibraryEntry)]
-    return sorted(there, key=lambda found: len(needed & _losses(found[1].manifest)))
+
+    def rank(found: tuple[_Rule, LibraryEntry]) -> tuple[bool, int]:
+        manifest = found[1].manifest
+        return manifest.program is not None, len(needed & _losses(manifest))
+
+    return sorted(there, key=rank)
 
 
 def _losses(manifest: SchedulerManifest) -> frozenset[ContractLoss]:

@@ -25,14 +25,14 @@ from schedcp_api.runs import (
 )
 
 from .eligibility import Selection, select
-from .policy_conditions import KEPT, WITHDRAWN, conditions_of
+from .policy_conditions import KEPT, UNNEEDED, WITHDRAWN, conditions_of
 from .policy_view import PolicyView, kept, promoted_run
 from .stages.common import PASSING
 from .stages.learning import lesson_of
 from .views import Rules, Run
 
 _MOST_WORKLOADS = 64
-_UNPROVEN = ("Expired", "WrongKernel", "ProgramNotHere")
+_UNPROVEN = ("Expired", "WrongKernel", "ProgramNotHere", "CorruptObject")
 """Why an agent refuses what was proven once: a new run can prove it, or something else, anew."""
 
 
@@ -225,7 +225,7 @@ def _start(
     spec = view.policy.spec
     if spec.suspend or not spec.trigger.on_rollout or status.active_run is not None:
         return None
-    if view.overlap or (view.keys_problem and spec.mode is not Mode.OBSERVE):
+    if view.overlap or any(problem != "" for problem in _problems(view).values()):
         return None
     if not any(node.target_pods for node in selection.nodes):
         return None
@@ -235,6 +235,16 @@ def _start(
     if not due:
         return None
     return _new_run(view, due[0], now=now)
+
+
+def _problems(view: PolicyView) -> dict[str, str | None]:
+    """Return what is wrong with what runs of the mode need: empty is well, None not known yet.
+
+    A rollout waits for them, because a run that must fail for want of one would spend it.
+    """
+    found = {"KeysTrusted": view.keys_problem, "PrometheusReachable": view.prometheus_problem}
+    unneeded = UNNEEDED.get(view.policy.spec.mode, ())
+    return {need: problem for need, problem in found.items() if need not in unneeded}
 
 
 def _is_due(entry: ObservedWorkload, spec: SchedulerPolicySpec, now: datetime) -> bool:
@@ -288,16 +298,18 @@ def _summary(view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime) 
         return f"{RunStage.PENDING}"
     if view.policy.spec.suspend:
         return "suspended"
-    for condition in status.conditions:
-        if condition.type in ("WorkloadMatched", "NodesEligible", "KeysTrusted") and (
-            condition.status is ConditionStatus.FALSE
-        ):
-            return f"{condition.reason}: {condition.message}"
+    bad = {c.type: c for c in status.conditions if c.status is ConditionStatus.FALSE}
+    for name in ("WorkloadMatched", "NodesEligible"):
+        if name in bad:
+            return f"{bad[name].reason}: {bad[name].message}"
     if status.promoted is not None:
         kept_on = next((c for c in status.conditions if c.type == KEPT), None)
         short = kept_on is not None and kept_on.status is ConditionStatus.FALSE
         where = f" ({kept_on.message})" if short and kept_on is not None else ""
         return f"keeps {status.promoted.scheduler}, {status.promoted.effect} better{where}"
+    for name in _problems(view):
+        if name in bad:
+            return f"{bad[name].reason}: {bad[name].message}"
     waiting = [entry for entry in status.workloads if not entry.handled]
     ends = _cooling_down(view.policy.spec, status, now)
     if waiting and ends is not None:

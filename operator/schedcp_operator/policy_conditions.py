@@ -1,22 +1,29 @@
 """The conditions of a policy: what a person reads first. Pure."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from schedcp_api.base import Condition, ConditionStatus, with_condition
 from schedcp_api.nodestates import RunState
-from schedcp_api.policies import PromotedScheduler, SchedulerPolicyStatus
+from schedcp_api.policies import Mode, PromotedScheduler, SchedulerPolicyStatus
 
 from .eligibility import Selection
 from .kube import Json
 from .policy_view import PolicyView, kept
+from .stages.common import NO_KEYS
 
-__all__ = ["KEPT", "WITHDRAWN", "conditions_of", "unreadable_status"]
+__all__ = ["KEPT", "UNNEEDED", "WITHDRAWN", "conditions_of", "unreadable_status"]
 
 KEPT = "Kept"
 """Condition: whether the promoted scheduler runs everywhere; why it does not any more."""
 WITHDRAWN = "Withdrawn"
 """The reason of `Kept` once a scheduler was taken off; its message says why."""
 
+UNNEEDED: Mapping[Mode, tuple[str, ...]] = {
+    Mode.OBSERVE: ("KeysTrusted", "PrometheusReachable"),
+    Mode.RECOMMEND: ("PrometheusReachable",),
+}
+"""What runs of a mode do without: it is told, and keeps no policy from being ready."""
 _Row = tuple[str, ConditionStatus, str, str]
 """A condition: type, status, reason and message."""
 
@@ -26,21 +33,14 @@ def conditions_of(
 ) -> tuple[Condition, ...]:
     rows = _rows(view, status, selection)
     false = ConditionStatus.FALSE
-    bad = next(
-        (
-            reason
-            for kind, value, reason, _ in rows
-            if value is false and kind not in ("Progressing", KEPT)
-        ),
-        "",
-    )
-    suspended = view.policy.spec.suspend
-    ready: _Row = (
-        "Ready",
-        false if bad or suspended else ConditionStatus.TRUE,
-        bad or ("Suspended" if suspended else "Ready"),
-        "see the other conditions" if bad else "watching for rollouts",
-    )
+    harmless = {"Progressing", KEPT, *UNNEEDED.get(view.policy.spec.mode, ())}
+    bad = [row for row in rows if row[1] is false and row[0] not in harmless]
+    ready: _Row = ("Ready", ConditionStatus.TRUE, "Ready", "watching for rollouts")
+    if bad:
+        kind, _, reason, message = bad[0]
+        ready = ("Ready", false, reason, f"{kind}: {message}"[:2048])
+    elif view.policy.spec.suspend:
+        ready = ("Ready", false, "Suspended", "spec.suspend is true: rollouts start no runs")
     conditions = tuple(
         c for c in status.conditions if c.type != KEPT or status.promoted or c.reason == WITHDRAWN
     )
@@ -115,7 +115,8 @@ def _trusting(problem: str | None) -> tuple[ConditionStatus, str, str]:
     if problem is None:
         return ConditionStatus.UNKNOWN, "NotTried", "nobody has looked for the trusted keys yet"
     if problem:
-        return ConditionStatus.FALSE, "NoTrustedKeys", problem
+        reason = "NoTrustedKeys" if problem == NO_KEYS else "KeysUnavailable"
+        return ConditionStatus.FALSE, reason, problem
     return ConditionStatus.TRUE, "Trusted", "there is a key that tokens can be checked with"
 
 

@@ -147,14 +147,28 @@ def test_no_node_has_sched_ext(world: World) -> None:
     assert world.run() is None
 
 
-def test_without_prometheus_nothing_is_promoted(world: World) -> None:
+def test_without_prometheus_a_rollout_waits(world: World) -> None:
     world.behaviour.prometheus_up = False
-    world.start(DEADLINES__JUDGING_SECONDS="2")
+    world.start()
     world.apply(policy())
     world.wait(
         lambda: world.condition("PrometheusReachable").get("status") == "False",
         "the policy says that Prometheus is gone",
     )
+    assert world.condition("Ready")["reason"] == "PrometheusUnavailable"
+    assert world.run() is None
+    world.behaviour.prometheus_up = True
+    outcome = world.finished()["outcome"]
+    assert outcome["kind"] == "Improved"
+
+
+def test_when_prometheus_goes_nothing_is_promoted(world: World, gate: StageGate) -> None:
+    gate.close("Canary", probe=probe_spec(policy()["spec"]))
+    world.start(DEADLINES__JUDGING_SECONDS="2")
+    world.apply(policy())
+    world.wait(partial(world.is_in, "Canary"), "the run is in Canary")
+    world.behaviour.prometheus_up = False
+    gate.move("")
     outcome = world.finished()["outcome"]
     assert (outcome["kind"], outcome["reason"]) == ("Inconclusive", "PrometheusUnavailable")
     assert not any(world.assignments().values())

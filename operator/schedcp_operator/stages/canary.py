@@ -4,7 +4,7 @@ import random
 from datetime import datetime
 
 from schedcp_api.policies import CanaryStep
-from schedcp_api.runs import MOST_BLOCKS, NodeRole, RunNode, RunStage
+from schedcp_api.runs import MOST_BLOCKS, NodeRole, RunStage
 
 from ..assignments import desired_assignment, switchback
 from ..eligibility import is_quarantined, refusal
@@ -16,6 +16,7 @@ from .common import (
     node_failure,
     roll_back,
     stay,
+    taken,
 )
 
 
@@ -47,7 +48,7 @@ def _begun(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition
             return roll_back(run, inconclusive("Quarantined", why), now=now)
         return stay(run, why)
     past = tuple(n for n in run.status.nodes if n.name not in chosen)
-    nodes = tuple(RunNode(name=name, role=NodeRole.CANARY, since=now) for name in chosen)
+    nodes = tuple(taken(world, name, NodeRole.CANARY, now=now) for name in chosen)
     changed = run.status.replace(nodes=(*past, *nodes), message=f"canary on {', '.join(chosen)}")
     return Transition(changed, (SyncNodes(chosen),))
 

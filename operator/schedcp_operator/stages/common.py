@@ -12,6 +12,7 @@ from schedcp_api.runs import (
     OptimizationRunStatus,
     Outcome,
     OutcomeKind,
+    RunNode,
     RunStage,
     StageTime,
 )
@@ -147,6 +148,12 @@ def roll_back(run: Run, outcome: Outcome, *, now: datetime, **changes: Any) -> T
     return Transition(status, (SyncNodes(touches(run)),))
 
 
+def taken(world: World, name: str, role: NodeRole, *, now: datetime, step: int = 0) -> RunNode:
+    """Return the entry of a node that the run takes now, with the boot that it is in."""
+    boots = {node.name: node.status.boot_id for node in world.nodes}
+    return RunNode(name=name, role=role, step=step, since=now, boot_id=boots.get(name, ""))
+
+
 def enter_promoting(run: Run, *, now: datetime, **changes: Any) -> OptimizationRunStatus:
     """Return the status in Promoting: the canary's nodes now hold the candidate for good."""
     nodes = tuple(
@@ -178,9 +185,10 @@ def node_failure(run: Run, world: World, *, now: datetime, rules: Rules) -> Outc
     """Return the outcome that a node with the candidate forces on a stage that has such nodes."""
     stage = run.status.stage
     role = NodeRole.PROMOTED if stage is RunStage.PROMOTING else NodeRole.CANARY
-    names = tuple(entry.name for entry in entries(run, role))
+    touched = entries(run, role)
+    names = tuple(entry.name for entry in touched)
     views = {node.name: node for node in world.nodes}
-    failed = _failure_on(run, names, views, now=now, rules=rules)
+    failed = _failure_on(run, touched, views, now=now, rules=rules)
     if failed is not None or stage not in _SILENCE_ENDS:
         return failed
     lost = [name for name in names if _is_lost(views.get(name), now=now, rules=rules)]
@@ -191,13 +199,15 @@ def node_failure(run: Run, world: World, *, now: datetime, rules: Rules) -> Outc
 
 
 def _failure_on(
-    run: Run, nodes: tuple[str, ...], views: dict[str, NodeView], *, now: datetime, rules: Rules
+    run: Run, nodes: tuple[RunNode, ...], views: dict[str, NodeView], *, now: datetime, rules: Rules
 ) -> Outcome | None:
     """Return the outcome that an agent's final word on the candidate forces, if there is one.
 
-    A refusal that may pass is given as long as an attachment may take.
+    A refusal that may pass is given as long as an attachment may take. What trips on a node that
+    was booted meanwhile may be the rush of all its pods, and proves nothing against the candidate.
     """
-    for name in nodes:
+    for entry in nodes:
+        name = entry.name
         view = views.get(name)
         said = assignment_status(run, view) if view is not None else None
         if said is None or said.state not in _FINAL_STATES:
@@ -208,12 +218,18 @@ def _failure_on(
         message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
         if said.state is RunState.EJECTED:
             return worse("Ejected", message)
+        if said.state is RunState.TRIPPED and view and _rebooted(entry, view):
+            return inconclusive("NodeRebooted", message)
         if said.state is RunState.TRIPPED:
             return worse("GuardrailTripped", message)
         if said.state is RunState.REFUSED:
             return error(said.reason or "Refused", message)
         return error("AttachFailed", message)
     return None
+
+
+def _rebooted(entry: RunNode, node: NodeView) -> bool:
+    return entry.boot_id != "" and node.status.boot_id not in ("", entry.boot_id)
 
 
 def _is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:

@@ -32,6 +32,7 @@ from .common import (
     node_failure,
     roll_back,
     stay,
+    taken,
     with_attempt,
     worse,
 )
@@ -125,9 +126,7 @@ def _more(
         zones.add(node.zone)
     if chosen:
         step = run.status.step
-        added = (
-            RunNode(name=name, role=NodeRole.PROMOTED, step=step, since=now) for name in chosen
-        )
+        added = (taken(world, name, NodeRole.PROMOTED, now=now, step=step) for name in chosen)
         kept = (entry for entry in run.status.nodes if entry.name not in chosen)
         changed = run.status.replace(nodes=(*kept, *added))
         return Transition(changed, (SyncNodes(tuple(chosen)),))

@@ -78,6 +78,40 @@ def test_an_agents_final_word_rolls_back(
     assert desired_assignment(driver.run, name) is None
 
 
+@pytest.mark.parametrize(
+    ("taken_in", "boot", "kind", "reason"),
+    [
+        ("first", "second", OutcomeKind.INCONCLUSIVE, "NodeRebooted"),
+        ("first", "first", OutcomeKind.WORSE, "GuardrailTripped"),
+        ("", "second", OutcomeKind.WORSE, "GuardrailTripped"),
+        ("first", "", OutcomeKind.WORSE, "GuardrailTripped"),
+    ],
+)
+def test_what_trips_after_a_boot_proves_nothing_against_the_candidate(
+    taken_in: str, boot: str, kind: OutcomeKind, reason: str
+) -> None:
+    driver = Driver(run())
+    driver.until(RunStage.CANARY)
+    for name, seen in driver.nodes.items():
+        driver.nodes[name] = replace(seen, status=seen.status.replace(boot_id=taken_in))
+    driver.observe()
+    (entry,) = driver.run.status.nodes
+    assert entry.boot_id == taken_in
+    driver.obey()
+    seen = driver.nodes[entry.name]
+    said = AssignmentStatus(
+        run=driver.run.name,
+        object_digest=driver.run.attempt.object_digest or "",
+        state=RunState.TRIPPED,
+        since=driver.now,
+    )
+    status = seen.status.replace(assignments=(said,), boot_id=boot)
+    driver.nodes[entry.name] = replace(seen, status=status)
+    outcome = driver.observe().status.pending_outcome
+    assert outcome is not None
+    assert (outcome.kind, outcome.reason) == (kind, reason)
+
+
 def test_what_a_new_leader_could_not_see_does_not_count_against_a_run() -> None:
     driver = at(RunStage.JUDGING)
     driver.now += timedelta(hours=2)

@@ -10,7 +10,7 @@ from schedcp_api.nodestates import AssignmentStatus, RunState
 from schedcp_api.policies import Trigger
 from schedcp_api.runs import RunStage
 from schedcp_operator.cluster import Cluster
-from schedcp_operator.errors import NotLeader, StoreUnavailable
+from schedcp_operator.errors import NotLeader, PrometheusUnavailable, StoreUnavailable
 from schedcp_operator.keeper import KeeperSettings, NodeKeeper
 from schedcp_operator.kube import (
     DAEMON_SETS,
@@ -46,6 +46,8 @@ class Floor:
     def __init__(self, kube: MemoryKube | None = None) -> None:
         self.kube = kube or MemoryKube()
         self.store = MemoryStore()
+        self.verifier = MemoryVerifier()
+        self.figures = MemoryFigures()
         self.cluster = Cluster()
         self._desk: Desk | None = None
         for number, name in enumerate(("node-1", "node-2"), start=1):
@@ -114,14 +116,13 @@ class Floor:
         await leader.contend()
         settings = KeeperSettings(lease_seconds=60, renew=timedelta(seconds=10), profile_seconds=1)
         keeper = NodeKeeper(self.kube, self.cluster, leader, settings=settings, clock=lambda: NOW)
-        verifier = MemoryVerifier()
         performer = Performer(
             store=self.store,
-            verifier=verifier,
-            figures=MemoryFigures(),
+            verifier=self.verifier,
+            figures=self.figures,
             manifests=dict(LIBRARY.entries),
             sync_nodes=keeper.sync,
-            trust=TrustedKeys(None, verifier),
+            trust=TrustedKeys(None, self.verifier),
             soak=timedelta(seconds=10),
             clock=lambda: NOW,
         )
@@ -141,6 +142,7 @@ class Floor:
     async def look(self, times: int = 1) -> None:
         """Let the policies be looked at."""
         policies = PolicyLoop(await self.desk())
+        await policies.look_at_needs()
         for _ in range(times):
             await policies.look_at_all()
 
@@ -184,6 +186,28 @@ async def test_every_kind_of_workload_starts_a_run(resource: Resource) -> None:
     created = floor.kube.objects["OptimizationRun", "", name]
     assert created["spec"]["trigger"]["workload"] == f"{resource.kind}/shop/checkout"
     assert floor.status()["activeRun"] == name
+
+
+@pytest.mark.parametrize("missing", ["verifier", "figures"])
+async def test_a_rollout_waits_for_what_its_run_needs(missing: str) -> None:
+    floor = Floor()
+    floor.rolled_out()
+    double = floor.verifier if missing == "verifier" else floor.figures
+    double.problem = PrometheusUnavailable("nobody answers")
+    await floor.look(2)
+    assert floor.runs() == []
+    assert "nobody answers" in floor.status()["summary"]
+    double.problem = None
+    await floor.look()
+    assert len(floor.runs()) == 1
+
+
+async def test_before_anybody_has_looked_at_the_needs_no_run_starts() -> None:
+    floor = Floor()
+    floor.rolled_out()
+    policies = PolicyLoop(await floor.desk())
+    await policies.look_at_all()
+    assert floor.runs() == []
 
 
 async def test_names_of_any_length_start_runs() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from schedcp_api.policies import Mode
 from schedcp_operator.policies import decide
+from schedcp_operator.stages.common import NO_KEYS
 from schedcp_operator.views import Run
 from support.operator_driver import finished
 from support.operator_nodes import node
@@ -33,15 +34,27 @@ def test_a_rollout_must_settle_before_it_starts_a_run() -> None:
     assert due.status.workloads[0].handled
 
 
-def test_without_a_trusted_key_a_rollout_waits_unless_the_run_would_only_observe() -> None:
-    waiting = decide(view(status=settled(), keys_problem="no key"), now=NOW, rules=RULES)
-    assert waiting.start is None
-    assert waiting.status.summary == "NoTrustedKeys: no key"
-    assert not waiting.status.workloads[0].handled
-    trusted = decide(view(status=waiting.status), now=NOW, rules=RULES)
-    assert trusted.start is not None
-    only_looks = view(status=settled(), keys_problem="no key", mode=Mode.OBSERVE)
-    assert decide(only_looks, now=NOW, rules=RULES).start is not None
+@pytest.mark.parametrize(
+    ("changes", "reason", "does_without"),
+    [
+        ({"keys_problem": NO_KEYS}, "NoTrustedKeys", (Mode.OBSERVE,)),
+        ({"problem": "refused"}, "PrometheusUnavailable", (Mode.OBSERVE, Mode.RECOMMEND)),
+    ],
+)
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_rollout_waits_for_what_runs_of_the_mode_need(
+    mode: Mode, changes: dict[str, Any], reason: str, does_without: tuple[Mode, ...]
+) -> None:
+    found = decide(view(status=settled(), mode=mode, **changes), now=NOW, rules=RULES)
+    if mode in does_without:
+        assert found.start is not None
+        assert conditions(found.status)["Ready"] == ("True", "Ready")
+        return
+    assert found.start is None
+    assert found.status.summary.startswith(f"{reason}: ")
+    assert not found.status.workloads[0].handled
+    again = decide(view(status=found.status, mode=mode), now=NOW, rules=RULES)
+    assert again.start is not None
 
 
 def test_the_same_rollout_always_gives_the_same_run() -> None:
@@ -157,7 +170,8 @@ def test_going_back_to_an_earlier_revision_is_a_run_of_its_own() -> None:
             "NoEligibleNode",
         ),
         ({"problem": "refused"}, "PrometheusReachable", "PrometheusUnavailable"),
-        ({"keys_problem": "no key is trusted"}, "KeysTrusted", "NoTrustedKeys"),
+        ({"keys_problem": NO_KEYS}, "KeysTrusted", "NoTrustedKeys"),
+        ({"keys_problem": "not PEM"}, "KeysTrusted", "KeysUnavailable"),
     ],
 )
 def test_what_is_wrong_is_a_condition(changes: dict[str, Any], kind: str, reason: str) -> None:
