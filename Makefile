@@ -83,9 +83,11 @@ test-e2e: setup ## The whole loop on a cluster of micro-VMs
 test-survival: setup ## Kills, a better scheduler and uninstallation on a cluster; 20 minutes
 	@$(PYTEST) --require e2e $(SURVIVAL)
 
+# sudo gives root's own PATH and drops variables: what setup saw is handed on.
 test-verifier-job: init ## The verifier's Jobs in real pods; this machine is their node meanwhile
 	@$(LAB) setup --only tools,helm,schedulers,images,node
-	@$(AS_ROOT) env PYTHONDONTWRITEBYTECODE=1 tests/support/apart.sh \
+	@$(AS_ROOT) env PATH="$$PATH:/usr/sbin:/sbin" $${KUBEBUILDER_ASSETS:+"KUBEBUILDER_ASSETS=$$KUBEBUILDER_ASSETS"} \
+		PYTHONDONTWRITEBYTECODE=1 tests/support/apart.sh \
 		$(PYTEST) -p no:cacheprovider --require e2e --durations=0 $(VERIFIER_JOB)
 
 demo: setup ## The main job, end to end, on a cluster of micro-VMs

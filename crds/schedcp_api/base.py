@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 GROUP = "schedcp.io"
@@ -17,12 +17,34 @@ API_VERSION = f"{GROUP}/{VERSION}"
 ROOT_UNIT = "root"
 """The unit of change that means the whole node. Any other unit is a cgroup path."""
 
+
+def cel(rule: str, message: str) -> dict[str, str]:
+    """Return one `x-kubernetes-validations` entry."""
+    return {"rule": rule, "message": message}
+
+
+_SHARE = r"^[0-9]{1,4}([.][0-9]{1,4})?%$"
+_SHARE_CHARS = 12
+
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 Percent = Annotated[
     str, StringConstraints(pattern=r"^-?[0-9]{1,4}(\.[0-9]{1,4})?%$", max_length=12)
 ]
-Share = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4})?%$", max_length=12)]
-"""A percentage that is never negative."""
+Share = Annotated[
+    str,
+    StringConstraints(pattern=_SHARE, max_length=_SHARE_CHARS),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": _SHARE_CHARS,
+            # A pattern would be refused with the bare expression.
+            "x-kubernetes-validations": [
+                cel(f"self.matches('{_SHARE}')", "write a percentage of 0% or more, such as 5%")
+            ],
+        }
+    ),
+]
+"""A percentage that is never negative; users write it."""
 ObjectName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253),

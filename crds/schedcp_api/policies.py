@@ -15,17 +15,13 @@ from .base import (
     ShortText,
     Text,
     Timestamp,
+    cel,
 )
 from .candidates import Argument, CommandLine, PlanKind
 from .verdicts import ContractLoss, ReplayMode
 
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
 LabelValue = Annotated[str, StringConstraints(max_length=63)]
-
-
-def cel(rule: str, message: str) -> dict[str, str]:
-    """Return one `x-kubernetes-validations` entry."""
-    return {"rule": rule, "message": message}
 
 
 def validated(*rules: dict[str, str]) -> ConfigDict:

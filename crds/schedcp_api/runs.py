@@ -5,11 +5,10 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from .base import Condition, Digest, Noun, ObjectName, Percent, ShortText, Text, Timestamp
+from .base import Condition, Digest, Noun, ObjectName, Percent, ShortText, Text, Timestamp, cel
 from .candidates import Candidate, SchedulingPlan, WorkloadDescription
 from .nodestates import Arm, GuardrailLimits
 from .policies import SchedulerPolicySpec, validated
-from .policies import cel as _cel
 from .tokens import MAX_TOKEN_CHARS
 from .verdicts import ContractLoss
 
@@ -46,7 +45,7 @@ class OptimizationRunSpec(Noun):
     """Decides the order of blocks and of nodes; drawn once, recorded here."""
 
     model_config = validated(
-        _cel("self == oldSelf", "a run's spec is a record and cannot be changed")
+        cel("self == oldSelf", "a run's spec is a record and cannot be changed")
     )
 
 

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from schedcp_api.base import digest_of
+from schedcp_api.base import canonical_json, digest_of
 from schedcp_api.verdicts import VerificationRequest
 from schedcp_lab.bench_baselines import BATCH, BaselineTools, Batch, programs_of, trials_of
 from schedcp_lab.bench_cases import Case, examination, mixed, sampled
@@ -24,6 +24,7 @@ from schedcp_lab.bench_kernels import Cell, cells_of
 from schedcp_lab.bench_kernels import as_json as kernels_json
 from schedcp_lab.bench_kernels import text_report as kernels_report
 from schedcp_lab.bench_library import library
+from schedcp_lab.bench_machine import machine_of
 from schedcp_lab.bench_report import Circumstances, as_json, plot, text_report
 from schedcp_lab.bench_results import Judgement, Shelf, Trial
 from schedcp_lab.bench_runs import (
@@ -215,15 +216,14 @@ class _Examiner:
         tools = self._tools()
         folder = cache_of(self.root).directory("bench")
         shelf = Shelf(folder / "trials", Trial)
-        vmlinuz = digest_of(self.kernel.image.read_bytes())
-        keys = {
-            case.name: {
-                "source": digest_of(case.path.read_bytes()),
-                "kernel": vmlinuz,
-                "tools": tools.identity(),
-            }
-            for case in cases
+        built = verifier_of(self.settings).tools.fingerprint(self.kernel)
+        common = {
+            "kernel": digest_of(self.kernel.image.read_bytes()),
+            "tools": tools.identity(),
+            "build": digest_of(canonical_json(built)),
+            "machine": machine_of(self.settings.qemu),
         }
+        keys = {c.name: {"source": digest_of(c.path.read_bytes()), **common} for c in cases}
         found = {name: known for name, key in keys.items() if (known := shelf.find(key))}
         self.reused += len(found)
         left = mixed(tuple(case for case in cases if case.name not in found))

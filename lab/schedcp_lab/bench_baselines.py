@@ -75,7 +75,7 @@ class BaselineTools:
     qemu: str
 
     def identity(self) -> str:
-        """Return the digest of all that a trial depends on, but kernel and candidate."""
+        """Return the digest of what a guest is made of, but its machine, kernel and candidates."""
         settings = f"{SECONDS_EACH} {HOGS} {_SHIFT} {_FLAGS}".encode()
         files = (self.sources / "baseline.c", self.sources / "init", self.busybox)
         return digest_of(b"".join([settings, *(path.read_bytes() for path in files)]))

@@ -23,6 +23,7 @@ from rich.console import Console
 from schedcp_api.base import canonical_json, digest_of
 from schedcp_lab.bench_figures import lines_of
 from schedcp_lab.bench_guests import Measurement, Sides, measurements_of, plan_of
+from schedcp_lab.bench_machine import machine_of
 from schedcp_lab.bench_results import Shelf
 from schedcp_lab.bench_runs import crew, served, settings_of, verifier_of
 from schedcp_lab.bench_scenarios import FAMILIES, SCENARIOS, Family, Scenario
@@ -218,7 +219,8 @@ def _measured_all(
     tell: Callable[[str], None],
 ) -> tuple[list[tuple[Order, Found]], int]:
     """Return what was found of each order that there was time for, and how much was known."""
-    keys = {order: _key(order) for order in orders}
+    machines = {qemu: machine_of(qemu) for qemu in {order.settings.qemu for order in orders}}
+    keys = {order: _key(order, machines[order.settings.qemu]) for order in orders}
     found = {order: known for order in orders if (known := shelf.find(keys[order]))}
     reused = len(found)
     left = [order for order in orders if order not in found]
@@ -232,8 +234,8 @@ def _measured_all(
     return [(order, found[order]) for order in orders if order in found], reused
 
 
-def _key(order: Order) -> dict[str, str]:
-    """Return digests of all that the guest's figures depend on."""
+def _key(order: Order, machine: str) -> dict[str, str]:
+    """Return digests of all that the guest's figures depend on; `machine` is that of its QEMU."""
     kernel = KernelBundle.open(order.kernel)
     plan = order.plan
     described = {"settings": dict(plan.settings), "files": dict(plan.files), "shift": plan.shift}
@@ -244,6 +246,7 @@ def _key(order: Order) -> dict[str, str]:
         "subjects": digest_of(archive(order.sides.entries(kernel))),
         "names": " ".join(side.name for side in order.sides.sides),
         "kernel": digest_of(kernel.image.read_bytes()),
+        "machine": machine,
     }
 
 

@@ -5,18 +5,20 @@ kernel's own scheduler, but for the last four: what the first of them promotes i
 without an operator, and uninstalled by the others.
 """
 
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from schedcp_api.nodestates import Arm
+from schedcp_api.nodestates import Arm, BlockRecord
 from schedcp_api.runs import AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_lab.control_plane_components import APISERVER
 from schedcp_lab.views import RunView
 from schedcp_lab.witness import DEFAULT
-from support.lab import Lab
+from support.lab import CHANGING, Lab
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -24,6 +26,12 @@ STARTS_SECONDS = 300.0
 ENDS_SECONDS = 1200.0
 BLOCK_SECONDS = 120.0
 LEASES_END_SECONDS = 300.0
+WASHED_OUT_SECONDS = 8.0
+"""After its scheduler came, `kills.yaml`'s block is measured by then, for long enough to kill it:
+a wash-out of 2 s, some ticks of the agent's, and 20 s."""
+OUTAGE_SECONDS = 15.0
+"""For so long a part of the cluster stays dead: longer than a block of `better.yaml` with its
+wash-out and than an operator may act without its Lease, shorter than a fresh lease of a node."""
 TRIPPED = "GuardrailTripped"
 """Why a run ends whose node just rebooted: its own guard rail may see the rush of all its pods."""
 PROMOTED = "schedcp_latency_class"
@@ -40,47 +48,80 @@ def canary_of(run: RunView) -> str:
     return next((n.name for n in run.status.nodes if n.role is NodeRole.CANARY), "")
 
 
-def in_an_on_block(lab: Lab, node: str, after: int) -> bool:
-    """Whether the node runs the candidate now, with more than `after` blocks behind it."""
-    view = lab.node(node)
-    done = len(view.status.switchback.blocks) if view.status.switchback else 0
-    return done > after and bool(view.ops_name)
-
-
 def killed(lab: Lab, node: str, program: str) -> bool:
     """Kill a program of the node; raise CommandFailed when there is none just now."""
     lab.witness.kill(node, program)
     return True
 
 
-def blocks_done(lab: Lab, node: str) -> int:
-    """How many blocks the node has behind it."""
+def blocks_of(lab: Lab, node: str) -> tuple[BlockRecord, ...]:
+    """The blocks that the node has behind it."""
     progress = lab.node(node).status.switchback
-    return len(progress.blocks) if progress else 0
+    return progress.blocks if progress else ()
 
 
-def spoil_a_block(lab: Lab, canary: str, program: str) -> None:
-    """Kill a program of the canary in an ON block: the kernel's own scheduler, then the next block.
+def attached_since(lab: Lab, node: str) -> datetime:
+    """Since when the node has run its scheduler; the first of all times when it runs none."""
+    attached = lab.node(node).status.attached
+    return attached[0].since if attached else datetime.min.replace(tzinfo=UTC)
 
-    The run may end by itself meanwhile, as a guard rail may find that things got too bad.
-    """
-    done = blocks_done(lab, canary)
+
+@dataclass(frozen=True)
+class Kill:
+    """What was lost, and when: which block, which scheduler, after which look of the witness."""
+
+    block: int
+    enable_seq: int
+    look: int
+
+
+def kill_in_a_block(lab: Lab, canary: str, program: str) -> Kill:
+    """Kill a program of the canary while an ON block is measured."""
+    before = attached_since(lab, canary)
     lab.wait(
-        lambda: in_an_on_block(lab, canary, done - 1),
-        f"{canary} runs the candidate",
+        lambda: attached_since(lab, canary) > before,
+        f"{canary} begins to run the candidate",
         seconds=BLOCK_SECONDS,
+    )
+    measured = time.monotonic() + WASHED_OUT_SECONDS
+    lab.wait(lambda: time.monotonic() > measured, "the block is measured", seconds=BLOCK_SECONDS)
+    kill = Kill(
+        block=len(blocks_of(lab, canary)),
+        enable_seq=lab.node(canary).status.attached[0].enable_seq,
+        look=max(lab.witness.said(canary)),
     )
     lab.wait(lambda: killed(lab, canary, program), f"{program} is killed", seconds=BLOCK_SECONDS)
+    return kill
+
+
+def spoil_a_block(lab: Lab, canary: str, program: str) -> tuple[Kill, BlockRecord]:
+    """Kill a program of the canary in an ON block: the kernel's own scheduler, then the next block.
+
+    It must be back before that block is over, or the block be told as spoilt: in the OFF block that
+    follows it is there anyway. Return what was lost, and the block's record.
+    """
+    kill = kill_in_a_block(lab, canary, program)
+
+    def back_in_time() -> bool:
+        looks = lab.witness.said(canary).items()
+        back = any(ops == DEFAULT for at, ops in looks if at > kill.look)
+        blocks = blocks_of(lab, canary)  # asked last, so that the block was under way
+        return back if len(blocks) <= kill.block else is_spoilt(blocks[kill.block])
+
     lab.wait(
-        lambda: lab.witness.sched_ext(canary) == DEFAULT,
-        f"the kernel's own scheduler is back after {program} was killed",
+        back_in_time,
+        f"block {kill.block} is left or told as spoilt after {program} was killed",
         seconds=BLOCK_SECONDS,
     )
     lab.wait(
-        lambda: blocks_done(lab, canary) > done or lab.run_of("kills").finished,
-        "the agent goes on",
-        seconds=BLOCK_SECONDS,
+        lambda: len(blocks_of(lab, canary)) > kill.block, "the agent goes on", seconds=BLOCK_SECONDS
     )
+    return kill, blocks_of(lab, canary)[kill.block]
+
+
+def is_spoilt(block: BlockRecord) -> bool:
+    """Whether an ON block does not count, and says why."""
+    return block.arm is Arm.ON and not block.valid and bool(block.invalid_reason)
 
 
 def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
@@ -90,12 +131,12 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
         lab.wait(lambda: bool(lab.api.runs(policy)), "a run starts", seconds=STARTS_SECONDS)
         lab.wait(lambda: bool(canary_of(lab.run_of(policy))), "a canary", seconds=ENDS_SECONDS)
         canary = canary_of(lab.run_of(policy))
-        for program in ("schedcp-loader", "schedcp-agent"):
-            spoil_a_block(lab, canary, program)
-        progress = lab.node(canary).status.switchback
-        assert progress is not None
-        spoilt = [block for block in progress.blocks if block.arm is Arm.ON and not block.valid]
-        assert spoilt, "a block whose scheduler was lost must not count"
+        _, block = spoil_a_block(lab, canary, "schedcp-loader")
+        assert is_spoilt(block), "a block whose scheduler was lost must not count"
+        kill, block = spoil_a_block(lab, canary, "schedcp-agent")
+        # A new agent knows nothing of the block that was under way, and begins it anew.
+        anew = block.arm is Arm.ON and block.enable_seq_start > kill.enable_seq
+        assert anew or is_spoilt(block), "a block whose agent was lost must not count"
 
         assert not lab.run_of(policy).finished, lab.story()
         lab.cluster.nodes[canary].kill()
@@ -110,27 +151,93 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
 
 
 class Mischief:
-    """Kills what is named, once, in the stage that is named with it."""
+    """Does what is named, once, in the stage that is named with it."""
 
-    def __init__(self, deeds: list[tuple[RunStage, str, Callable[[], None]]]) -> None:
+    def __init__(self, deeds: list[tuple[RunStage, str, Callable[[], bool]]]) -> None:
         self._deeds = deeds
         self.done: list[str] = []
 
     def look(self, run: RunView) -> None:
-        """Do what is due."""
-        for deed in [deed for deed in self._deeds if deed[0] is run.status.stage]:
-            self._deeds.remove(deed)
-            deed[2]()
-            self.done.append(deed[1])
+        """Do the first thing that is due, and no other before it, or hear that it is too early."""
+        for deed in self._deeds:
+            if deed[0] is run.status.stage:
+                if deed[2]():
+                    self._deeds.remove(deed)
+                    self.done.append(deed[1])
+                return
+
+
+def operator_killed(lab: Lab) -> bool:
+    """Kill the operator."""
+    lab.product.operator.kill()
+    return True
+
+
+def assert_in_place(ops_name: str) -> None:
+    """A node runs the kernel's own scheduler, what was proven, or changes between the two."""
+    assert ops_name in {DEFAULT, PROMOTED, *CHANGING}
+
+
+def leases_are_fresh(lab: Lab) -> bool:
+    """Whether a scheduler is assigned, and leases last until an operator renews them again.
+
+    That takes an outage, and as long again for what was dead to start and for another to lead.
+    """
+    until = datetime.now(UTC) + timedelta(seconds=3 * OUTAGE_SECONDS)
+    leases = [node.lease_until for node in lab.api.nodes() if node.assigned]
+    return bool(leases) and all(lease is not None and lease > until for lease in leases)
+
+
+def apiserver_held_dead(lab: Lab) -> bool:
+    """Kill the API server and leave it so; the witnesses' logs tell what nodes ran meanwhile.
+
+    Nobody can renew leases meanwhile, so it begins when they hold for longer.
+    """
+    if not leases_are_fresh(lab):
+        return False
+    before = {name: max(lab.witness.said(name), default=-1) for name in lab.cluster.nodes}
+    lab.cluster.plane.kill(APISERVER)
+    over = time.monotonic() + OUTAGE_SECONDS
+    lab.wait(
+        lambda: time.monotonic() > over, "the outage", seconds=2 * OUTAGE_SECONDS, revive=False
+    )
+    lab.cluster.plane.restart_apiserver()
+    for name, number in before.items():
+
+        def told(name: str = name, number: int = number) -> bool:
+            found = [ops for at, ops in lab.witness.said(name).items() if at > number]
+            for ops_name in found:
+                assert_in_place(ops_name)
+            return len(found) > OUTAGE_SECONDS / 2
+
+        lab.wait(told, f"the witness on {name} tells of the outage", seconds=STARTS_SECONDS)
+    return True
+
+
+def prometheus_held_dead(lab: Lab) -> bool:
+    """Kill Prometheus and leave it so, looking at the nodes all the while."""
+    lab.cluster.prometheus.kill()
+    over = time.monotonic() + OUTAGE_SECONDS
+
+    def looked() -> bool:
+        for name in lab.cluster.nodes:
+            ops_name = lab.witness.sched_ext(name)
+            assert_in_place(ops_name)
+            assert ops_name != PROMOTED or lab.node(name).lease_holds, lab.story()
+        return time.monotonic() > over
+
+    lab.wait(looked, "the outage", seconds=BLOCK_SECONDS, revive=False)
+    assert not lab.cluster.prometheus.alive
+    return True
 
 
 def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab, data: Path) -> None:
     mischief = Mischief(
         [
-            (RunStage.PROFILING, "operator", lambda: lab.product.operator.kill()),
-            (RunStage.CANARY, "operator", lambda: lab.product.operator.kill()),
-            (RunStage.CANARY, APISERVER, lambda: lab.cluster.plane.kill(APISERVER)),
-            (RunStage.PROMOTING, "prometheus", lambda: lab.cluster.prometheus.kill()),
+            (RunStage.PROFILING, "operator", lambda: operator_killed(lab)),
+            (RunStage.CANARY, APISERVER, lambda: apiserver_held_dead(lab)),
+            (RunStage.CANARY, "operator", lambda: leases_are_fresh(lab) and operator_killed(lab)),
+            (RunStage.PROMOTING, "prometheus", lambda: prometheus_held_dead(lab)),
         ]
     )
 
@@ -150,12 +257,6 @@ def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab, data:
     for name in lab.cluster.nodes:
         assert lab.witness.sched_ext(name) == PROMOTED
         assert lab.node(name).holds(PROMOTED), lab.story()
-
-
-def attached_since(lab: Lab, node: str) -> datetime:
-    """Since when the node has run its scheduler; the first of all times when it runs none."""
-    attached = lab.node(node).status.attached
-    return attached[0].since if attached else datetime.min.replace(tzinfo=UTC)
 
 
 def test_what_was_promoted_comes_back_whatever_carried_it_is_killed(lab: Lab) -> None:

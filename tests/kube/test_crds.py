@@ -14,6 +14,19 @@ from support.operator_world import policy
 
 PLANS = {"kind": "Rollout", "workload": "Deployment/shop/checkout", "revision": "r"}
 DIGEST = "sha256:" + 64 * "0"
+NO_SHARE = 'Invalid value: "string": write a percentage of 0% or more, such as 5%'
+PROGRAM = {
+    "crate": "scx_rusty",
+    "version": "1.0.19",
+    "crateDigest": DIGEST,
+    "digest": DIGEST,
+    "builtWith": "rustc 1.85.0",
+}
+
+
+def pinned(*words: str) -> Json:
+    """A search for one program with a command line."""
+    return {"pinned": [{"scheduler": "rusty", "commandLine": list(words)}]}
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +125,11 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("spec.objective", {"metric": {"prometheus": {"query": 'x{node="$node",v=~"[0-9]s"}'}}}),
     ("spec.objective", {"minimumEffect": "0%"}),
     ("spec.search", {"pinned": [{"scheduler": "long_tail"}], "waivedLosses": ["CpuMax"]}),
+    ("spec.search", pinned("--slice-us-underutil", "20000", "--perf=0", "a/b:c@d,e_f+1.5%")),
+    ("spec.search", pinned(*(32 * [128 * "x"]))),
     ("spec.canary", {"steps": [{"nodes": 1}, {"percent": 25}, {"percent": 100}]}),
     ("spec.canary", {"budget": {"maxUnavailable": "10%", "onePerZone": True}}),
+    ("spec.canary", {"budget": {"maxUnavailable": "9999.9999%"}}),
     ("spec.onDisconnect", "Hold"),
     ("spec.approval", {"required": "BeforePromotion"}),
     ("spec.suspend", True),
@@ -136,7 +152,15 @@ REFUSED: list[tuple[str, Any, str]] = [
         "podSelector must select something: give matchLabels or matchExpressions",
     ),
     ("spec.objective", {"minimumEffect": 5}, "must be of type string"),
-    ("spec.objective", {"minimumEffect": "5"}, "spec.objective.minimumEffect: Invalid value"),
+    ("spec.objective", {"minimumEffect": "5"}, f"spec.objective.minimumEffect: {NO_SHARE}"),
+    ("spec.objective", {"minimumEffect": "five%"}, f"spec.objective.minimumEffect: {NO_SHARE}"),
+    ("spec.objective", {"minimumEffect": "5%%"}, f"spec.objective.minimumEffect: {NO_SHARE}"),
+    ("spec.objective", {"minimumEffect": "10000%"}, f"spec.objective.minimumEffect: {NO_SHARE}"),
+    (
+        "spec.objective",
+        {"minimumEffect": "1234.12345%"},
+        f"spec.objective.minimumEffect: {NO_SHARE}",
+    ),
     (
         "spec.objective",
         {"metric": {}},
@@ -163,23 +187,36 @@ REFUSED: list[tuple[str, Any, str]] = [
         {"metric": {"prometheus": {"query": 'sum(rate(x{node="$node"}[5m]))'}}},
         "query looks back over a fixed range: write [$window], which is the length of a block",
     ),
-    ("spec.objective", {"minimumEffect": "-5%"}, "spec.objective.minimumEffect: Invalid value"),
+    ("spec.objective", {"minimumEffect": "-5%"}, f"spec.objective.minimumEffect: {NO_SHARE}"),
     (
         "spec.guardrails",
         [{"name": "a", "metric": {"builtin": "CpuPressure"}, "margin": "-1%"}],
-        "spec.guardrails[0].margin: Invalid value",
+        f"spec.guardrails[0].margin: {NO_SHARE}",
     ),
     (
         "spec.guardrails",
         2 * [{"name": "a", "metric": {"builtin": "CpuPressure"}}],
-        "spec.guardrails[1]: Duplicate value",
+        'spec.guardrails[1]: Duplicate value: {"name":"a"}',
     ),
-    ("spec.canary", {"budget": {"maxUnavailable": "-10%"}}, "maxUnavailable: Invalid value"),
-    ("spec.guardrails", [{"name": "Neighbours", "metric": {"builtin": "CpuPressure"}}], "name"),
+    (
+        "spec.canary",
+        {"budget": {"maxUnavailable": "-10%"}},
+        f"spec.canary.budget.maxUnavailable: {NO_SHARE}",
+    ),
+    (
+        "spec.guardrails",
+        [{"name": "Neighbours", "metric": {"builtin": "CpuPressure"}}],
+        "spec.guardrails[0].name in body should match '^[a-z][a-z0-9-]{0,62}$'",
+    ),
     ("spec.guardrails", 9 * [{"name": "a", "metric": {"builtin": "CpuPressure"}}], "at most 8"),
     ("spec.search", {"maxCandidates": 0}, "greater than or equal to 1"),
     ("spec.search", {"allow": []}, "at least 1 items"),
-    ("spec.search", {"waivedLosses": ["Everything"]}, "Unsupported value"),
+    ("spec.search", {"waivedLosses": ["Everything"]}, 'Unsupported value: "Everything"'),
+    ("spec.search", pinned(*(33 * ["x"])), "commandLine: Too many: 33: must have at most 32 items"),
+    ("spec.search", pinned(129 * "x"), "commandLine[0]: Too long: may not be more than 128"),
+    ("spec.search", pinned(""), "commandLine[0] in body should be at least 1 chars long"),
+    ("spec.search", pinned("-v", "$(reboot)"), "commandLine[1] in body should match '^[A-Za-z0-9"),
+    ("spec.search", pinned("two words"), "commandLine[0] in body should match '^[A-Za-z0-9"),
     ("spec.canary", {"pairs": 4}, "greater than or equal to 5"),
     ("spec.canary", {"method": "Controls"}, "only Switchback is supported by this version"),
     (
@@ -234,7 +271,7 @@ def test_a_runs_spec_is_a_record(api: Api) -> None:
 RUNS_REFUSED: list[tuple[str, Any, str]] = [
     ("spec.seed", -1, "greater than or equal to 0"),
     ("spec.trigger.kind", "Whim", 'supported values: "Rollout", "Manual"'),
-    ("spec.policySpec.mode", "Never", "Unsupported value"),
+    ("spec.policySpec.mode", "Never", 'Unsupported value: "Never"'),
     ("spec.policyUid", None, "spec.policyUid: Required value"),
 ]
 
@@ -256,7 +293,11 @@ STATES_REFUSED: list[tuple[str, Any, str]] = [
     ("spec.assignments", 2 * assignment(), "must have at most 1 item"),
     ("spec.assignments", assignment(token=""), "at least 1 chars long"),
     ("spec.assignments", assignment(token="x" * 16_385), "may not be more than 16384"),
-    ("spec.assignments", assignment(objectDigest="sha256:abc"), "objectDigest"),
+    (
+        "spec.assignments",
+        assignment(objectDigest="sha256:abc"),
+        "spec.assignments[0].objectDigest in body should match '^sha256:[0-9a-f]{64}$'",
+    ),
     ("spec.leaseSeconds", 1, "greater than or equal to 5"),
 ]
 
@@ -271,6 +312,44 @@ def test_node_states_that_are_refused(api: Api, path: str, value: Any, words: st
 def test_a_node_state_is_accepted(api: Api) -> None:
     made = try_create(api, STATES, state_object())
     assert made["spec"]["assignments"][0]["onDisconnect"] == "Revert"
+
+
+@pytest.fixture
+def state(api: Api) -> Iterator[str]:
+    """The path of a node state's status, which is a subresource."""
+    path = f"{STATES}/{api.create(STATES, state_object())['metadata']['name']}"
+    try:
+        yield f"{path}/status"
+    finally:
+        api.delete(path)
+
+
+def test_a_nodes_programs_are_kept(api: Api, state: str) -> None:
+    made = api.merge(state, {"status": {"programs": 64 * [PROGRAM]}})
+    assert made["status"]["programs"] == 64 * [PROGRAM]
+
+
+PROGRAMS_REFUSED: list[tuple[list[Json], str]] = [
+    (65 * [PROGRAM], "status.programs: Too many: 65: must have at most 64 items"),
+    (
+        [{**PROGRAM, "digest": "sha256:abc"}],
+        "programs[0].digest in body should match '^sha256:[0-9a-f]{64}$'",
+    ),
+    (
+        [{**PROGRAM, "version": 257 * "1"}],
+        "programs[0].version: Too long: may not be more than 256",
+    ),
+    ([changed(PROGRAM, "crateDigest", None)], "status.programs[0].crateDigest: Required value"),
+]
+
+
+@pytest.mark.parametrize(("programs", "words"), PROGRAMS_REFUSED)
+def test_programs_of_a_node_that_are_refused(
+    api: Api, state: str, programs: list[Json], words: str
+) -> None:
+    with pytest.raises(ApiError) as refused:
+        api.merge(state, {"status": {"programs": programs}})
+    assert words in refused.value.message
 
 
 def test_columns_answer_what_it_does_and_whether_it_is_better(api: Api, kube: ControlPlane) -> None:

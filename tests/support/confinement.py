@@ -10,7 +10,6 @@ from pathlib import Path
 __all__ = ["Confined", "confined", "find_processes"]
 
 PROC = Path("/proc")
-DEFAULT_ROUTE = "00000000"
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,6 @@ class Confined:
     """Those of its mounts to which nobody can write; `/` is its root."""
     writable: frozenset[str]
     """Those of its mounts to which it can write itself."""
-    default_routes: int
-    devices: frozenset[str]
 
 
 def find_processes(*words: str) -> Iterator[Path]:
@@ -50,7 +47,6 @@ def confined(process: Path) -> Confined:
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     mounts = [line.split() for line in (process / "mountinfo").read_text().splitlines()]
     options = {mount[4]: mount[5].split(",") for mount in mounts}
-    routes = (process / "net" / "route").read_text().splitlines()[1:]
     users = frozenset(map(int, status["Uid"].split()))
     groups = frozenset(map(int, f"{status['Gid']} {status['Groups']}".split()))
     masks = [int(value, 16) for name, value in status.items() if name.startswith("Cap")]
@@ -67,8 +63,6 @@ def confined(process: Path) -> Confined:
             for place, words in options.items()
             if "rw" in words and _may_write(process / "root" / place.lstrip("/"), users | groups)
         ),
-        default_routes=sum(route.split()[1] == DEFAULT_ROUTE for route in routes),
-        devices=frozenset(found.name for found in (process / "root" / "dev").iterdir()),
     )
 
 

@@ -19,7 +19,7 @@ from schedcp_verifier.errors import KernelUnavailable
 from schedcp_verifier.kernels import KernelBundle, KernelShelf
 from schedcp_verifier.settings import Settings
 from schedcp_verifier.verifying import Verifier
-from support.laboratory import PARALLEL_GUESTS, Laboratory, unfit
+from support.laboratory import PARALLEL_GUESTS, Laboratory, require_second_series, unfit
 
 STAND_BACK = 10
 """How nice guests are that run while other tests do."""
@@ -57,13 +57,14 @@ def verifier_settings(repository: Path, required_tiers: frozenset[str]) -> Setti
 def kernels(
     verifier_settings: Settings, required_tiers: frozenset[str]
 ) -> tuple[KernelBundle, ...]:
-    """Every kernel bundle of this checkout."""
+    """Every kernel bundle of this checkout, of both series where the tier is required."""
     try:
         bundles = KernelShelf(verifier_settings.kernels_dir).bundles()
     except KernelUnavailable as error:
         unfit(str(error), required_tiers)
     if not bundles:
         unfit("there is no kernel bundle", required_tiers)
+    require_second_series([bundle.profile.release for bundle in bundles], required_tiers)
     return bundles
 
 

@@ -16,6 +16,10 @@ from schedcp_lab.report import Act
 from schedcp_lab.views import Api, NodeView, RunView
 
 POLL_SECONDS = 0.5
+LOOKS = 300
+"""How far back a witness is asked; it looks once a second."""
+CHANGING = frozenset({"enabling", "enabled", "disabling"})
+"""What a kernel says for a moment when a scheduler comes or goes: its state, and no name."""
 
 
 def assert_held(act: Act) -> None:
@@ -25,7 +29,15 @@ def assert_held(act: Act) -> None:
 
 
 class Witness(witnesses.Witness):
-    """A witness that can also kill."""
+    """A witness that can also kill, and tell what it saw while nobody could ask."""
+
+    def said(self, node: str) -> dict[int, str]:
+        """What the node's kernel said, by the number of the look; one a second, and in order."""
+        pod = self._pod(node)
+        logs = ("-n", witnesses.NAMESPACE, "logs", f"--tail={LOOKS}", pod)
+        lines = self.cluster.plane.kubectl(*logs).stdout.splitlines()
+        words = (line.partition(" ") for line in lines)
+        return {int(number): found for number, _, found in words if number.isdigit() and found}
 
     def kill(self, node: str, program: str) -> None:
         """Kill a program of the node without warning; there must be one."""

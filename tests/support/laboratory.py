@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.verdicts import EvaluationContract, ReplayMode, VerificationRequest
+from schedcp_lab.kernels import SECOND_SERIES
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library as SchedulerLibrary
 from schedcp_verifier.sharing import WAIVED_WITHOUT_POLICY
@@ -112,3 +113,15 @@ def unfit(missing: str, required_tiers: frozenset[str]) -> NoReturn:
     if "kernel" in required_tiers:
         pytest.fail(f"the kernel tier is required here, but {missing}; run `make setup`")
     pytest.skip(f"{missing}; run `make setup`")
+
+
+def require_second_series(releases: Iterable[str], required_tiers: frozenset[str]) -> None:
+    """Fail where the tier is required and no kernel of the second series is among the releases."""
+    if "kernel" not in required_tiers:
+        return
+    if not any(release.startswith(f"{SECOND_SERIES}.") for release in releases):
+        pytest.fail(
+            f"the kernel tier is required here, but there is no kernel bundle of {SECOND_SERIES}: "
+            "`make setup` makes one where the package source still has that series; otherwise put "
+            "a bundle of another machine into .cache/kernels/RELEASE"
+        )
