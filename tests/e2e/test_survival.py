@@ -32,8 +32,6 @@ a wash-out of 2 s, some ticks of the agent's, and 20 s."""
 OUTAGE_SECONDS = 15.0
 """For so long a part of the cluster stays dead: longer than a block of `better.yaml` with its
 wash-out and than an operator may act without its Lease, shorter than a fresh lease of a node."""
-TRIPPED = "GuardrailTripped"
-"""Why a run ends whose node just rebooted: its own guard rail may see the rush of all its pods."""
 PROMOTED = "schedcp_latency_class"
 
 
@@ -144,8 +142,7 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
         status = lab.run_of(policy).status
         outcome = status.outcome
         assert outcome is not None
-        undecided = outcome.kind in (OutcomeKind.ERROR, OutcomeKind.INCONCLUSIVE)
-        assert undecided or outcome.reason == TRIPPED, outcome
+        assert outcome.kind in (OutcomeKind.ERROR, OutcomeKind.INCONCLUSIVE), outcome
         assert all(tried.result is not AttemptResult.PROMOTED for tried in status.attempts)
         lab.wait_default(seconds=ENDS_SECONDS)
 
