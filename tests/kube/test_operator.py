@@ -297,9 +297,8 @@ def test_a_second_replica_takes_over(world: World) -> None:
     world.start()
     first = world.operator
     world.wait(lambda: world.api.items(STATES), "the first replica leads")
-    world.behaviour.prometheus_up = False
     world.apply(policy())
-    world.wait(lambda: world.stage() == "Judging", "the run is held up")
+    hold_in_judging(world)
     world.start_another()
     assert first is not None
     first.kill()
@@ -309,15 +308,21 @@ def test_a_second_replica_takes_over(world: World) -> None:
 
 
 def test_an_api_server_that_dies_is_waited_for(world: World, kube: ControlPlane) -> None:
-    world.behaviour.prometheus_up = False
     world.start()
     world.apply(policy())
-    world.wait(partial(world.is_in, "Judging"), "the run is held up")
+    hold_in_judging(world)
     kube.restart_apiserver()
     world.behaviour.prometheus_up = True
     assert world.finished()["outcome"]["kind"] == "Improved"
     assert world.operator is not None
     assert world.operator.alive
+
+
+def hold_in_judging(world: World) -> None:
+    """Take Prometheus away from a run that has begun, and wait until it has need of it."""
+    world.wait(lambda: world.run() is not None, "a run has begun")
+    world.behaviour.prometheus_up = False
+    world.wait(partial(world.is_in, "Judging"), "the run is held up")
 
 
 def approve(world: World) -> None:

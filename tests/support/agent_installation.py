@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +30,7 @@ from schedcp_api.base import API_VERSION, digest_of
 from schedcp_api.nodestates import SchedulerNodeStateSpec, SchedulerNodeStateStatus
 from schedcp_lab.cache import Cache
 from schedcp_lab.control_plane import ControlPlane
+from schedcp_lab.errors import CommandFailed
 from schedcp_lab.kube_binaries import ensure_helm
 from schedcp_lab.processes import environment, run, wait_until
 from support.agent import (
@@ -88,9 +90,24 @@ def install(kube: ControlPlane, repository: Path) -> None:
     wanted = [found for found in render(repository) if found["kind"] in _APPLIED]
     kube.kubectl("create", "namespace", NAMESPACE)
     kube.kubectl("apply", "--server-side", "-f", repository / "charts" / "schedcp" / "crds")
-    kube.kubectl("wait", "--for=condition=Established", f"crd/{STATES}", "--timeout=60s")
+    kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    for path in sorted((repository / "charts" / "schedcp" / "crds").glob("*.yaml")):
+        kind = yaml.safe_load(path.read_text())["metadata"]["name"]
+        wait_until(
+            partial(_is_served, kube, kind),
+            what=f"{kind} is served",  # An established kind has no storage for a moment.
+            timeout_seconds=DEADLINE_SECONDS,
+        )
     kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(wanted))
     _wait_for_the_rule(kube)
+
+
+def _is_served(kube: ControlPlane, kind: str) -> bool:
+    try:
+        kube.kubectl("get", kind)
+    except CommandFailed:
+        return False
+    return True
 
 
 def _wait_for_the_rule(kube: ControlPlane) -> None:

@@ -65,8 +65,8 @@ class Api:
     def request(self, method: str, path: str, body: Json | None = None, **options: Any) -> Json:
         """One request; raise ApiError when it is refused.
 
-        Reading is tried again while a server that was restarted is not ready: a connection that
-        died with it, or its 503.
+        Reading is tried again while a server is not ready: a connection that died with it, its 503
+        after a restart, its 429 while it makes the storage of a new kind.
         """
         deadline = time.monotonic() + _RESTART_SECONDS
         while True:
@@ -76,7 +76,8 @@ class Api:
                 if method != "GET" or time.monotonic() > deadline:
                     raise
             else:
-                if method != "GET" or response.status_code != 503 or time.monotonic() > deadline:
+                passing = method == "GET" and response.status_code in (429, 503)
+                if not passing or time.monotonic() > deadline:
                     break
             time.sleep(_POLL_SECONDS)
         if response.status_code >= 400:
