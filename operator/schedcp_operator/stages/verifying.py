@@ -159,10 +159,22 @@ def _again(run: Run, why: str, *, now: datetime, rules: Rules) -> Transition:
     if status.retries >= rules.max_retries:
         message = f"no verdict after {status.retries + 1} tries: {why}"
         attempts = with_attempt(run, result=AttemptResult.UNDECIDED, reasons=bounded((why,)))
+        if _came_by_rule(run):
+            return Transition(
+                enter(run, RunStage.PLANNING, now=now, attempts=attempts, message=message[:2048])
+            )
         return conclude(run, error("VerifierCouldNotTell", message), now=now, attempts=attempts)
     message = f"verifying again: {why}"[:2048]
     changed = status.replace(retries=status.retries + 1, verification="", message=message)
     return Transition(changed)
+
+
+def _came_by_rule(run: Run) -> bool:
+    """Whether the candidate is a program that nobody asked for: the verifier may lack its build.
+
+    What else could be tried does not depend on that.
+    """
+    return run.attempt.candidate.program_digest is not None and not run.policy.search.pinned
 
 
 def _mismatch(run: Run, verdict: Verdict) -> str:

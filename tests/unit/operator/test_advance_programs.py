@@ -1,5 +1,6 @@
 """A program's way through the loop: the same stages as any candidate's."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,6 +80,23 @@ def test_an_object_is_fetched_before_it_is_signed_for() -> None:
     (signing,) = found.observe().effects
     assert isinstance(signing, SignToken)
     assert signing.built_digest == found.run.attempt.object_digest
+
+
+@pytest.mark.parametrize(
+    ("search", "stage"), [(PINNED, RunStage.LEARNING), (Search(), RunStage.PLANNING)]
+)
+def test_a_program_that_the_verifier_lacks_ends_only_the_run_that_asked_for_it(
+    search: Search, stage: RunStage
+) -> None:
+    found = driver(RunStage.VERIFYING)
+    known = found.run
+    spec = known.spec.policy_spec.replace(search=search)
+    found.run = replace(known, spec=known.spec.replace(policy_spec=spec))
+    lost = Verification(id=digest_of(b"v"), state=VerificationState.LOST, message="not here")
+    for _ in range(3):
+        found.tell(VerificationSeen(lost))
+    assert found.run.status.stage is stage
+    assert found.run.status.attempts[-1].result is AttemptResult.UNDECIDED
 
 
 def test_a_verdict_that_accepts_another_program_ends_the_run() -> None:
