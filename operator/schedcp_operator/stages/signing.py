@@ -4,7 +4,7 @@ from datetime import datetime
 
 from schedcp_api.base import ROOT_UNIT, ConditionStatus, with_condition
 from schedcp_api.policies import ApprovalRequired, Scope
-from schedcp_api.runs import AttemptResult, RunStage
+from schedcp_api.runs import AttemptResult, Outcome, RunStage
 from schedcp_api.services import TokenRequest
 from schedcp_api.tokens import DeploymentToken, TokenError, open_signed
 
@@ -44,9 +44,10 @@ def _received(run: Run, text: str, *, now: datetime, rules: Rules) -> Transition
         token = open_signed(text, rules.keys)
     except TokenError as err:
         return conclude(run, error(err.reason, str(err)), now=now)
-    problem = token_problem(run, token, now=now)
-    if problem:
-        return conclude(run, error("WrongToken", problem), now=now)
+    problem = token_problem(run, token)
+    wrong = error("WrongToken", problem) if problem else _not_valid(token, now=now)
+    if wrong is not None:
+        return conclude(run, wrong, now=now)
     stage = RunStage.CANARY
     message = ""
     if run.policy.approval.required is ApprovalRequired.BEFORE_CANARY:
@@ -66,7 +67,16 @@ def _received(run: Run, text: str, *, now: datetime, rules: Rules) -> Transition
     return Transition(status)
 
 
-def token_problem(run: Run, token: DeploymentToken, *, now: datetime) -> str:
+def _not_valid(token: DeploymentToken, *, now: datetime) -> Outcome | None:
+    """Return what is wrong with a token's time, under the names that agents have for it."""
+    if now < token.not_before:
+        return error("NotYetValid", f"the token is not yet valid: from {token.not_before}")
+    if now >= token.expires_at:
+        return error("Expired", f"the token expired at {token.expires_at}")
+    return None
+
+
+def token_problem(run: Run, token: DeploymentToken) -> str:
     """Return why a signed token is not the one for the run's accepted candidate; "" if it is."""
     attempt = run.attempt
     if attempt.result is not AttemptResult.ACCEPTED:
@@ -98,10 +108,6 @@ def token_problem(run: Run, token: DeploymentToken, *, now: datetime) -> str:
             return f"the token's {name} is {claimed}, not {wanted}"
     if losses:
         return f"the token allows losses that nobody waives and pods may need: {', '.join(losses)}"
-    if now < token.not_before:
-        return f"the token is not yet valid: from {token.not_before.isoformat()}"
-    if now >= token.expires_at:
-        return f"the token expired at {token.expires_at.isoformat()}"
     return ""
 
 

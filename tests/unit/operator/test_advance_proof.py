@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,10 +39,10 @@ def test_a_guarded_loss_is_taken_only_while_nobody_needed_it() -> None:
     driver = at(RunStage.SIGNING)
     signed = token(driver.sign_request(), driver.verdicts[-1], **changes)
     claims = open_signed(signed, (KEY.public_key(),))
-    assert "CpuMax" in token_problem(driver.run, claims, now=driver.now)
+    assert "CpuMax" in token_problem(driver.run, claims)
     status = driver.run.status.replace(unneeded_losses=(ContractLoss.CPU_MAX,))
     minding_nobody = Run(driver.run.name, driver.run.spec, status)
-    found = token_problem(minding_nobody, claims, now=driver.now)
+    found = token_problem(minding_nobody, claims)
     assert "losses" not in found
 
 
@@ -171,8 +171,6 @@ FORGERIES: dict[str, dict[str, Any]] = {
     "unit": {"unit": "/kubepods"},
     "scope": {"scope": "Workload"},
     "evidence": {"evidence_digest": digest_of(b"x")},
-    "not yet valid": {"not_before": NOW + timedelta(hours=1)},
-    "expired": {"expires_at": NOW - timedelta(seconds=1)},
 }
 
 
@@ -186,6 +184,25 @@ def test_a_token_for_something_else_is_refused(forgery: str) -> None:
     assert ended.pending_outcome is not None
     assert ended.pending_outcome.reason == "WrongToken"
     assert forgery in ended.pending_outcome.message
+    assert ended.token == ""
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ({"not_before": NOW + timedelta(hours=1)}, "NotYetValid"),
+        ({"expires_at": NOW - timedelta(seconds=1)}, "Expired"),
+    ],
+)
+def test_a_token_out_of_its_time_is_refused_by_the_agents_words(
+    times: dict[str, datetime], reason: str
+) -> None:
+    driver = at(RunStage.SIGNING)
+    signed = token(driver.sign_request(), driver.verdicts[-1], **times)
+    ended = driver.tell(TokenReceived(signed)).status
+    assert ended.stage is RunStage.LEARNING
+    assert ended.pending_outcome is not None
+    assert (ended.pending_outcome.kind, ended.pending_outcome.reason) == (OutcomeKind.ERROR, reason)
     assert ended.token == ""
 
 

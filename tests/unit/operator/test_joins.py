@@ -90,11 +90,11 @@ def test_the_operator_takes_what_the_signer_signs(tmp_path: Path) -> None:
         backdate_seconds=60,
     )
     claims = open_signed(signed, (KEY.public_key(),))
-    assert token_problem(driver.run, claims, now=driver.now) == ""
+    assert token_problem(driver.run, claims) == ""
     worded = claims.replace(command_line=("-k",))
-    assert "command line" in token_problem(driver.run, worded, now=driver.now)
+    assert "command line" in token_problem(driver.run, worded)
     started = claims.replace(program_digest=claims.object_digest)
-    assert "program" in token_problem(driver.run, started, now=driver.now)
+    assert "program" in token_problem(driver.run, started)
 
 
 def test_what_the_agent_has_is_what_the_verifier_is_asked_for_and_finds(tmp_path: Path) -> None:
