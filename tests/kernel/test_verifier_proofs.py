@@ -10,15 +10,13 @@ import pytest
 from schedcp_api.base import percent_value
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.verdicts import Phase, ReplayMode, Verdict
-from schedcp_verifier.building import BuildRoom
 from schedcp_verifier.enduring import STARVED_NS
 from schedcp_verifier.guests import proof_plan
 from schedcp_verifier.kernels import KernelBundle
-from schedcp_verifier.objects import inspect
 from schedcp_verifier.payloads import LoadedObject
 from schedcp_verifier.troubles import HEARTS
 from support.laboratory import CONTRACT, PLANNED, Laboratory, library_request
-from support.verifier import source_request, workload_profile
+from support.verifier import workload_profile
 
 DATA = Path(__file__).parent.parent / "data" / "schedulers"
 GOOD = [
@@ -78,19 +76,15 @@ def test_a_bad_scheduler_is_stopped_where_it_should(
     assert all(check.message for check in failed)
 
 
-@pytest.mark.parametrize("name", SEEN_BY_GUESTS)
-def test_guests_see_it_too(name: str, laboratory: Laboratory, kernel: KernelBundle) -> None:
-    verifier = laboratory.verifier
-    request = source_request(DATA / f"bad/{name}.bpf.c", kernel, CONTRACT)
-    subject = verifier.subject(request)
-    with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=verifier.tools) as room:
-        built = room.compile(subject.source)
-    payload = subject.payload(built.object)
-    assert payload is not None
-    ops_name = inspect(built.object).ops_name
-    proof = verifier.prove(request, kernel, payload=payload, ops_name=ops_name)
-    failed = {check.id: check.message for check in proof.checks if check.phase is Phase.FAILED}
-    assert SEEN_BY_GUESTS[name] in failed, proof.checks
+@pytest.mark.parametrize(
+    ("proved_path", "check"),
+    [(DATA / f"bad/{name}.bpf.c", check) for name, check in SEEN_BY_GUESTS.items()],
+    ids=SEEN_BY_GUESTS,
+)
+def test_guests_see_it_too(proved_path: Path, check: str, laboratory: Laboratory) -> None:
+    proof = laboratory.begin_proof(proved_path).result(VERDICT_SECONDS)
+    failed = {found.id for found in proof.checks if found.phase is Phase.FAILED}
+    assert check in failed, proof.checks
 
 
 def test_the_same_source_gives_the_same_object(

@@ -91,6 +91,8 @@ def laboratory(
                 found.begin_library(callspec.params["library_name"], kernel)
             if callspec is not None and "keeper_name" in callspec.params:
                 found.begin_keeper(callspec.params["keeper_name"])
+            if callspec is not None and "proved_path" in callspec.params:
+                found.begin_proof(callspec.params["proved_path"])
         yield found
         verifier.guests.stopping.set()
         pool.shutdown(cancel_futures=True)

@@ -13,8 +13,11 @@ import pytest
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.verdicts import EvaluationContract, ReplayMode, VerificationRequest
 from schedcp_lab.kernels import SECOND_SERIES
+from schedcp_verifier.building import BuildRoom
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library as SchedulerLibrary
+from schedcp_verifier.objects import inspect
+from schedcp_verifier.proving import Proof
 from schedcp_verifier.sharing import WAIVED_WITHOUT_POLICY
 from schedcp_verifier.verifying import Verified, Verifier
 from support.verifier import source_request, workload_profile
@@ -42,6 +45,7 @@ class Laboratory:
     kernel: KernelBundle
     pool: ThreadPoolExecutor
     started: dict[str, Future[Verified]] = field(default_factory=dict)
+    proofs: dict[Path, Future[Proof]] = field(default_factory=dict)
 
     def begin(self, path: Path) -> Future[Verified]:
         """Start the verification of a source, unless it was started before."""
@@ -61,6 +65,24 @@ class Laboratory:
             request = library_request(name, kernel, replays=gains)
             self.started[key] = self.pool.submit(self.verifier.verify, request, kernel)
         return self.started[key]
+
+    def begin_proof(self, path: Path) -> Future[Proof]:
+        """Start the guests of a source, whatever its bytecode tells, unless they were before."""
+        if path not in self.proofs:
+            self.proofs[path] = self.pool.submit(self._proven, path)
+        return self.proofs[path]
+
+    def _proven(self, path: Path) -> Proof:
+        verifier, kernel = self.verifier, self.kernel
+        request = source_request(path, kernel, CONTRACT)
+        subject = verifier.subject(request)
+        with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=verifier.tools) as room:
+            built = room.compile(subject.source).object
+        payload = subject.payload(built)
+        assert built is not None
+        assert payload is not None
+        name = inspect(built).ops_name
+        return verifier.prove(request, kernel, payload=payload, ops_name=name)
 
     def begin_keeper(self, name: str) -> Future[Verified]:
         """Start the proof of a scheduler that may lose nothing of the CPU contract."""
