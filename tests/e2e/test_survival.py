@@ -7,7 +7,6 @@ without an operator, and uninstalled by the others.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,9 +25,6 @@ STARTS_SECONDS = 300.0
 ENDS_SECONDS = 1200.0
 BLOCK_SECONDS = 120.0
 LEASES_END_SECONDS = 300.0
-WASHED_OUT_SECONDS = 8.0
-"""After its scheduler came, `kills.yaml`'s block is measured by then, for long enough to kill it:
-a wash-out of 2 s, some ticks of the agent's, and 20 s."""
 OUTAGE_SECONDS = 15.0
 """For so long a part of the cluster stays dead: longer than a block of `better.yaml` with its
 wash-out and than an operator may act without its Lease, shorter than a fresh lease of a node."""
@@ -64,62 +60,17 @@ def attached_since(lab: Lab, node: str) -> datetime:
     return attached[0].since if attached else datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Kill:
-    """What was lost, and when: which block, which scheduler, after which look of the witness."""
-
-    block: int
-    enable_seq: int
-    look: int
-
-
-def kill_in_a_block(lab: Lab, canary: str, program: str) -> Kill:
-    """Kill a program of the canary while an ON block is measured."""
-    before = attached_since(lab, canary)
-    lab.wait(
-        lambda: attached_since(lab, canary) > before,
-        f"{canary} begins to run the candidate",
-        seconds=BLOCK_SECONDS,
+def spoilt(lab: Lab, node: str) -> int:
+    """How many ON blocks of the node do not count because its loader ended."""
+    return sum(
+        block.arm is Arm.ON and not block.valid and "LoaderEnded" in block.invalid_reason
+        for block in blocks_of(lab, node)
     )
-    measured = time.monotonic() + WASHED_OUT_SECONDS
-    lab.wait(lambda: time.monotonic() > measured, "the block is measured", seconds=BLOCK_SECONDS)
-    kill = Kill(
-        block=len(blocks_of(lab, canary)),
-        enable_seq=lab.node(canary).status.attached[0].enable_seq,
-        look=max(lab.witness.said(canary)),
-    )
-    lab.wait(lambda: killed(lab, canary, program), f"{program} is killed", seconds=BLOCK_SECONDS)
-    return kill
 
 
-def spoil_a_block(lab: Lab, canary: str, program: str) -> tuple[Kill, BlockRecord]:
-    """Kill a program of the canary in an ON block: the kernel's own scheduler, then the next block.
-
-    It must be back before that block is over, or the block be told as spoilt: in the OFF block that
-    follows it is there anyway. Return what was lost, and the block's record.
-    """
-    kill = kill_in_a_block(lab, canary, program)
-
-    def back_in_time() -> bool:
-        looks = lab.witness.said(canary).items()
-        back = any(ops == DEFAULT for at, ops in looks if at > kill.look)
-        blocks = blocks_of(lab, canary)  # asked last, so that the block was under way
-        return back if len(blocks) <= kill.block else is_spoilt(blocks[kill.block])
-
-    lab.wait(
-        back_in_time,
-        f"block {kill.block} is left or told as spoilt after {program} was killed",
-        seconds=BLOCK_SECONDS,
-    )
-    lab.wait(
-        lambda: len(blocks_of(lab, canary)) > kill.block, "the agent goes on", seconds=BLOCK_SECONDS
-    )
-    return kill, blocks_of(lab, canary)[kill.block]
-
-
-def is_spoilt(block: BlockRecord) -> bool:
-    """Whether an ON block does not count, and says why."""
-    return block.arm is Arm.ON and not block.valid and bool(block.invalid_reason)
+def kill(lab: Lab, node: str, program: str) -> None:
+    """Kill a program of the node; a loader lives in ON blocks only, and is waited for."""
+    lab.wait(lambda: killed(lab, node, program), f"{program} is killed", seconds=BLOCK_SECONDS)
 
 
 def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
@@ -129,12 +80,18 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
         lab.wait(lambda: bool(lab.api.runs(policy)), "a run starts", seconds=STARTS_SECONDS)
         lab.wait(lambda: bool(canary_of(lab.run_of(policy))), "a canary", seconds=ENDS_SECONDS)
         canary = canary_of(lab.run_of(policy))
-        _, block = spoil_a_block(lab, canary, "schedcp-loader")
-        assert is_spoilt(block), "a block whose scheduler was lost must not count"
-        kill, block = spoil_a_block(lab, canary, "schedcp-agent")
-        # A new agent knows nothing of the block that was under way, and begins it anew.
-        anew = block.arm is Arm.ON and block.enable_seq_start > kill.enable_seq
-        assert anew or is_spoilt(block), "a block whose agent was lost must not count"
+        before = spoilt(lab, canary)
+        kill(lab, canary, "schedcp-loader")
+        lab.wait(
+            lambda: spoilt(lab, canary) > before,
+            "the block whose loader was killed does not count",
+            seconds=BLOCK_SECONDS,
+        )
+        done = len(blocks_of(lab, canary))
+        kill(lab, canary, "schedcp-agent")
+        lab.wait(
+            lambda: len(blocks_of(lab, canary)) > done, "a new agent goes on", seconds=BLOCK_SECONDS
+        )
 
         assert not lab.run_of(policy).finished, lab.story()
         lab.cluster.nodes[canary].kill()
