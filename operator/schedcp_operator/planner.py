@@ -2,9 +2,9 @@
 
 Pure. Plans come from behaviour and from lessons, best first; a lesson sets a plan aside that was
 rolled back before for the same kind of work on the same kernel. Where pods on the nodes ask for
-weights or limits, schedulers that were measured to keep them come first; among equals, ours come
-before programs of others. A program is set by its words as a source is by its knobs, and is no
-candidate unless every node of the run has it.
+weights or limits, schedulers that were measured to keep them come first; programs of others
+come after ours. A program is set by its words as a source is by its knobs, and is no candidate
+unless every node of the run has it.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,10 +1,11 @@
 """What a policy says of itself, and whether it starts a run. Pure."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from schedcp_api.base import ConditionStatus, with_condition
+from schedcp_api.base import Condition, ConditionStatus, with_condition
 from schedcp_api.nodestates import AssignmentStatus, RunState
 from schedcp_api.policies import (
     Mode,
@@ -288,6 +289,11 @@ def _new_run(view: PolicyView, entry: ObservedWorkload, *, now: datetime) -> New
     )
 
 
+def _first_of(bad: Mapping[str, Condition], names: tuple[str, ...]) -> str:
+    """Return what the first of these conditions says; empty when none of them is bad."""
+    return next((f"{bad[name].reason}: {bad[name].message}" for name in names if name in bad), "")
+
+
 def _summary(view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime) -> str:
     """Return one line: what it is doing, and whether it is better."""
     runs = {run.name: run for run in view.runs}
@@ -299,17 +305,17 @@ def _summary(view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime) 
     if view.policy.spec.suspend:
         return "suspended"
     bad = {c.type: c for c in status.conditions if c.status is ConditionStatus.FALSE}
-    for name in ("WorkloadMatched", "NodesEligible"):
-        if name in bad:
-            return f"{bad[name].reason}: {bad[name].message}"
+    lacking = _first_of(bad, ("WorkloadMatched", "NodesEligible"))
+    if lacking:
+        return lacking
     if status.promoted is not None:
         kept_on = next((c for c in status.conditions if c.type == KEPT), None)
         short = kept_on is not None and kept_on.status is ConditionStatus.FALSE
         where = f" ({kept_on.message})" if short and kept_on is not None else ""
         return f"keeps {status.promoted.scheduler}, {status.promoted.effect} better{where}"
-    for name in _problems(view):
-        if name in bad:
-            return f"{bad[name].reason}: {bad[name].message}"
+    lacking = _first_of(bad, tuple(_problems(view)))
+    if lacking:
+        return lacking
     waiting = [entry for entry in status.workloads if not entry.handled]
     ends = _cooling_down(view.policy.spec, status, now)
     if waiting and ends is not None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,16 +84,16 @@ def laboratory(
     verifier = Verifier.from_settings(verifier_settings)
     with ThreadPoolExecutor(PARALLEL_GUESTS, initializer=_stand_back) as pool:
         found = Laboratory(verifier, kernel, pool)
+        begin_by_parameter: dict[str, Callable[[Any], object]] = {
+            "source_path": found.begin,
+            "library_name": lambda name: found.begin_library(name, kernel),
+            "keeper_name": found.begin_keeper,
+            "proved_path": found.begin_proof,
+        }
         for item in request.session.items:
-            callspec = getattr(item, "callspec", None)
-            if callspec is not None and "source_path" in callspec.params:
-                found.begin(callspec.params["source_path"])
-            if callspec is not None and "library_name" in callspec.params:
-                found.begin_library(callspec.params["library_name"], kernel)
-            if callspec is not None and "keeper_name" in callspec.params:
-                found.begin_keeper(callspec.params["keeper_name"])
-            if callspec is not None and "proved_path" in callspec.params:
-                found.begin_proof(callspec.params["proved_path"])
+            parameters = getattr(getattr(item, "callspec", None), "params", {})
+            for name in parameters.keys() & begin_by_parameter.keys():
+                begin_by_parameter[name](parameters[name])
         yield found
         verifier.guests.stopping.set()
         pool.shutdown(cancel_futures=True)

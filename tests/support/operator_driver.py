@@ -7,7 +7,7 @@ from typing import Any
 from schedcp_api.base import digest_of
 from schedcp_api.manifests import BuiltProgram
 from schedcp_api.nodestates import SchedulerNodeStateSpec
-from schedcp_api.runs import Lesson, RunStage
+from schedcp_api.runs import Lesson, OptimizationRunStatus, RunStage
 from schedcp_api.services import TokenRequest, Verification, VerificationState
 from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import Verdict
@@ -204,6 +204,12 @@ class Driver:
                 id=effect.candidate.content_digest(), state=VerificationState.DONE, verdict=given
             )
         )
+
+
+def pending(status: OptimizationRunStatus) -> tuple[RunStage, str]:
+    """Return the stage of a run that is ending, and the reason why it is."""
+    assert status.pending_outcome is not None
+    return status.stage, status.pending_outcome.reason
 
 
 def at(stage: RunStage, **options: Any) -> Driver:

@@ -11,7 +11,7 @@ from schedcp_api.policies import Approval, ApprovalRequired, Mode
 from schedcp_api.runs import RunStage
 from schedcp_operator.events import Observed
 from schedcp_operator.views import World
-from support.operator_driver import Driver, at
+from support.operator_driver import Driver, at, pending
 from support.operator_nodes import node, world
 from support.operator_nouns import NOW, policy_spec, run
 
@@ -71,9 +71,7 @@ def test_a_node_that_cannot_be_proven_restored_is_said_so() -> None:
     driver.observe()
     driver.now += timedelta(hours=1)
     ended = driver.observe().status
-    assert ended.stage is RunStage.LEARNING
-    assert ended.pending_outcome is not None
-    assert ended.pending_outcome.reason == "NodesNotRestored"
+    assert pending(ended) == (RunStage.LEARNING, "NodesNotRestored")
     assert name in ended.pending_outcome.message
 
 
@@ -109,9 +107,7 @@ def test_a_lowered_mode_stops_the_promotion() -> None:
     driver = at(RunStage.PROMOTING)
     seen = world(*driver.nodes.values(), spec=policy_spec(mode=Mode.RECOMMEND))
     moved = driver.tell(Observed(seen)).status
-    assert moved.stage is RunStage.ROLLING_BACK
-    assert moved.pending_outcome is not None
-    assert moved.pending_outcome.reason == "ModeChanged"
+    assert pending(moved) == (RunStage.ROLLING_BACK, "ModeChanged")
 
 
 TIMED_OUT = [

@@ -17,7 +17,7 @@ from schedcp_operator.events import (
     PromotionFigure,
     PromotionRead,
 )
-from support.operator_driver import Driver, at
+from support.operator_driver import Driver, at, pending
 from support.operator_nodes import node, told
 from support.operator_nouns import KERNEL, NOW, RULES, policy_spec, run
 
@@ -180,9 +180,7 @@ def test_a_lease_that_was_just_renewed_is_no_promotion_that_failed() -> None:
     answered = view.status.replace(assignments=(), observed_generation=view.generation + 1)
     driver.nodes[name] = replace(view, generation=view.generation + 1, status=answered)
     moved = driver.observe().status
-    assert moved.stage is RunStage.ROLLING_BACK
-    assert moved.pending_outcome is not None
-    assert moved.pending_outcome.reason == "PromotionTimedOut"
+    assert pending(moved) == (RunStage.ROLLING_BACK, "PromotionTimedOut")
 
 
 def test_a_silent_canary_node_ends_the_run() -> None:
@@ -190,9 +188,7 @@ def test_a_silent_canary_node_ends_the_run() -> None:
     driver.observe()
     driver.now += timedelta(minutes=5)
     moved = driver.observe().status
-    assert moved.stage is RunStage.ROLLING_BACK
-    assert moved.pending_outcome is not None
-    assert moved.pending_outcome.reason == "NodeLost"
+    assert pending(moved) == (RunStage.ROLLING_BACK, "NodeLost")
 
 
 def test_a_canary_without_nodes_with_pods_times_out() -> None:
@@ -200,9 +196,7 @@ def test_a_canary_without_nodes_with_pods_times_out() -> None:
     driver.now += timedelta(hours=5)
     driver.nodes = {name: node(name, pods=0, now=driver.now) for name in driver.nodes}
     moved = driver.observe().status
-    assert moved.stage is RunStage.LEARNING
-    assert moved.pending_outcome is not None
-    assert moved.pending_outcome.reason == "CanaryTimedOut"
+    assert pending(moved) == (RunStage.LEARNING, "CanaryTimedOut")
 
 
 def test_quarantine_is_respected() -> None:
@@ -215,18 +209,14 @@ def test_quarantine_is_respected() -> None:
     )
     driver.nodes = {n: node(n, quarantine=(entry,), now=driver.now) for n in driver.nodes}
     moved = driver.observe().status
-    assert moved.stage is RunStage.ROLLING_BACK
-    assert moved.pending_outcome is not None
-    assert moved.pending_outcome.reason == "Quarantined"
+    assert pending(moved) == (RunStage.ROLLING_BACK, "Quarantined")
 
 
 def test_missing_figures_are_waited_for_and_never_a_pass() -> None:
     driver = at(RunStage.JUDGING)
     assert driver.tell(FiguresMissing("connection refused")).status.stage is RunStage.JUDGING
     moved = driver.tell(FiguresRead(())).status
-    assert moved.stage is RunStage.ROLLING_BACK
-    assert moved.pending_outcome is not None
-    assert moved.pending_outcome.reason == "NoData"
+    assert pending(moved) == (RunStage.ROLLING_BACK, "NoData")
 
 
 def test_no_step_without_figures() -> None:
@@ -240,9 +230,7 @@ def test_no_step_without_figures() -> None:
         assert driver.run.status.stage is RunStage.PROMOTING
     harm = PromotionRead(0, (PromotionFigure(name, "Objective", 1.0, 9.0),))
     moved = driver.tell(harm).status
-    assert moved.stage is RunStage.ROLLING_BACK
-    assert moved.pending_outcome is not None
-    assert moved.pending_outcome.reason == "GuardrailViolated"
+    assert pending(moved) == (RunStage.ROLLING_BACK, "GuardrailViolated")
 
 
 def test_promotion_keeps_to_the_budget() -> None:
