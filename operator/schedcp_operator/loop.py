@@ -20,12 +20,13 @@ from schedcp_api.runs import OptimizationRunStatus, RunStage
 from .advance import advance
 from .cluster import Cluster
 from .errors import Conflict, NotFound, NotLeader, OperatorError
-from .events import Event, Observed
+from .events import Event, Observed, PlanningFailed
 from .keeper import NodeKeeper
 from .kube import POLICIES, RUNS, Json, KubeApi
 from .leader import Leader
 from .objects import PolicyObject, RunObject, UnreadableObject
 from .perform import Performer
+from .pins import pinned_problem
 from .policies import NewRun, decide
 from .policy_conditions import unreadable_status
 from .policy_view import PolicyView
@@ -209,6 +210,7 @@ class PolicyLoop:
             ),
             prometheus_problem=self._prometheus_problem,
             keys_problem=self._keys_problem,
+            pinned_problem=await self._pinned_problem(policy),
             overlap=cluster.overlap(policy),
             seed=random.SystemRandom().getrandbits(31),
             unreadable_runs=frozenset(cluster.unreadable(RUNS)),
@@ -225,6 +227,16 @@ class PolicyLoop:
         if decision.lesson is not None:
             _log.warning("policy %s: %s", policy.name, decision.lesson.antipattern)
             await desk.performer.store.add_lessons((decision.lesson,))
+
+    async def _pinned_problem(self, policy: PolicyObject) -> PlanningFailed | None:
+        pinned = policy.spec.search.pinned
+        if not pinned:
+            return None
+        try:
+            library = await self._desk.performer.library()
+        except OperatorError as err:
+            return PlanningFailed("RepositoryUnavailable", str(err))
+        return pinned_problem(pinned, library)
 
     async def _say_unreadable(self, hidden: UnreadableObject) -> None:
         status = hidden.raw.get("status") or {}

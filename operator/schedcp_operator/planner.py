@@ -29,6 +29,7 @@ from schedcp_api.verdicts import ContractLoss
 from .describe import Reading, describe
 from .events import PlanningFailed, PlansMade, Proposal
 from .library import Library, LibraryEntry
+from .pins import pinned_problem
 from .programs import NOWHERE, Missing, NodePrograms, build_on_all
 
 _MS = 1_000_000
@@ -308,18 +309,12 @@ def _lesson_against(
 def _pinned(
     pinned: tuple[PinnedCandidate, ...], library: Library, programs: NodePrograms
 ) -> tuple[Proposal, ...] | PlanningFailed:
+    problem = pinned_problem(pinned, library)
+    if problem is not None:
+        return problem
     proposals: list[Proposal] = []
     for wanted in pinned:
-        known = library.get(wanted.scheduler)
-        if known is None:
-            names = ", ".join(sorted(library.entries))
-            message = f"there is no scheduler {wanted.scheduler!r}; there are: {names}"
-            return PlanningFailed("UnknownScheduler", message)
-        problems = _misfits(known, wanted)
-        if problems:
-            message = f"pinned {wanted.scheduler}: {'; '.join(problems)}"
-            return PlanningFailed("InvalidArguments", message)
-        entry = _had(known, programs)
+        entry = _had(library.entries[wanted.scheduler], programs)
         if isinstance(entry, Missing):
             message = f"pinned {wanted.scheduler}: {entry.message}"
             return PlanningFailed("ProgramNotOnNodes", message)
@@ -327,18 +322,6 @@ def _pinned(
         why = "pinned by the policy"
         proposals.append(_proposal(entry, arguments, wanted.command_line, why=why))
     return tuple(proposals)
-
-
-def _misfits(entry: LibraryEntry, wanted: PinnedCandidate) -> tuple[str, ...]:
-    """Return why a scheduler cannot be set as the policy wants it; empty when it can.
-
-    The knobs of an imported source are not known: the verifier judges them.
-    """
-    arguments = wanted.arguments if entry.source_digest is None else ()
-    problems = entry.manifest.problems(arguments, wanted.command_line)
-    if len({argument.name for argument in wanted.arguments}) != len(wanted.arguments):
-        problems = (*problems, "an argument is given twice")
-    return problems
 
 
 def guardrail_limits(profile: WorkloadProfile) -> GuardrailLimits:

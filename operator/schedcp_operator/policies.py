@@ -122,10 +122,17 @@ def _finished(status: SchedulerPolicyStatus, run: Run, *, now: datetime) -> Sche
     return status.replace(
         active_run=None,
         last_run=run.name,
-        last_outcome=f"{outcome.kind}: {outcome.reason}" if outcome else "",
+        last_outcome=_said(outcome) if outcome else "",
         last_run_finished_at=run.status.finished_at or now,
         promoted=promoted,
     )
+
+
+def _said(outcome: Outcome) -> str:
+    """Return an outcome in one line."""
+    reason = "" if outcome.reason == outcome.kind else f": {outcome.reason}"
+    message = f": {outcome.message}" if outcome.message else ""
+    return f"{outcome.kind}{reason}{message}"[:256]
 
 
 def _afterthought(view: PolicyView) -> Lesson | None:
@@ -243,7 +250,11 @@ def _problems(view: PolicyView) -> dict[str, str | None]:
 
     A rollout waits for them, because a run that must fail for want of one would spend it.
     """
-    found = {"KeysTrusted": view.keys_problem, "PrometheusReachable": view.prometheus_problem}
+    found = {
+        "SchedulersKnown": view.pinned_problem.message if view.pinned_problem else "",
+        "KeysTrusted": view.keys_problem,
+        "PrometheusReachable": view.prometheus_problem,
+    }
     unneeded = UNNEEDED.get(view.policy.spec.mode, ())
     return {need: problem for need, problem in found.items() if need not in unneeded}
 

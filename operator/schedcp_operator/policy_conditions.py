@@ -20,7 +20,7 @@ WITHDRAWN = "Withdrawn"
 """The reason of `Kept` once a scheduler was taken off; its message says why."""
 
 UNNEEDED: Mapping[Mode, tuple[str, ...]] = {
-    Mode.OBSERVE: ("KeysTrusted", "PrometheusReachable"),
+    Mode.OBSERVE: ("SchedulersKnown", "KeysTrusted", "PrometheusReachable"),
     Mode.RECOMMEND: ("PrometheusReachable",),
 }
 """What runs of a mode do without: it is told, and keeps no policy from being ready."""
@@ -100,6 +100,7 @@ def _rows(
             problem or ("nobody has asked yet" if problem is None else "Prometheus answers"),
         ),
         ("KeysTrusted", *_trusting(view.keys_problem)),
+        ("SchedulersKnown", *_knowing(view)),
         (
             "Progressing",
             true if status.active_run else false,
@@ -118,6 +119,16 @@ def _trusting(problem: str | None) -> tuple[ConditionStatus, str, str]:
         reason = "NoTrustedKeys" if problem == NO_KEYS else "KeysUnavailable"
         return ConditionStatus.FALSE, reason, problem
     return ConditionStatus.TRUE, "Trusted", "there is a key that tokens can be checked with"
+
+
+def _knowing(view: PolicyView) -> tuple[ConditionStatus, str, str]:
+    """Return the condition that says whether what the policy pins can be tried at all."""
+    problem = view.pinned_problem
+    if problem is not None:
+        return ConditionStatus.FALSE, problem.reason, problem.message[:2048]
+    if not view.policy.spec.search.pinned:
+        return ConditionStatus.TRUE, "NothingPinned", "the planner chooses from the library"
+    return ConditionStatus.TRUE, "Known", "what the policy pins is there, and can be set like that"
 
 
 def _keeping(view: PolicyView, promoted: PromotedScheduler) -> _Row:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from schedcp_api.nodestates import AssignmentStatus
 
+from .events import PlanningFailed
 from .objects import PolicyObject, WorkloadObject
 from .views import NodeView, Run
 
@@ -24,6 +25,8 @@ class PolicyView:
     """Why Prometheus cannot be asked; empty when it can, None while nobody has tried."""
     keys_problem: str | None
     """Why no token could be trusted; empty when one can, None while nobody has looked."""
+    pinned_problem: PlanningFailed | None
+    """Why what the policy pins cannot be tried; None when it can, and when it pins nothing."""
     overlap: str
     """An older policy that selects some of the same pods; empty when there is none."""
     seed: int

@@ -95,7 +95,8 @@ def test_no_gain_is_rolled_back(world: World) -> None:
     assert [a["result"] for a in status["attempts"]] == ["RolledBack", "RolledBack"]
     assert all("restoredAt" in node for node in status["nodes"])
     assert not any(world.assignments().values())
-    world.wait(lambda: world.status().get("lastOutcome") == "Worse: Worse", "the policy says so")
+    said = f"Worse: {status['outcome']['message']}"[:256]
+    world.wait(lambda: world.status().get("lastOutcome") == said, "the policy says so")
     assert "promoted" not in world.status()
 
 

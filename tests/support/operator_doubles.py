@@ -168,6 +168,7 @@ class MemoryStore:
 
     async def sources(self) -> Mapping[str, LibraryEntry]:
         """Imported schedulers."""
+        self._check()
         return {name: entry for name, (entry, _) in self.imported.items()}
 
     async def source(self, digest: str) -> str | None:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from schedcp_api.policies import ObservedWorkload, SchedulerPolicyStatus, Trigger
+from schedcp_operator.events import PlanningFailed
 from schedcp_operator.objects import PolicyObject, WorkloadObject
 from schedcp_operator.policy_view import PolicyView
 from schedcp_operator.views import NodeView, Run
@@ -31,6 +32,7 @@ def view(
     runs: tuple[Run, ...] = (),
     problem: str | None = "",
     keys_problem: str | None = "",
+    pinned_problem: PlanningFailed | None = None,
     overlap: str = "",
     generation: int = 1,
     **spec: Any,
@@ -52,6 +54,7 @@ def view(
         runs=runs,
         prometheus_problem=problem,
         keys_problem=keys_problem,
+        pinned_problem=pinned_problem,
         overlap=overlap,
         seed=7,
     )

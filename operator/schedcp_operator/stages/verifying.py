@@ -82,7 +82,8 @@ def _seen(run: Run, verification: Verification, *, now: datetime, rules: Rules) 
     if verification.state is VerificationState.LOST:
         return _again(run, verification.message, now=now, rules=rules)
     if verification.state is VerificationState.RUNNING or verification.verdict is None:
-        doing = f"verifying {run.attempt.candidate.scheduler}: {verification.message}"
+        said = f": {verification.message}" if verification.message else ""
+        doing = f"verifying {run.attempt.candidate.scheduler}{said}"
         status = run.status.replace(verification=verification.id, message=doing[:2048])
         return Transition(status)
     if run.status.verification not in ("", verification.id):

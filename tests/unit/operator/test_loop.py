@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schedcp_api.nodestates import AssignmentStatus, RunState
-from schedcp_api.policies import Trigger
+from schedcp_api.policies import PinnedCandidate, Search, Trigger
 from schedcp_api.runs import RunStage
 from schedcp_operator.cluster import Cluster
 from schedcp_operator.errors import NotLeader, PrometheusUnavailable, StoreUnavailable
@@ -28,6 +28,7 @@ from schedcp_operator.kube import (
 from schedcp_operator.leader import Leader, LeaseSettings
 from schedcp_operator.loop import Desk, PolicyLoop, RunLoops
 from schedcp_operator.perform import Performer
+from schedcp_operator.repository import imported_manifest
 from schedcp_operator.trust import TrustedKeys
 from schedcp_operator.views import Run
 from support.operator_doubles import MemoryFigures, MemoryKube, MemoryStore, MemoryVerifier
@@ -38,6 +39,9 @@ from support.operator_nouns import NOW, RULES, policy_spec, run
 
 TRIGGER = Trigger(stabilization_seconds=0, cooldown_seconds=0)
 LABELS = {"app": "checkout"}
+SOURCE = (
+    'char _license[] SEC("license") = "GPL";\nstruct sched_ext_ops ops = {.name = "imported"};\n'
+)
 
 
 class Floor:
@@ -198,6 +202,35 @@ async def test_a_rollout_waits_for_what_its_run_needs(missing: str) -> None:
     assert floor.runs() == []
     assert "nobody answers" in floor.status()["summary"]
     double.problem = None
+    await floor.look()
+    assert len(floor.runs()) == 1
+
+
+async def test_a_rollout_waits_until_what_is_pinned_is_there() -> None:
+    floor = Floor()
+    pinned = (PinnedCandidate(scheduler="imported"),)
+    floor.policy(search=Search(pinned=pinned))
+    floor.rolled_out()
+    await floor.look(2)
+    assert floor.runs() == []
+    known = ", ".join(sorted(LIBRARY.entries))
+    assert (
+        f"there is no scheduler 'imported'; there are: {known}"[:200] in floor.status()["summary"]
+    )
+    await floor.store.add_source(imported_manifest("imported.bpf.c", SOURCE), SOURCE)
+    await floor.look()
+    assert len(floor.runs()) == 1
+
+
+async def test_a_pinned_scheduler_waits_for_the_repository() -> None:
+    floor = Floor()
+    floor.policy(search=Search(pinned=(PinnedCandidate(scheduler="latency_class"),)))
+    floor.rolled_out()
+    floor.store.problem = StoreUnavailable("nobody answers")
+    await floor.look(2)
+    assert floor.runs() == []
+    assert "RepositoryUnavailable: nobody answers" in floor.status()["summary"]
+    floor.store.problem = None
     await floor.look()
     assert len(floor.runs()) == 1
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schedcp_api.policies import Mode
+from schedcp_operator.events import PlanningFailed
 from schedcp_operator.policies import decide
 from schedcp_operator.stages.common import NO_KEYS
 from schedcp_operator.views import Run
@@ -14,6 +15,8 @@ from support.operator_driver import finished
 from support.operator_nodes import node
 from support.operator_nouns import NOW, OLD_KERNEL, RULES, run
 from support.operator_policies import TRIGGER, WORKLOAD, conditions, settled, view
+
+UNKNOWN = PlanningFailed("UnknownScheduler", "there is no scheduler 'latencyclass'")
 
 
 def test_a_rollout_must_settle_before_it_starts_a_run() -> None:
@@ -39,6 +42,7 @@ def test_a_rollout_must_settle_before_it_starts_a_run() -> None:
     [
         ({"keys_problem": NO_KEYS}, "NoTrustedKeys", (Mode.OBSERVE,)),
         ({"problem": "refused"}, "PrometheusUnavailable", (Mode.OBSERVE, Mode.RECOMMEND)),
+        ({"pinned_problem": UNKNOWN}, "UnknownScheduler", (Mode.OBSERVE,)),
     ],
 )
 @pytest.mark.parametrize("mode", list(Mode))
@@ -123,7 +127,7 @@ def test_a_finished_run_is_taken_note_of_once() -> None:
     found = decide(view(status=status, runs=(ended,)), now=NOW, rules=RULES).status
     assert found.active_run is None
     assert found.last_run == ended.name
-    assert found.last_outcome == "Improved: Improved"
+    assert found.last_outcome.startswith("Improved: ")
     assert found.last_run_finished_at == ended.status.finished_at
     assert found.promoted is not None
     assert found.promoted.scheduler == "latency_class"
@@ -172,6 +176,7 @@ def test_going_back_to_an_earlier_revision_is_a_run_of_its_own() -> None:
         ({"problem": "refused"}, "PrometheusReachable", "PrometheusUnavailable"),
         ({"keys_problem": NO_KEYS}, "KeysTrusted", "NoTrustedKeys"),
         ({"keys_problem": "not PEM"}, "KeysTrusted", "KeysUnavailable"),
+        ({"pinned_problem": UNKNOWN}, "SchedulersKnown", "UnknownScheduler"),
     ],
 )
 def test_what_is_wrong_is_a_condition(changes: dict[str, Any], kind: str, reason: str) -> None:
@@ -190,6 +195,7 @@ def test_all_is_well() -> None:
         "NodesEligible": ("True", "Eligible"),
         "PrometheusReachable": ("True", "Answers"),
         "KeysTrusted": ("True", "Trusted"),
+        "SchedulersKnown": ("True", "NothingPinned"),
         "Progressing": ("False", "Idle"),
         "Ready": ("True", "Ready"),
     }
