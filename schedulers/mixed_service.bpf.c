@@ -46,7 +46,7 @@ struct task_ctx {
 	struct behaviour behaviour;
 	u64 looked_at;
 	bool target;  /* its cgroup is listed, as it was looked at last */
-	bool service; /* as it was when it stopped */
+	bool service; /* as it was when it woke, ran or stopped */
 };
 
 struct {
@@ -223,6 +223,8 @@ void SCHEDCP_OPS(mixed_service_runnable, struct task_struct *p, u64 enq_flags)
 		return;
 	group_join(p, member);
 	behaviour_wake(&tctx->behaviour);
+	/* One long burst, which is over, makes no batch work of it. */
+	tctx->service = is_service(tctx);
 }
 
 void SCHEDCP_OPS(mixed_service_running, struct task_struct *p)
