@@ -56,6 +56,9 @@ def plan(
     programs: Annotated[
         Path | None, typer.Option(help="catalogue.json of the programs that nodes have.")
     ] = None,
+    kernel: Annotated[
+        str, typer.Option(help="The nodes' kernel release; default: nothing is known of it.")
+    ] = "",
 ) -> None:
     """Print the description of a profile and the plans for it, best first, as JSON lines."""
     observed = _parsed(WorkloadProfile, profile)
@@ -76,6 +79,7 @@ def plan(
                 library=library,
                 lessons=await store.lessons(),
                 kernel_digest=observed.kernel_digest,
+                kernel_release=kernel,
                 programs={"the nodes": there},
             )
         if isinstance(made, PlanningFailed):

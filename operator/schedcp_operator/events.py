@@ -177,6 +177,7 @@ class MakePlans:
 
     profile_digest: str
     kernel_digest: str
+    kernel_release: str
     programs: NodePrograms
     """What the run's nodes have."""
 

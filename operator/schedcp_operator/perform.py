@@ -119,6 +119,7 @@ class Performer:
             library=await self.library(),
             lessons=await self.store.lessons(),
             kernel_digest=effect.kernel_digest,
+            kernel_release=effect.kernel_release,
             needed=run.needed_contract,
             programs=effect.programs,
         )

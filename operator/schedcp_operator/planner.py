@@ -3,8 +3,9 @@
 Pure. Plans come from behaviour and from lessons, best first; a lesson sets a plan aside that was
 rolled back before for the same kind of work on the same kernel. Where pods on the nodes ask for
 weights or limits, schedulers that were measured to keep them come first; programs of others
-come after ours. A program is set by its words as a source is by its knobs, and is no candidate
-unless every node of the run has it.
+come after ours, and what the verifier was measured to refuse on such a kernel is not tried. A
+program is set by its words as a source is by its knobs, and is no candidate unless every node of
+the run has it.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from schedcp_api.candidates import (
     WorkloadClass,
     WorkloadDescription,
 )
-from schedcp_api.manifests import SchedulerManifest
+from schedcp_api.manifests import Measured, SchedulerManifest
 from schedcp_api.nodestates import GuardrailLimits
 from schedcp_api.policies import BuiltinMetric, PinnedCandidate, SchedulerPolicySpec
 from schedcp_api.profiles import WorkloadProfile
@@ -45,6 +46,9 @@ class _Rule:
     scheduler: str
     why: str
     knobs: Callable[[WorkloadProfile], Knobs]
+
+
+_Choice = tuple[_Rule, LibraryEntry]
 
 
 def round_125(value: float) -> int:
@@ -152,12 +156,14 @@ def make_plans(
     library: Library,
     lessons: tuple[Lesson, ...] = (),
     kernel_digest: str,
+    kernel_release: str,
     needed: frozenset[ContractLoss] = frozenset(),
     programs: NodePrograms = NOWHERE,
 ) -> PlansMade | PlanningFailed:
     """Return the description and the proposals, best first.
 
-    `needed` is what of the CPU contract may not be lost: no waiver covers it, and pods may ask.
+    `kernel_release` is that of the run's nodes, for what was measured there. `needed` is what of
+    the CPU contract may not be lost: no waiver covers it, and pods may ask.
     `programs` is what the run's nodes have.
     """
     if profile.kernel_digest != kernel_digest:
@@ -174,45 +180,65 @@ def make_plans(
         return PlansMade(description, (), limits)
     proposals: list[Proposal] = []
     aside: list[str] = []
-    for rule, entry in _ordered(description, spec, library, needed=needed, programs=programs):
+    known = _there(_rules_for(description, spec), library, programs)
+    for rule, entry in _ordered(known, needed, kernel_release):
         proposal = _by_rule(rule, entry, profile)
-        lesson = _lesson_against(proposal.candidate, description, lessons, kernel_digest)
-        if lesson is not None:
-            aside.append(lesson)
+        against = _refusal(entry.manifest, kernel_release) or _lesson_against(
+            proposal.candidate, description, lessons, kernel_digest
+        )
+        if against is not None:
+            aside.append(against)
         else:
             proposals.append(proposal)
     return PlansMade(description, tuple(proposals), limits, tuple(aside))
 
 
-def _ordered(
-    description: WorkloadDescription,
-    spec: SchedulerPolicySpec,
-    library: Library,
-    *,
-    needed: frozenset[ContractLoss],
-    programs: NodePrograms,
-) -> list[tuple[_Rule, LibraryEntry]]:
-    """Return the rules whose schedulers there are: ours, who loses least of what is needed first.
-
-    Programs of others come after ours whatever was measured, in the same order.
-    """
+def _rules_for(description: WorkloadDescription, spec: SchedulerPolicySpec) -> tuple[_Rule, ...]:
     rules = _RULES[description.workload_class]
     if spec.objective.metric.builtin in _WAITING:
-        rules = tuple(sorted(rules, key=lambda rule: rule not in _SERVING))
+        return tuple(sorted(rules, key=lambda rule: rule not in _SERVING))
+    return rules
+
+
+def _there(rules: tuple[_Rule, ...], library: Library, programs: NodePrograms) -> list[_Choice]:
+    """Return the rules whose schedulers there are, programs as the nodes have them."""
     known = [(rule, entry) for rule in rules if (entry := library.get(rule.scheduler)) is not None]
     had = [(rule, _had(entry, programs)) for rule, entry in known]
-    there = [(rule, entry) for rule, entry in had if isinstance(entry, LibraryEntry)]
-
-    def rank(found: tuple[_Rule, LibraryEntry]) -> tuple[bool, int]:
-        manifest = found[1].manifest
-        return manifest.program is not None, len(needed & _losses(manifest))
-
-    return sorted(there, key=rank)
+    return [(rule, entry) for rule, entry in had if isinstance(entry, LibraryEntry)]
 
 
-def _losses(manifest: SchedulerManifest) -> frozenset[ContractLoss]:
-    """Return what was measured to be lost on any kernel; everything, where nothing was measured."""
-    accepted = [found for found in manifest.measured if found.accepted]
+def _ordered(
+    choices: list[_Choice], needed: frozenset[ContractLoss], kernel_release: str
+) -> list[_Choice]:
+    """Return ours before programs of others, who loses least of what is needed first."""
+
+    def rank(choice: _Choice) -> tuple[bool, int]:
+        manifest = choice[1].manifest
+        return manifest.program is not None, len(needed & _losses(manifest, kernel_release))
+
+    return sorted(choices, key=rank)
+
+
+def _measured_on(manifest: SchedulerManifest, kernel_release: str) -> tuple[Measured, ...]:
+    """Return what was measured on kernels of the release's series."""
+    return tuple(m for m in manifest.measured if kernel_release.startswith(f"{m.kernels}."))
+
+
+def _refusal(manifest: SchedulerManifest, kernel_release: str) -> str | None:
+    """Return why the verifier has refused it on such a kernel, if it has: it would again."""
+    for found in _measured_on(manifest, kernel_release):
+        if not found.accepted:
+            return f"{manifest.name}: refused on {found.kernels}: {'; '.join(found.refused_for)}"
+    return None
+
+
+def _losses(manifest: SchedulerManifest, kernel_release: str) -> frozenset[ContractLoss]:
+    """Return what was measured to be lost on such a kernel, or else on any.
+
+    Where nothing was measured that is everything.
+    """
+    measured = _measured_on(manifest, kernel_release) or manifest.measured
+    accepted = [found for found in measured if found.accepted]
     if not accepted:
         return frozenset(ContractLoss)
     return frozenset(loss for found in accepted for loss in found.contract_losses)

@@ -160,6 +160,7 @@ class Driver:
             self.run.policy,
             library=LIBRARY,
             kernel_digest=KERNEL.content_digest(),
+            kernel_release=KERNEL.release,
             programs=programs_on(tuple(self.nodes), self.world()),
         )
 

@@ -8,7 +8,7 @@ from schedcp_api.runs import Attempt, Outcome, RunStage
 
 from ..events import Event, MakePlans, Observed, PlanningFailed, PlansMade, Proposal, Transition
 from ..programs import programs_on
-from ..views import Rules, Run
+from ..views import Rules, Run, World
 from .common import conclude, enter, error, inconclusive
 
 
@@ -21,11 +21,22 @@ def planning(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transiti
         case PlansMade():
             return _chosen(run, event, now=now)
         case Observed(world) if status.profile_digest and status.kernel_digest:
-            there = programs_on(status.eligible_nodes, world)
-            asked = MakePlans(status.profile_digest, status.kernel_digest, there)
+            asked = MakePlans(
+                status.profile_digest,
+                status.kernel_digest,
+                _release(status.eligible_nodes, status.kernel_digest, world),
+                programs_on(status.eligible_nodes, world),
+            )
             return Transition(status, (asked,))
         case _:
             return Transition(status)
+
+
+def _release(nodes: tuple[str, ...], kernel_digest: str, world: World) -> str:
+    """Return the release of the run's kernel; empty when none of its nodes can say it now."""
+    views = [view for name in nodes if (view := world.node(name)) is not None]
+    kernels = [view.status.kernel for view in views if view.status.kernel is not None]
+    return next((k.release for k in kernels if k.content_digest() == kernel_digest), "")
 
 
 def _chosen(run: Run, made: PlansMade, *, now: datetime) -> Transition:

@@ -107,6 +107,7 @@ def test_what_the_agent_has_is_what_the_verifier_is_asked_for_and_finds(tmp_path
         policy_spec(search=Search(pinned=(pinned,))),
         library=Library({"scx_tried": LibraryEntry(stock.manifest("scx_tried"))}),
         kernel_digest=KERNEL.content_digest(),
+        kernel_release=KERNEL.release,
         programs=programs_on((view.name,), world(view)),
     )
     assert isinstance(made, PlansMade)

@@ -122,10 +122,12 @@ async def test_nodes_are_synced() -> None:
 async def test_plans_are_made_from_the_stored_profile() -> None:
     bench = Bench()
     digest = await bench.profiled()
-    came = await bench.performer.perform(run(), MakePlans(digest, KERNEL.content_digest(), {}))
+    came = await bench.performer.perform(
+        run(), MakePlans(digest, KERNEL.content_digest(), KERNEL.release, {})
+    )
     assert isinstance(came, PlansMade)
     assert PROGRAM.name not in [proposal.candidate.scheduler for proposal in came.proposals]
-    there = MakePlans(digest, KERNEL.content_digest(), {"node-1": (BUILT,)})
+    there = MakePlans(digest, KERNEL.content_digest(), KERNEL.release, {"node-1": (BUILT,)})
     with_it = await bench.performer.perform(run(), there)
     assert isinstance(with_it, PlansMade)
     assert with_it.proposals[-1].candidate.program_digest == BUILT.digest
@@ -135,7 +137,9 @@ async def test_plans_are_made_from_the_stored_profile() -> None:
 async def test_a_profile_that_cannot_be_read_is_no_plan(data: bytes | None) -> None:
     bench = Bench()
     digest = digest_of(b"missing") if data is None else await bench.store.put_blob(data)
-    came = await bench.performer.perform(run(), MakePlans(digest, KERNEL.content_digest(), {}))
+    came = await bench.performer.perform(
+        run(), MakePlans(digest, KERNEL.content_digest(), KERNEL.release, {})
+    )
     assert isinstance(came, PlanningFailed)
     assert came.reason == "NoProfile"
 

@@ -54,6 +54,7 @@ def plans(
         library=library,
         lessons=lessons,
         kernel_digest=KERNEL.content_digest(),
+        kernel_release=KERNEL.release,
     )
     assert isinstance(made, PlansMade)
     return made
@@ -66,6 +67,7 @@ def test_names_are_not_looked_at() -> None:
         policy_spec(),
         library=LIBRARY,
         kernel_digest=KERNEL.content_digest(),
+        kernel_release=KERNEL.release,
     )
     assert first == renamed
 
@@ -78,6 +80,7 @@ def test_the_objective_decides_between_equals() -> None:
         policy_spec(objective=Objective(metric=pressure)),
         library=LIBRARY,
         kernel_digest=KERNEL.content_digest(),
+        kernel_release=KERNEL.release,
     )
     assert isinstance(other, PlansMade)
     assert waiting == "mixed_service"
@@ -230,6 +233,7 @@ def test_pinned_candidates_must_exist_and_fit(pinned: PinnedCandidate, words: st
         policy_spec(search=Search(pinned=(pinned,))),
         library=LIBRARY,
         kernel_digest=KERNEL.content_digest(),
+        kernel_release=KERNEL.release,
     )
     assert isinstance(made, PlanningFailed)
     assert words in made.message
@@ -247,7 +251,13 @@ def test_nothing_is_proposed_when_configuring_is_not_allowed() -> None:
 
 
 def test_a_profile_of_another_kernel_is_refused() -> None:
-    made = make_plans(profile(), policy_spec(), library=LIBRARY, kernel_digest="sha256:" + 64 * "0")
+    made = make_plans(
+        profile(),
+        policy_spec(),
+        library=LIBRARY,
+        kernel_digest="sha256:" + 64 * "0",
+        kernel_release=KERNEL.release,
+    )
     assert isinstance(made, PlanningFailed)
     assert made.reason == "WrongProfile"
 

@@ -51,6 +51,29 @@ def test_a_refusal_keeps_nothing() -> None:
     assert first_of(plans(library, frozenset({ContractLoss.CPU_MAX}))) == "latency_class"
 
 
+def test_what_was_refused_on_such_a_kernel_is_not_tried_there() -> None:
+    findings = (
+        Measured(kernels="6.1", accepted=True, contract_losses=()),
+        Measured(
+            kernels="6.18", accepted=False, refused_for=("needs: no kfunc",), contract_losses=()
+        ),
+    )
+    library = with_findings(LIBRARY, {"latency_class": findings})
+    refused = plans(library, release="6.18.15-cloud")
+    assert "latency_class" not in {p.candidate.scheduler for p in refused.proposals}
+    assert refused.set_aside == ("latency_class: refused on 6.18: needs: no kfunc",)
+    for release in ("6.1.8", "6.180.1", "7.3.4", ""):
+        assert first_of(plans(library, release=release)) == "latency_class"
+
+
+def test_what_was_measured_on_such_a_kernel_counts_before_what_was_elsewhere() -> None:
+    older = Measured(kernels="6.18", accepted=True, contract_losses=(ContractLoss.NICE,))
+    library = with_findings(LIBRARY, {"mixed_service": (older, KEEPS), "latency_class": (older,)})
+    nice = frozenset({ContractLoss.NICE})
+    assert first_of(plans(library, nice, release="7.3.4")) == "mixed_service"
+    assert first_of(plans(library, nice, release="6.18.15")) == "latency_class", "both lose it"
+
+
 @TARGETS
 def test_of_the_repositorys_schedulers_one_that_keeps_weights_and_limits_is_first(
     repository: Path, target: GroupProfile, kind: WorkloadClass
@@ -101,13 +124,18 @@ def keeps_both(entry: LibraryEntry) -> bool:
 
 
 def plans(
-    library: Library, needed: frozenset[ContractLoss], target: GroupProfile = LATENCY_TARGET
+    library: Library,
+    needed: frozenset[ContractLoss] = frozenset(),
+    target: GroupProfile = LATENCY_TARGET,
+    *,
+    release: str = KERNEL.release,
 ) -> PlansMade:
     made = make_plans(
         profile(target),
         policy_spec(),
         library=library,
         kernel_digest=KERNEL.content_digest(),
+        kernel_release=release,
         needed=needed,
     )
     assert isinstance(made, PlansMade)

@@ -37,6 +37,7 @@ def made(
     library: Library = LIBRARY,
     needed: frozenset[ContractLoss] = frozenset(),
     lessons: tuple[Lesson, ...] = (),
+    release: str = KERNEL.release,
 ) -> PlansMade | PlanningFailed:
     return make_plans(
         profile(target),
@@ -44,6 +45,7 @@ def made(
         library=library,
         lessons=lessons,
         kernel_digest=KERNEL.content_digest(),
+        kernel_release=release,
         needed=needed,
         programs=programs,
     )
@@ -212,7 +214,7 @@ def test_every_program_of_the_repository_is_somewhere_tried_but_for_the_one_of_l
         (UNSURE, WorkloadClass.MIXED),
     ):
         there = {"node-1": tuple(stock.values())}
-        found = made(target=target, library=library, programs=there)
+        found = made(target=target, library=library, programs=there, release="never measured")
         assert isinstance(found, PlansMade)
         assert found.description.workload_class is kind
         kinds = [candidate.program_digest is not None for candidate in candidates(found)]
