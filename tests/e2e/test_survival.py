@@ -17,13 +17,16 @@ from schedcp_api.runs import AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_lab.control_plane_components import APISERVER
 from schedcp_lab.views import RunView
 from schedcp_lab.witness import DEFAULT
-from support.lab import CHANGING, Lab
+from support.lab import ANY_AGE, CHANGING, Lab
 
 pytestmark = pytest.mark.timeout(2400)
 
 STARTS_SECONDS = 300.0
 ENDS_SECONDS = 1200.0
 BLOCK_SECONDS = 120.0
+MEASURED = (8.0, 14.0)
+"""So old is a loader of `kills.yaml`'s while its block is measured: it attaches within some
+seconds, washes out for 2, and is measured for 20."""
 LEASES_END_SECONDS = 300.0
 OUTAGE_SECONDS = 15.0
 """For so long a part of the cluster stays dead: longer than a block of `better.yaml` with its
@@ -42,9 +45,9 @@ def canary_of(run: RunView) -> str:
     return next((n.name for n in run.status.nodes if n.role is NodeRole.CANARY), "")
 
 
-def killed(lab: Lab, node: str, program: str) -> bool:
-    """Kill a program of the node; raise CommandFailed when there is none just now."""
-    lab.witness.kill(node, program)
+def killed(lab: Lab, node: str, program: str, aged: tuple[float, float] = ANY_AGE) -> bool:
+    """Kill a program of the node; raise CommandFailed when there is none for a while."""
+    lab.witness.kill(node, program, aged=aged)
     return True
 
 
@@ -68,9 +71,11 @@ def spoilt(lab: Lab, node: str) -> int:
     )
 
 
-def kill(lab: Lab, node: str, program: str) -> None:
+def kill(lab: Lab, node: str, program: str, aged: tuple[float, float] = ANY_AGE) -> None:
     """Kill a program of the node; a loader lives in ON blocks only, and is waited for."""
-    lab.wait(lambda: killed(lab, node, program), f"{program} is killed", seconds=BLOCK_SECONDS)
+    lab.wait(
+        lambda: killed(lab, node, program, aged), f"{program} is killed", seconds=BLOCK_SECONDS
+    )
 
 
 def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
@@ -81,7 +86,7 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
         lab.wait(lambda: bool(canary_of(lab.run_of(policy))), "a canary", seconds=ENDS_SECONDS)
         canary = canary_of(lab.run_of(policy))
         before = spoilt(lab, canary)
-        kill(lab, canary, "schedcp-loader")
+        kill(lab, canary, "schedcp-loader", MEASURED)
         lab.wait(
             lambda: spoilt(lab, canary) > before,
             "the block whose loader was killed does not count",

@@ -15,7 +15,11 @@ from schedcp_lab.product import Product
 from schedcp_lab.report import Act
 from schedcp_lab.views import Api, NodeView, RunView
 
+from . import killer
+
 POLL_SECONDS = 0.5
+KILL_SECONDS = 60.0
+ANY_AGE = (0.0, 1e9)
 LOOKS = 300
 """How far back a witness is asked; it looks once a second."""
 CHANGING = frozenset({"enabling", "enabled", "disabling"})
@@ -39,20 +43,13 @@ class Witness(witnesses.Witness):
         words = (line.partition(" ") for line in lines)
         return {int(number): found for number, _, found in words if number.isdigit() and found}
 
-    def kill(self, node: str, program: str) -> None:
-        """Kill a program of the node without warning; there must be one."""
-        script = (
-            "import os, pathlib, signal, sys\n"
-            "killed = 0\n"
-            "for entry in pathlib.Path('/proc').iterdir():\n"
-            "    if not entry.name.isdigit() or int(entry.name) == os.getpid(): continue\n"
-            "    try: words = (entry / 'cmdline').read_bytes().split(b'\\0')\n"
-            "    except OSError: continue\n"
-            "    if any(os.path.basename(w) == sys.argv[1].encode() for w in words[:3]):\n"
-            "        os.kill(int(entry.name), signal.SIGKILL); killed += 1\n"
-            "sys.exit(0 if killed else f'no {sys.argv[1]} runs')\n"
-        )
-        self.run(node, "python3", "-c", script, program)
+    def kill(self, node: str, program: str, *, aged: tuple[float, float] = ANY_AGE) -> None:
+        """Kill a program of the node without warning, once it has run for as long as `aged` says.
+
+        Raise CommandFailed when there is none within KILL_SECONDS.
+        """
+        limits = [str(seconds) for seconds in (*aged, KILL_SECONDS)]
+        self.run(node, "python3", "-c", Path(killer.__file__).read_text(), program, *limits)
 
 
 class Watcher:
