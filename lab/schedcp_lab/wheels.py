@@ -16,7 +16,7 @@ from pathlib import Path
 from schedcp_lab.cache import Cache, digest_file, digest_text
 from schedcp_lab.images import tree_digest
 from schedcp_lab.processes import run
-from schedcp_lab.python_index import uv_environment, uv_program
+from schedcp_lab.python_index import pip_command, uv_environment, uv_program
 
 __all__ = ["IMAGE_PYTHON", "wheelhouse"]
 
@@ -33,8 +33,10 @@ def wheelhouse(cache: Cache, repository: Path, *, extras: Sequence[str]) -> Path
     """Return a directory of wheels: the project with these extras, and all that they need."""
     names = sorted(extras)
     dependencies = _dependencies(cache, repository, names)
+    build_tools = repository / "lab" / "build.txt"
     inputs = {
         "dependencies": (dependencies / "requirements.txt").read_text(),
+        "build tools": digest_file(build_tools),
         **{f"source {name}": tree_digest(repository / name) for name in SOURCES},
     }
 
@@ -43,8 +45,10 @@ def wheelhouse(cache: Cache, repository: Path, *, extras: Sequence[str]) -> Path
         for wheel in dependencies.glob("*.whl"):
             shutil.copyfile(wheel, folder / "dependencies" / wheel.name)
         project = folder / "project"
+        command: list[str | Path] = [uv_program(), "build", "--quiet", "--wheel"]
+        command += ["--build-constraints", build_tools, "--require-hashes"]
         run(
-            [uv_program(), "build", "--quiet", "--wheel", "--out-dir", project, repository],
+            [*command, "--out-dir", project, repository],
             timeout_seconds=FETCH_TIMEOUT_SECONDS,
             env=uv_environment(),
         )
@@ -66,7 +70,8 @@ def _dependencies(cache: Cache, repository: Path, extras: Sequence[str]) -> Path
         requirements = folder / "requirements.txt"
         requirements.write_text(locked_requirements(repository, extras))
         platforms = [part for name in PLATFORMS for part in ("--platform", name)]
-        command = [uv_program(), "tool", "run", "pip", "download", "--quiet", "--no-deps"]
+        command = [*pip_command(), "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-deps", "--require-hashes"]
         command += ["--only-binary", ":all:", "--python-version", IMAGE_PYTHON, *platforms]
         run(
             [*command, "--dest", folder, "--requirement", requirements],
