@@ -125,6 +125,21 @@ class Outcome(Noun):
     """Of the guard rails that could be measured."""
 
 
+class BlockFigure(Noun):
+    """One block's figures: the objective, and each guard rail by name, in SI base units."""
+
+    node: ObjectName
+    index: int = Field(ge=0)
+    arm: Arm
+    started_at: Timestamp
+    ended_at: Timestamp
+    value: ShortText
+    """Decimal text; empty when there was no data."""
+    guardrails: Annotated[dict[str, ShortText], Field(max_length=8)] = Field(default_factory=dict)
+    valid: bool = True
+    invalid_reason: ShortText = ""
+
+
 class Attempt(Noun):
     """One candidate's way through the loop."""
 
@@ -142,26 +157,14 @@ class Attempt(Noun):
     reasons: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
     outcome: Outcome | None = None
     """What the canary of this candidate showed; none when it never came to one."""
+    blocks: Annotated[tuple[BlockFigure, ...], Field(max_length=MOST_BLOCKS)] = ()
+    """Of its canary, as far as they are over and read. Where all attempts together have more than
+    one canary may, those of the first are left out."""
 
     @property
     def built_digest(self) -> str | None:
         """Digest of what agents fetch; none of a program, which came with them."""
         return self.object_digest if self.candidate.program_digest is None else None
-
-
-class BlockFigure(Noun):
-    """One block's figures: the objective, and each guard rail by name, in SI base units."""
-
-    node: ObjectName
-    index: int = Field(ge=0)
-    arm: Arm
-    started_at: Timestamp
-    ended_at: Timestamp
-    value: ShortText
-    """Decimal text; empty when there was no data."""
-    guardrails: Annotated[dict[str, ShortText], Field(max_length=8)] = Field(default_factory=dict)
-    valid: bool = True
-    invalid_reason: ShortText = ""
 
 
 class NodeRole(StrEnum):
@@ -182,7 +185,8 @@ class RunNode(Noun):
     boot_id: ShortText = ""
     """Of the node when it was taken; empty where the kernel does not tell."""
     restored_at: Timestamp | None = None
-    """When the agent showed that the node is back on the kernel's scheduler."""
+    """When the agent showed that the node is back on the kernel's scheduler, or the node was seen
+    to have left the cluster; the condition Restored tells which."""
 
 
 class OptimizationRunStatus(Noun):
@@ -208,8 +212,6 @@ class OptimizationRunStatus(Noun):
     token: Annotated[str, StringConstraints(max_length=MAX_TOKEN_CHARS)] = ""
     step: int = Field(default=0, ge=0)
     nodes: Annotated[tuple[RunNode, ...], Field(max_length=256)] = ()
-    blocks: Annotated[tuple[BlockFigure, ...], Field(max_length=MOST_BLOCKS)] = ()
-    """Figures of the latest canary."""
     outcome: Outcome | None = None
     pending_outcome: Outcome | None = None
     """What the run will end with once the nodes are proven restored."""

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schedcp_api.nodestates import Arm
-from schedcp_api.runs import OptimizationRunStatus, Outcome, RunStage
+from schedcp_api.runs import Attempt, BlockFigure, OptimizationRunStatus, Outcome, RunStage
 from schedcp_lab.views import RunView
 
 __all__ = ["Act", "DemoRecord", "Finding", "html_report", "text_report"]
@@ -149,12 +149,20 @@ def _reasons(status: OptimizationRunStatus) -> list[str]:
     said = status.outcome.message if status.outcome else ""
     lines = []
     for attempt in status.attempts:
-        why = "; ".join(attempt.reasons) or attempt.plan.rationale
+        why = _why(attempt, status.outcome)
         if not said or said not in why:
             lines.append(
                 f"{attempt.plan.scheduler}: {why.removeprefix(f'{attempt.plan.scheduler}: ')}"
             )
     return lines
+
+
+def _why(attempt: Attempt, ended: Outcome | None) -> str:
+    """Return what a candidate's blocks showed, if that is not what the run ended with; or words."""
+    outcome = attempt.outcome
+    if outcome is not None and outcome.effect is not None and outcome != ended:
+        return effect_text(outcome)
+    return "; ".join(attempt.reasons) or attempt.plan.rationale
 
 
 def _stages_text(status: OptimizationRunStatus) -> str:
@@ -184,21 +192,31 @@ def html_report(record: DemoRecord) -> str:
         {
             "act": act,
             "effect": effect_text(act.run.status.outcome) if act.run else "",
-            "blocks": _blocks_plot(act.run.status) if act.run and act.run.status.blocks else "",
+            "plots": _plots(act.run.status) if act.run else [],
             "durations": _durations(act.run.status) if act.run else [],
         }
         for act in record.acts
     ]
-    return environment.get_template("report.html").render(record=record, pages=pages)
+    template = environment.get_template("report.html")
+    return template.render(record=record, pages=pages, effect_text=effect_text)
 
 
-def _blocks_plot(status: OptimizationRunStatus) -> str:
+def _plots(status: OptimizationRunStatus) -> list[tuple[Attempt, str]]:
+    """Return the plot of each candidate that has a figure of some block."""
+    return [
+        (attempt, _blocks_plot(attempt.blocks))
+        for attempt in status.attempts
+        if any(block.value for block in attempt.blocks)
+    ]
+
+
+def _blocks_plot(measured: tuple[BlockFigure, ...]) -> str:
     """Plot the ON and OFF blocks of every node in time, as an SVG element."""
-    nodes = sorted({block.node for block in status.blocks})
+    nodes = sorted({block.node for block in measured})
     figure = Figure(figsize=(9, 2.6 * len(nodes)), layout="constrained")
     axes = figure.subplots(len(nodes), 1, squeeze=False)[:, 0]
     for axis, node in zip(axes, nodes, strict=True):
-        blocks = [block for block in status.blocks if block.node == node]
+        blocks = [block for block in measured if block.node == node]
         start = min(block.started_at for block in blocks)
         for block in blocks:
             if not block.value:

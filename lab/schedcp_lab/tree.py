@@ -49,8 +49,6 @@ def run_line(view: RunView) -> str:
     parts = [f"{view.name}: {status.stage}"]
     if status.attempts:
         parts.append(_attempt_text(status.attempts[-1]))
-    if status.blocks:
-        parts.append(f"{len(status.blocks)} blocks")
     if status.outcome:
         parts.append(f"{status.outcome.kind} ({status.outcome.reason})")
     if status.message:
@@ -80,8 +78,8 @@ def _draw_run(root: Tree, view: RunView, *, now: datetime) -> None:
         )
     for number, attempt in enumerate(status.attempts, 1):
         branch.add(Text.assemble((f"candidate {number} ", "dim"), _attempt_text(attempt)))
-    if status.blocks:
-        branch.add(_blocks_line(status))
+        if attempt.blocks:
+            branch.add(_blocks_line(attempt))
     if status.outcome:
         outcome = status.outcome
         text = f"{outcome.kind} ({outcome.reason})"
@@ -118,9 +116,9 @@ def _attempt_text(attempt: Attempt) -> str:
     return text
 
 
-def _blocks_line(status: OptimizationRunStatus) -> Text:
+def _blocks_line(attempt: Attempt) -> Text:
     line = Text("blocks ", style="dim")
-    for block in status.blocks:
+    for block in attempt.blocks:
         style = "red" if not block.valid else "green" if block.arm is Arm.ON else "yellow"
         figure = milliseconds(block.value) if block.value else "no data"
         line.append(f"{block.arm}:{figure} ", style=style)

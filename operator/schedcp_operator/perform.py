@@ -268,7 +268,7 @@ def _off_the_candidate(run: Run, name: str, node: str) -> float | None:
     """
     values = [
         block.value if name == OBJECTIVE else block.guardrails.get(name, "")
-        for block in run.status.blocks
+        for block in run.attempt.blocks
         if block.node == node and block.arm is Arm.OFF and block.valid
     ]
     known = [float(value) for value in values if value]

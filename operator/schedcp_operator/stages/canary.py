@@ -8,8 +8,9 @@ from schedcp_api.runs import MOST_BLOCKS, NodeRole, RunStage
 
 from ..assignments import desired_assignment, switchback
 from ..eligibility import is_quarantined, refusal
-from ..events import Event, Observed, SyncNodes, Transition
+from ..events import Event, FiguresRead, Observed, ReadFigures, SyncNodes, Transition
 from ..views import NodeView, Rules, Run, World, at_once
+from .blocks import unread_blocks, with_figures
 from .common import (
     enter,
     inconclusive,
@@ -17,11 +18,18 @@ from .common import (
     roll_back,
     stay,
     taken,
+    with_attempt,
 )
 
 
 def canary(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
-    """Choose the nodes, see to it that they are assigned, and wait for the last block."""
+    """Choose the nodes, see to it that they are assigned, and wait for the last block.
+
+    Figures are read as blocks end, for whoever looks on; the judge reads all of them anew.
+    """
+    if isinstance(event, FiguresRead):
+        blocks = with_figures(run.attempt.blocks, event.blocks)
+        return Transition(run.status.replace(attempts=with_attempt(run, blocks=blocks)))
     if not isinstance(event, Observed):
         return Transition(run.status)
     world = event.world
@@ -38,7 +46,9 @@ def canary(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition
     done, total = _progress(run, [views[name] for name in names])
     if done == total:
         return Transition(enter(run, RunStage.JUDGING, now=now))
-    return stay(run, f"block {done + 1} of {total} on {', '.join(names)}")
+    unread = unread_blocks(run, world, names)
+    status = stay(run, f"block {done + 1} of {total} on {', '.join(names)}").status
+    return Transition(status, (ReadFigures(unread),) if unread else ())
 
 
 def _begun(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:

@@ -4,16 +4,13 @@ from datetime import datetime
 from typing import Any
 
 from schedcp_api.base import ConditionStatus, with_condition
-from schedcp_api.nodestates import Arm, BlockRecord
 from schedcp_api.policies import ApprovalRequired, Mode
 from schedcp_api.runs import BlockFigure, NodeRole, OutcomeKind, RunStage
 
-from ..assignments import switchback
 from ..events import (
     Event,
     FiguresMissing,
     FiguresRead,
-    NodeBlocks,
     Observed,
     QueriesRefused,
     ReadFigures,
@@ -21,6 +18,7 @@ from ..events import (
 )
 from ..judge import judge
 from ..views import Rules, Run, World
+from .blocks import finished_blocks
 from .common import (
     conclude,
     enter,
@@ -59,33 +57,8 @@ def _reading(run: Run, world: World, *, now: datetime, rules: Rules) -> Transiti
     failed = node_failure(run, world, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
-    views = {node.name: node for node in world.nodes}
     names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
-    asked = []
-    for name in names:
-        schedule = switchback(run, name)
-        view = views.get(name)
-        progress = view.status.switchback if view is not None else None
-        blocks = progress.blocks if progress and progress.id == schedule.id else ()
-        checked = tuple(checked_block(block, run.attempt.ops_name) for block in blocks)
-        asked.append(NodeBlocks(name, checked))
-    return Transition(run.status, (ReadFigures(tuple(asked)),))
-
-
-def checked_block(block: BlockRecord, ops_name: str) -> BlockRecord:
-    """Return the block, not valid if its own record contradicts its arm.
-
-    ON means our ops name, OFF none, and neither changed hands during the block.
-    """
-    expected = ops_name if block.arm is Arm.ON else ""
-    if not block.valid:
-        return block
-    if block.ops_name != expected:
-        reason = f"{block.ops_name or 'no scheduler'} instead of {expected or 'none'}"
-        return block.replace(valid=False, invalid_reason=reason[:256])
-    if block.enable_seq_start != block.enable_seq_end:
-        return block.replace(valid=False, invalid_reason="a scheduler was enabled in the block")
-    return block
+    return Transition(run.status, (ReadFigures(finished_blocks(run, world, names)),))
 
 
 def _judged(run: Run, blocks: tuple[BlockFigure, ...], *, now: datetime) -> Transition:
@@ -100,11 +73,12 @@ def _judged(run: Run, blocks: tuple[BlockFigure, ...], *, now: datetime) -> Tran
         message=outcome.message,
         now=now,
     )
-    known: dict[str, Any] = {"blocks": blocks, "conditions": conditions}
+    known: dict[str, Any] = {"conditions": conditions}
+    attempts = with_attempt(run, blocks=blocks)
+    run = Run(run.name, run.spec, run.status.replace(attempts=attempts))
     if outcome.kind is not OutcomeKind.IMPROVED:
         return roll_back(run, outcome, now=now, **known)
-    attempts = with_attempt(run, outcome=outcome)
-    known["attempts"] = attempts
+    known["attempts"] = with_attempt(run, outcome=outcome)
     if run.policy.mode is not Mode.AUTO:
         ended = outcome.replace(message=f"{outcome.message}; mode {run.policy.mode} ends here")
         return conclude(run, ended, now=now, **known)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from schedcp_api.candidates import WorkloadClass
 from schedcp_api.policies import Mode
-from schedcp_api.runs import Attempt, Outcome, RunStage
+from schedcp_api.runs import MOST_BLOCKS, Attempt, Outcome, RunStage
 
 from ..events import Event, MakePlans, Observed, PlanningFailed, PlansMade, Proposal, Transition
 from ..programs import programs_on
@@ -53,15 +53,24 @@ def _chosen(run: Run, made: PlansMade, *, now: datetime) -> Transition:
         run,
         RunStage.VERIFYING,
         now=now,
-        attempts=(*run.status.attempts, attempt),
+        attempts=(*_trimmed(run.status.attempts), attempt),
         verification="",
         token="",
         contract_digest=None,
-        blocks=(),
         message=attempt.plan.rationale,
         **known,
     )
     return Transition(status)
+
+
+def _trimmed(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """Return the attempts without the blocks of the first, as far as they do not fit an object."""
+    room = MOST_BLOCKS
+    kept: list[Attempt] = []
+    for attempt in reversed(attempts):
+        room -= len(attempt.blocks)
+        kept.append(attempt if room >= 0 else attempt.replace(blocks=()))
+    return tuple(reversed(kept))
 
 
 def _attempt(proposal: Proposal) -> Attempt:

@@ -6,15 +6,25 @@ from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
+from schedcp_api.candidates import PlanKind, SchedulingPlan
 from schedcp_api.nodestates import (
     AttachedScheduler,
     SchedulerNodeStateStatus,
 )
-from schedcp_api.runs import OptimizationRunStatus, Outcome, OutcomeKind, RunStage, StageTime
+from schedcp_api.runs import (
+    Attempt,
+    AttemptResult,
+    BlockFigure,
+    OptimizationRunStatus,
+    Outcome,
+    OutcomeKind,
+    RunStage,
+    StageTime,
+)
 from schedcp_lab.report import Act, DemoRecord, Finding, effect_text, html_report, text_report
 from schedcp_lab.tree import picture
 from schedcp_lab.views import NodeView, RunView
-from support.operator_nouns import NOW, figures, run
+from support.operator_nouns import NOW, candidate, figures, run
 
 WORSE = Outcome(
     kind=OutcomeKind.WORSE,
@@ -31,6 +41,23 @@ WORSE = Outcome(
 HOSTILE = "<script>alert('x')</script>"
 
 
+EARLIER = WORSE.replace(message="it got worse", effect="-12%", interval_low="-20%")
+
+
+def attempt(
+    name: str, result: AttemptResult, blocks: tuple[BlockFigure, ...], outcome: Outcome | None
+) -> Attempt:
+    """A candidate that had a canary."""
+    return Attempt(
+        plan=SchedulingPlan(kind=PlanKind.CONFIGURE, scheduler=name, rationale="by rule"),
+        candidate=candidate(name),
+        candidate_digest=candidate(name).content_digest(),
+        result=result,
+        blocks=blocks,
+        outcome=outcome,
+    )
+
+
 def view(outcome: Outcome = WORSE) -> RunView:
     """A finished run with five pairs of blocks."""
     blocks = tuple(
@@ -42,7 +69,14 @@ def view(outcome: Outcome = WORSE) -> RunView:
     )
     stage = StageTime(stage=RunStage.CANARY, started_at=NOW, ended_at=NOW + timedelta(seconds=90))
     status = OptimizationRunStatus(
-        stage=RunStage.FINISHED, outcome=outcome, blocks=blocks, stages=(stage,), finished_at=NOW
+        stage=RunStage.FINISHED,
+        outcome=outcome,
+        attempts=(
+            attempt("long_tail", AttemptResult.ROLLED_BACK, blocks, EARLIER),
+            attempt("latency_class", AttemptResult.ROLLED_BACK, blocks, outcome),
+        ),
+        stages=(stage,),
+        finished_at=NOW,
     )
     return RunView("checkout-1", run().spec, status)
 
@@ -93,7 +127,27 @@ def test_the_page_needs_nothing_from_outside_and_quotes_what_it_shows() -> None:
     assert not re.search(r"(?:src|href)\s*=\s*[\"']\s*(?:https?:)?//", page)
 
 
-def test_the_live_picture_shows_stage_nodes_and_figures() -> None:
+def test_every_candidate_that_was_measured_has_its_effect_and_its_plot() -> None:
+    told = record(Finding("it held", held=True))
+    said = printed(text_report(told))
+    assert "long_tail: Worse (GuardrailViolated): it got worse. WakeupLatencyP99: imp" in said
+    assert "-12%, 90 % interval -20% to 74%" in said
+    page = html_report(told)
+    assert page.count("<svg") == 2
+    assert "-12%, 90 % interval -20% to 74%" in page
+
+
+def test_a_canary_under_way_shows_the_blocks_that_are_over() -> None:
+    done = figures([(0.005, 0.02)])
+    late = done[1].replace(index=2, value="")
+    here = attempt("latency_class", AttemptResult.PENDING, (*done, late), None)
+    status = OptimizationRunStatus(stage=RunStage.CANARY, attempts=(here,))
+    under_way = RunView("checkout-1", run().spec, status)
+    said = printed(picture("SchedCP", [under_way], [], now=NOW))
+    assert "blocks On:5.00ms Off:20.00ms Off:no data" in said
+
+
+def test_the_live_picture_shows_stages_and_nodes() -> None:
     attached = AttachedScheduler(ops_name="schedcp_x", enable_seq=1, run="checkout-1", since=NOW)
     busy = SchedulerNodeStateStatus(sched_ext_state="enabled", attached=(attached,))
     rest = SchedulerNodeStateStatus(sched_ext_state="disabled")

@@ -4,10 +4,10 @@ import pytest
 
 from schedcp_api.nodestates import Arm, BlockRecord
 from schedcp_api.runs import RunStage
-from schedcp_operator.events import NodeBlocks, ReadFigures
-from schedcp_operator.stages.judging import checked_block
+from schedcp_operator.events import FiguresRead, NodeBlocks, ReadFigures
+from schedcp_operator.stages.blocks import checked_block
 from support.operator_driver import Driver
-from support.operator_nouns import NOW, run
+from support.operator_nouns import NOW, figures, run
 
 OPS = "schedcp_latency_class"
 ON = BlockRecord(
@@ -59,3 +59,30 @@ def test_blocks_are_checked_before_their_figures_are_read() -> None:
     (asked,) = effect.nodes
     assert isinstance(asked, NodeBlocks)
     assert [block.valid for block in asked.blocks] == [False, *9 * [True]]
+
+
+def test_a_canary_under_way_has_the_figures_of_the_blocks_that_are_over() -> None:
+    driver = Driver(run())
+    driver.until(RunStage.JUDGING)
+    (name,) = (entry.name for entry in driver.run.status.nodes)
+    progress = driver.nodes[name].status.switchback
+    assert progress is not None
+    driver = Driver(run())
+    driver.until(RunStage.CANARY)
+    driver.step()
+    driver.report(name, switchback=progress.replace(blocks=progress.blocks[:6], finished=False))
+    (effect,) = driver.observe().effects
+    assert isinstance(effect, ReadFigures)
+    (asked,) = effect.nodes
+    assert [block.index for block in asked.blocks] == [2, 3, 4, 5], "not all of them, each time"
+    read = figures([(0.5, 1.0)] * 3)[2:]
+    later = read[-1].replace(value="")
+    driver.tell(FiguresRead(tuple(b.replace(node=name) for b in (*read[:-1], later))))
+    assert [b.value for b in driver.run.attempt.blocks] == ["0.5", "1.0", "0.5", ""]
+    (effect,) = driver.observe().effects
+    assert isinstance(effect, ReadFigures)
+    assert [b.index for b in effect.nodes[0].blocks] == [5], "what Prometheus did not have yet"
+    driver.tell(FiguresRead((read[-1].replace(node=name),)))
+    assert [b.value for b in driver.run.attempt.blocks] == ["0.5", "1.0", "0.5", "1.0"]
+    assert driver.observe().effects == ()
+    assert driver.run.status.stage is RunStage.CANARY

@@ -53,6 +53,7 @@ from schedcp_operator.events import (
     Verify,
 )
 from schedcp_operator.perform import Performer
+from schedcp_operator.stages.common import with_attempt
 from schedcp_operator.stages.learning import lessons_of
 from schedcp_operator.stages.verifying import claims_of, contract_of
 from schedcp_operator.trust import TrustedKeys
@@ -278,16 +279,18 @@ async def test_a_canary_is_compared_with_its_own_off_blocks() -> None:
     bench = Bench()
     bench.figures.answer = 7.0
     found = at(RunStage.PROMOTING, guardrails=(RAIL,))
-    canary = found.status.blocks[0].node
+    canary = found.attempt.blocks[0].node
     blocks = tuple(
         block.replace(value="5", guardrails={"neighbours": "0.5"})
         if block.arm is Arm.OFF
         else block
-        for block in found.status.blocks
+        for block in found.attempt.blocks
     )
     other = RunNode(name="node-9", role=NodeRole.PROMOTED, since=NOW)
     nodes = (*found.status.nodes, other)
-    found = Run(found.name, found.spec, found.status.replace(blocks=blocks, nodes=nodes))
+    attempts = with_attempt(found, blocks=blocks)
+    changed = found.status.replace(attempts=attempts, nodes=nodes)
+    found = Run(found.name, found.spec, changed)
     came = await bench.performer.perform(found, ReadPromotion(0, (canary, "node-9")))
     assert isinstance(came, PromotionRead)
     assert [(f.node, f.name, f.before, f.after) for f in came.figures] == [
@@ -302,13 +305,14 @@ async def test_a_canary_is_compared_with_its_own_off_blocks() -> None:
 async def test_off_blocks_without_a_figure_are_no_figure() -> None:
     bench = Bench()
     found = at(RunStage.PROMOTING)
-    canary = found.status.blocks[0].node
+    canary = found.attempt.blocks[0].node
     blocks = tuple(
         block.replace(value="") if block.index % 4 == 1 else block.replace(valid=False)
-        for block in found.status.blocks
+        for block in found.attempt.blocks
     )
     bench.figures.answer = None
-    found = Run(found.name, found.spec, found.status.replace(blocks=blocks))
+    attempts = with_attempt(found, blocks=blocks)
+    found = Run(found.name, found.spec, found.status.replace(attempts=attempts))
     came = await bench.performer.perform(found, ReadPromotion(0, (canary,)))
     assert came == PromotionRead(0, (PromotionFigure(canary, "Objective", None, None),))
 
