@@ -46,6 +46,13 @@ class SelectorRequirement(Noun):
     operator: SelectorOperator
     values: Annotated[tuple[LabelValue, ...], Field(max_length=32)] = ()
 
+    model_config = validated(
+        cel(
+            "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+            "operators In and NotIn need values, Exists and DoesNotExist take none",
+        )
+    )
+
 
 class LabelSelector(Noun):
     """A label selector; an empty one selects everything."""
@@ -247,6 +254,13 @@ class Canary(Noun):
 
     model_config = validated(
         cel("self.method == 'Switchback'", "only Switchback is supported by this version"),
+        cel(
+            "[1, 2, 3, 4, 5, 6, 7].all(i, i >= size(self.steps)"
+            " || (has(self.steps[i].percent) ? !has(self.steps[i - 1].percent)"
+            " || self.steps[i].percent >= self.steps[i - 1].percent"
+            " : has(self.steps[i - 1].nodes) && self.steps[i].nodes >= self.steps[i - 1].nodes))",
+            "steps must grow: numbers of nodes first, then percent, none below the one before",
+        ),
     )
 
 

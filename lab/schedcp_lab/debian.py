@@ -99,8 +99,8 @@ def _host_codename(os_release: str) -> str:
     found = re.search(r"^VERSION_CODENAME=\"?([\w-]+)", os_release, re.MULTILINE)
     if "ID=debian" not in os_release or found is None:
         raise PackageUnavailable(
-            "the lab sets itself up on Debian 12 and 13 only; on another system install the tools "
-            "by hand and point SCHEDCP_KERNEL and KUBEBUILDER_ASSETS at what you have"
+            "the lab runs on Debian 12 and 13 only, because it sets itself up with apt: use such a "
+            "machine, or a container or virtual machine of one"
         )
     return found.group(1)
 

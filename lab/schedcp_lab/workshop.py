@@ -6,7 +6,6 @@ frozen record of paths that the rest of the lab works with.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,8 +68,8 @@ def repository_root() -> Path:
 
 
 def cache_of(root: Path) -> Cache:
-    """Return the checkout's cache: `SCHEDCP_CACHE`, or `.cache` in the checkout."""
-    return Cache(Path(os.environ.get("SCHEDCP_CACHE") or root / ".cache"))
+    """Return the checkout's cache."""
+    return Cache(root / ".cache")
 
 
 def build_schedulers(root: Path, kernel: Path) -> Path:

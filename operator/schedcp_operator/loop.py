@@ -26,7 +26,7 @@ from .kube import POLICIES, RUNS, Json, KubeApi
 from .leader import Leader
 from .objects import PolicyObject, RunObject, UnreadableObject
 from .perform import Performer
-from .pins import pinned_problem
+from .pins import search_problem
 from .policies import NewRun, decide
 from .policy_conditions import unreadable_status
 from .policy_view import PolicyView
@@ -210,7 +210,7 @@ class PolicyLoop:
             ),
             prometheus_problem=self._prometheus_problem,
             keys_problem=self._keys_problem,
-            pinned_problem=await self._pinned_problem(policy),
+            search_problem=await self._search_problem(policy),
             overlap=cluster.overlap(policy),
             seed=random.SystemRandom().getrandbits(31),
             unreadable_runs=frozenset(cluster.unreadable(RUNS)),
@@ -228,15 +228,12 @@ class PolicyLoop:
             _log.warning("policy %s: %s", policy.name, decision.lesson.antipattern)
             await desk.performer.store.add_lessons((decision.lesson,))
 
-    async def _pinned_problem(self, policy: PolicyObject) -> PlanningFailed | None:
-        pinned = policy.spec.search.pinned
-        if not pinned:
-            return None
+    async def _search_problem(self, policy: PolicyObject) -> PlanningFailed | None:
         try:
             library = await self._desk.performer.library()
         except OperatorError as err:
             return PlanningFailed("RepositoryUnavailable", str(err))
-        return pinned_problem(pinned, library)
+        return search_problem(policy.spec.search, library)
 
     async def _say_unreadable(self, hidden: UnreadableObject) -> None:
         status = hidden.raw.get("status") or {}

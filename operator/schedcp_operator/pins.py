@@ -1,11 +1,25 @@
-"""Whether what a policy pins is there, and can be set as it says. Pure."""
+"""Whether what a policy wants tried is there, and can be set as it says. Pure."""
 
-from schedcp_api.policies import PinnedCandidate
+from schedcp_api.candidates import PlanKind
+from schedcp_api.policies import PinnedCandidate, Search
 
 from .events import PlanningFailed
 from .library import Library, LibraryEntry
 
-__all__ = ["pinned_problem"]
+__all__ = ["pinned_problem", "search_problem"]
+
+
+def search_problem(search: Search, library: Library) -> PlanningFailed | None:
+    """Return why no run with such a search can come to a candidate, or None."""
+    if search.pinned:
+        return pinned_problem(search.pinned, library)
+    if PlanKind.CONFIGURE not in search.allow:
+        message = (
+            f"search.allow is {', '.join(search.allow)}, and so far only Configure makes"
+            " candidates: allow it, or pin a scheduler"
+        )
+        return PlanningFailed("NothingAllowed", message)
+    return None
 
 
 def pinned_problem(pinned: tuple[PinnedCandidate, ...], library: Library) -> PlanningFailed | None:

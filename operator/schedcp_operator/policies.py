@@ -26,7 +26,7 @@ from schedcp_api.runs import (
 )
 
 from .eligibility import Selection, select
-from .policy_conditions import KEPT, UNNEEDED, WITHDRAWN, conditions_of
+from .policy_conditions import KEPT, NO_TRIGGER, UNNEEDED, WITHDRAWN, conditions_of
 from .policy_view import PolicyView, kept, promoted_run
 from .stages.common import PASSING
 from .stages.learning import lesson_of
@@ -251,7 +251,7 @@ def _problems(view: PolicyView) -> dict[str, str | None]:
     A rollout waits for them, because a run that must fail for want of one would spend it.
     """
     found = {
-        "SchedulersKnown": view.pinned_problem.message if view.pinned_problem else "",
+        "SchedulersKnown": view.search_problem.message if view.search_problem else "",
         "KeysTrusted": view.keys_problem,
         "PrometheusReachable": view.prometheus_problem,
     }
@@ -315,6 +315,8 @@ def _summary(view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime) 
         return f"{RunStage.PENDING}"
     if view.policy.spec.suspend:
         return "suspended"
+    if not view.policy.spec.trigger.on_rollout and status.promoted is None:
+        return NO_TRIGGER
     bad = {c.type: c for c in status.conditions if c.status is ConditionStatus.FALSE}
     lacking = _first_of(bad, ("WorkloadMatched", "NodesEligible"))
     if lacking:

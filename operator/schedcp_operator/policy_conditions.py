@@ -12,12 +12,14 @@ from .kube import Json
 from .policy_view import PolicyView, kept
 from .stages.common import NO_KEYS
 
-__all__ = ["KEPT", "UNNEEDED", "WITHDRAWN", "conditions_of", "unreadable_status"]
+__all__ = ["KEPT", "NO_TRIGGER", "UNNEEDED", "WITHDRAWN", "conditions_of", "unreadable_status"]
 
 KEPT = "Kept"
 """Condition: whether the promoted scheduler runs everywhere; why it does not any more."""
 WITHDRAWN = "Withdrawn"
 """The reason of `Kept` once a scheduler was taken off; its message says why."""
+
+NO_TRIGGER = "spec.trigger.onRollout is false: nothing starts a run"
 
 UNNEEDED: Mapping[Mode, tuple[str, ...]] = {
     Mode.OBSERVE: ("SchedulersKnown", "KeysTrusted", "PrometheusReachable"),
@@ -41,6 +43,8 @@ def conditions_of(
         ready = ("Ready", false, reason, f"{kind}: {message}"[:2048])
     elif view.policy.spec.suspend:
         ready = ("Ready", false, "Suspended", "spec.suspend is true: rollouts start no runs")
+    elif not view.policy.spec.trigger.on_rollout:
+        ready = ("Ready", false, "NoTrigger", NO_TRIGGER)
     conditions = tuple(
         c for c in status.conditions if c.type != KEPT or status.promoted or c.reason == WITHDRAWN
     )
@@ -122,8 +126,8 @@ def _trusting(problem: str | None) -> tuple[ConditionStatus, str, str]:
 
 
 def _knowing(view: PolicyView) -> tuple[ConditionStatus, str, str]:
-    """Return the condition that says whether what the policy pins can be tried at all."""
-    problem = view.pinned_problem
+    """Return the condition that says whether what the policy wants tried can be."""
+    problem = view.search_problem
     if problem is not None:
         return ConditionStatus.FALSE, problem.reason, problem.message[:2048]
     if not view.policy.spec.search.pinned:

@@ -25,8 +25,8 @@ class PolicyView:
     """Why Prometheus cannot be asked; empty when it can, None while nobody has tried."""
     keys_problem: str | None
     """Why no token could be trusted; empty when one can, None while nobody has looked."""
-    pinned_problem: PlanningFailed | None
-    """Why what the policy pins cannot be tried; None when it can, and when it pins nothing."""
+    search_problem: PlanningFailed | None
+    """Why nothing that the policy wants tried can be; None when something can."""
     overlap: str
     """An older policy that selects some of the same pods; empty when there is none."""
     seed: int

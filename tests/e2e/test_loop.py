@@ -1,4 +1,6 @@
-"""The whole loop on a real cluster: from a rollout to a proven restoration, in two acts.
+"""The loop's safety on a real cluster: from a rollout to a proven restoration, in two acts.
+
+That it keeps what helps is in test_survival.py, which `make test` leaves out for its length.
 
 Both acts share one cluster, and leave every node on the kernel's own scheduler.
 """

@@ -94,6 +94,12 @@ def state_object() -> Json:
     }
 
 
+def requirement(operator: str, *values: str) -> Json:
+    """A selector by one requirement."""
+    asked: Json = {"key": "pool", "operator": operator}
+    return {"matchExpressions": [{**asked, "values": list(values)} if values else asked]}
+
+
 def try_create(api: Api, path: str, body: Json) -> Json:
     """Ask whether an object would be created."""
     return api.request("POST", path, body, params={"dryRun": "All", "fieldValidation": "Strict"})
@@ -128,6 +134,9 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("spec.search", pinned("--slice-us-underutil", "20000", "--perf=0", "a/b:c@d,e_f+1.5%")),
     ("spec.search", pinned(*(32 * [128 * "x"]))),
     ("spec.canary", {"steps": [{"nodes": 1}, {"percent": 25}, {"percent": 100}]}),
+    ("spec.canary", {"steps": [{"nodes": 1}, {"nodes": 1}, {"nodes": 4}, {"percent": 100}]}),
+    ("spec.nodes", requirement("NotIn", "spot")),
+    ("spec.nodes", requirement("DoesNotExist")),
     ("spec.canary", {"budget": {"maxUnavailable": "10%", "onePerZone": True}}),
     ("spec.canary", {"budget": {"maxUnavailable": "9999.9999%"}}),
     ("spec.onDisconnect", "Hold"),
@@ -217,6 +226,13 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("spec.search", pinned(""), "commandLine[0] in body should be at least 1 chars long"),
     ("spec.search", pinned("-v", "$(reboot)"), "commandLine[1] in body should match '^[A-Za-z0-9"),
     ("spec.search", pinned("two words"), "commandLine[0] in body should match '^[A-Za-z0-9"),
+    ("spec.nodes", requirement("NotIn"), "operators In and NotIn need values, Exists and"),
+    ("spec.nodes", requirement("In"), "operators In and NotIn need values, Exists and"),
+    ("spec.workload.podSelector", requirement("NotIn"), "operators In and NotIn need values, Ex"),
+    ("spec.nodes", requirement("Exists", "spot"), "Exists and DoesNotExist take none"),
+    ("spec.canary", {"steps": [{"percent": 100}, {"nodes": 1}]}, "steps must grow: numbers of"),
+    ("spec.canary", {"steps": [{"percent": 50}, {"percent": 25}]}, "steps must grow: numbers of"),
+    ("spec.canary", {"steps": [{"nodes": 3}, {"nodes": 2}]}, "steps must grow: numbers of nodes"),
     ("spec.canary", {"pairs": 4}, "greater than or equal to 5"),
     ("spec.canary", {"method": "Controls"}, "only Switchback is supported by this version"),
     (

@@ -32,7 +32,7 @@ def view(
     runs: tuple[Run, ...] = (),
     problem: str | None = "",
     keys_problem: str | None = "",
-    pinned_problem: PlanningFailed | None = None,
+    search_problem: PlanningFailed | None = None,
     overlap: str = "",
     generation: int = 1,
     **spec: Any,
@@ -54,7 +54,7 @@ def view(
         runs=runs,
         prometheus_problem=problem,
         keys_problem=keys_problem,
-        pinned_problem=pinned_problem,
+        search_problem=search_problem,
         overlap=overlap,
         seed=7,
     )

@@ -44,12 +44,16 @@ def _seen(entry: RunNode, world: World, *, now: datetime) -> RunNode:
 
 def _restored(run: Run, world: World, *, now: datetime) -> Transition:
     outcome = run.status.pending_outcome or error("Unknown", "rolled back without an outcome")
+    gone = [entry.name for entry in run.status.nodes if world.node(entry.name) is None]
+    message = f"{len(run.status.nodes) - len(gone)} nodes show the kernel's own scheduler"
+    if gone:
+        message += f"; {', '.join(gone[:8])} left the cluster, and nobody can ask there"
     conditions = with_condition(
         run.status.conditions,
         "Restored",
-        ConditionStatus.TRUE,
-        reason="Proven",
-        message=f"{len(run.status.nodes)} nodes show the kernel's own scheduler",
+        ConditionStatus.UNKNOWN if gone else ConditionStatus.TRUE,
+        reason="NodesGone" if gone else "Proven",
+        message=message,
         now=now,
     )
     tried = len(run.status.attempts)

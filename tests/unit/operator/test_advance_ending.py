@@ -75,10 +75,16 @@ def test_a_node_that_cannot_be_proven_restored_is_said_so() -> None:
     assert name in ended.pending_outcome.message
 
 
-def test_a_node_that_left_the_cluster_counts_as_restored() -> None:
+def test_a_node_that_left_the_cluster_is_not_waited_for_and_not_called_proven() -> None:
     driver = at(RunStage.ROLLING_BACK, pairs=[BAD])
-    del driver.nodes[driver.run.status.nodes[0].name]
-    assert driver.observe().status.stage is RunStage.PLANNING
+    name = driver.run.status.nodes[0].name
+    del driver.nodes[name]
+    status = driver.observe().status
+    assert status.stage is RunStage.PLANNING
+    (restored,) = (c for c in status.conditions if c.type == "Restored")
+    assert (restored.status, restored.reason) == (ConditionStatus.UNKNOWN, "NodesGone")
+    assert restored.message.startswith("0 nodes show the kernel's own scheduler; ")
+    assert f"{name} left the cluster" in restored.message
 
 
 INTERRUPTED = [

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schedcp_api.candidates import PlanKind
 from schedcp_api.nodestates import AssignmentStatus, RunState
 from schedcp_api.policies import PinnedCandidate, Search, Trigger
 from schedcp_api.runs import RunStage
@@ -220,6 +221,15 @@ async def test_a_rollout_waits_until_what_is_pinned_is_there() -> None:
     await floor.store.add_source(imported_manifest("imported.bpf.c", SOURCE), SOURCE)
     await floor.look()
     assert len(floor.runs()) == 1
+
+
+async def test_a_policy_that_allows_nothing_that_there_is_starts_no_run() -> None:
+    floor = Floor()
+    floor.policy(search=Search(allow=(PlanKind.GENERATE, PlanKind.PATCH)))
+    floor.rolled_out()
+    await floor.look(2)
+    assert floor.runs() == []
+    assert "NothingAllowed: search.allow is Generate, Patch, and" in floor.status()["summary"]
 
 
 async def test_a_pinned_scheduler_waits_for_the_repository() -> None:

@@ -42,7 +42,7 @@ def test_a_rollout_must_settle_before_it_starts_a_run() -> None:
     [
         ({"keys_problem": NO_KEYS}, "NoTrustedKeys", (Mode.OBSERVE,)),
         ({"problem": "refused"}, "PrometheusUnavailable", (Mode.OBSERVE, Mode.RECOMMEND)),
-        ({"pinned_problem": UNKNOWN}, "UnknownScheduler", (Mode.OBSERVE,)),
+        ({"search_problem": UNKNOWN}, "UnknownScheduler", (Mode.OBSERVE,)),
     ],
 )
 @pytest.mark.parametrize("mode", list(Mode))
@@ -90,6 +90,13 @@ def test_the_same_rollout_always_gives_the_same_run() -> None:
 )
 def test_what_holds_a_run_back(changes: dict[str, Any]) -> None:
     assert decide(view(**{"status": settled(), **changes}), now=NOW, rules=RULES).start is None
+
+
+def test_a_policy_that_nothing_triggers_says_so() -> None:
+    never = {"trigger": TRIGGER.replace(on_rollout=False)}
+    found = decide(view(status=settled(), **never), now=NOW, rules=RULES).status
+    assert found.summary == "spec.trigger.onRollout is false: nothing starts a run"
+    assert conditions(found)["Ready"] == ("False", "NoTrigger")
 
 
 def test_after_the_cool_down_the_next_rollout_runs() -> None:
@@ -176,7 +183,7 @@ def test_going_back_to_an_earlier_revision_is_a_run_of_its_own() -> None:
         ({"problem": "refused"}, "PrometheusReachable", "PrometheusUnavailable"),
         ({"keys_problem": NO_KEYS}, "KeysTrusted", "NoTrustedKeys"),
         ({"keys_problem": "not PEM"}, "KeysTrusted", "KeysUnavailable"),
-        ({"pinned_problem": UNKNOWN}, "SchedulersKnown", "UnknownScheduler"),
+        ({"search_problem": UNKNOWN}, "SchedulersKnown", "UnknownScheduler"),
     ],
 )
 def test_what_is_wrong_is_a_condition(changes: dict[str, Any], kind: str, reason: str) -> None:
