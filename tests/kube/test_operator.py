@@ -46,7 +46,7 @@ def test_a_rollout_ends_in_a_promotion(world: World) -> None:
     status = world.finished()
     assert status["outcome"]["kind"] == "Improved"
     assert status["attempts"][-1]["result"] == "Promoted"
-    assert len(status["blocks"]) == 10
+    assert len(status["attempts"][-1]["blocks"]) == 10
     assert status["lessonDigest"].startswith("sha256:")
     world.wait(lambda: world.status().get("promoted"), "the policy says what it keeps")
     assert world.status()["promoted"]["scheduler"] == "latency_class"
@@ -276,7 +276,8 @@ def test_killed_in_a_block_it_goes_on_where_the_agents_are(world: World) -> None
     assert len(world.blocks()) < 14
     world.start()
     status = world.finished()
-    spoilt = [block["invalidReason"] for block in status["blocks"] if not block["valid"]]
+    blocks = status["attempts"][-1]["blocks"]
+    spoilt = [block["invalidReason"] for block in blocks if not block["valid"]]
     assert spoilt == ["LeaseExpired"]
     assert (status["outcome"]["kind"], status["outcome"]["pairs"]) == ("Improved", 6)
 
