@@ -7,6 +7,7 @@ lab starts its own, so those that arrive by its doing are switched off again.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,8 @@ class HostTool:
     """Where an older release has the file."""
     alternative: str = ""
     """Another package of the same program, where the first is too old."""
+    variable: str = ""
+    """Of the environment: may name a folder that has the program."""
 
 
 HOST_TOOLS: tuple[HostTool, ...] = (
@@ -77,7 +80,7 @@ HOST_TOOLS: tuple[HostTool, ...] = (
     HostTool("gcc", "gcc"),
     HostTool("libc6-dev", "/usr/include/stdio.h"),
     HostTool("make", "make"),
-    HostTool("etcd-server", "etcd", service="etcd"),
+    HostTool("etcd-server", "etcd", service="etcd", variable="KUBEBUILDER_ASSETS"),
     HostTool("prometheus", "prometheus", service="prometheus"),
     HostTool("redis-server", "redis-server", service="redis-server"),
     HostTool("buildah", "buildah"),
@@ -209,7 +212,8 @@ def _is_missing(tool: HostTool) -> bool:
         return _pkg_config_lacks(tool)
     if tool.probe.startswith("/"):
         return not any(Path(path).exists() for path in (tool.probe, tool.formerly) if path)
-    program = find_program(tool.probe)
+    folder = os.environ.get(tool.variable, "") if tool.variable else ""
+    program = find_program(tool.probe, path=folder) or find_program(tool.probe)
     if program is None or (tool.static and not is_static(program)):
         return True
     return bool(tool.minimum) and _version_of(program, tool.version_arguments) < tool.minimum

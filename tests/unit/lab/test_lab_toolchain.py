@@ -30,6 +30,18 @@ def test_an_absent_file_means_a_missing_tool(tmp_path: Path) -> None:
     assert [tool.package for tool in missing_tools(tools)] == ["away-dev"]
 
 
+def test_etcd_may_come_with_the_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (etcd,) = [tool for tool in HOST_TOOLS if tool.package == "etcd-server"]
+    monkeypatch.setattr("schedcp_lab.toolchain.environment", lambda: {"PATH": str(tmp_path)})
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
+    assert missing_tools([etcd]) == [etcd]
+    program = tmp_path / "assets" / "etcd"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert missing_tools([etcd]) == []
+
+
 PT_LOAD, PT_INTERP = 1, 3
 
 
