@@ -44,7 +44,7 @@ def test_no_archive_says_what_to_do() -> None:
 def test_another_distribution_is_refused_with_a_way_out(tmp_path: Path) -> None:
     os_release = tmp_path / "os-release"
     os_release.write_text("ID=fedora\nVERSION_CODENAME=\n")
-    with pytest.raises(PackageUnavailable, match="SCHEDCP_KERNEL"):
+    with pytest.raises(PackageUnavailable, match="on Debian 12 and 13 only"):
         Debian.open(Cache(tmp_path), os_release=os_release)
 
 
