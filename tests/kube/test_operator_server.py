@@ -1,6 +1,7 @@
 """The operator's blobs over TLS, with a certificate that is replaced while the server runs."""
 
 import asyncio
+import shutil
 import ssl
 from pathlib import Path
 
@@ -32,13 +33,13 @@ def status(port: int, trusted: Authority) -> int:
 def rotate(folder: Path, port: int, first: Authority) -> None:
     """Renew the certificate in two writes, and look at each step what the server shows."""
     wait_for(lambda: status(port, first), what="the server answers")
-    kept = (folder / "tls.key").read_bytes()
-    second = issue(folder, NAME)
-    renewed = (folder / "tls.key").read_bytes()
+    renewed = folder / "renewed"
+    renewed.mkdir()
+    second = issue(renewed, NAME)
     # Half of a rotation: the pair does not fit, and the old one goes on.
-    (folder / "tls.key").write_bytes(kept)
+    shutil.copyfile(renewed / "tls.crt", folder / "tls.crt")
     assert status(port, first) == NOT_FOUND
-    (folder / "tls.key").write_bytes(renewed)
+    shutil.copyfile(renewed / "tls.key", folder / "tls.key")
     wait_for(lambda: status(port, second), what="the new certificate is taken up")
     assert status(port, first) == 0
 
