@@ -219,6 +219,9 @@ class CanaryMethod(StrEnum):
     CONTROLS = "Controls"
 
 
+_MOST_STEPS = 8
+
+
 class CanaryStep(Noun):
     """How far a candidate is taken in one step: a number of nodes, or a share of them."""
 
@@ -246,7 +249,7 @@ class Canary(Noun):
     """Pairs of ON and OFF blocks; five is the fewest that can reach p < 0.05 one-sided."""
     block_seconds: int = Field(default=60, ge=4, le=3600)
     washout_seconds: int = Field(default=10, ge=1, le=600)
-    steps: Annotated[tuple[CanaryStep, ...], Field(min_length=1, max_length=8)] = (
+    steps: Annotated[tuple[CanaryStep, ...], Field(min_length=1, max_length=_MOST_STEPS)] = (
         CanaryStep(nodes=1),
         CanaryStep(percent=100),
     )
@@ -255,7 +258,7 @@ class Canary(Noun):
     model_config = validated(
         cel("self.method == 'Switchback'", "only Switchback is supported by this version"),
         cel(
-            "[1, 2, 3, 4, 5, 6, 7].all(i, i >= size(self.steps)"
+            f"{list(range(1, _MOST_STEPS))}.all(i, i >= size(self.steps)"
             " || (has(self.steps[i].percent) ? !has(self.steps[i - 1].percent)"
             " || self.steps[i].percent >= self.steps[i - 1].percent"
             " : has(self.steps[i - 1].nodes) && self.steps[i].nodes >= self.steps[i - 1].nodes))",

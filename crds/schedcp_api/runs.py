@@ -185,8 +185,14 @@ class RunNode(Noun):
     boot_id: ShortText = ""
     """Of the node when it was taken; empty where the kernel does not tell."""
     restored_at: Timestamp | None = None
-    """When the agent showed that the node is back on the kernel's scheduler, or the node was seen
-    to have left the cluster; the condition Restored tells which."""
+    """When the agent showed that the node is back on the kernel's scheduler."""
+    gone_at: Timestamp | None = None
+    """When the node was seen to have left the cluster without having shown that."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it may still show that it is back on the kernel's scheduler."""
+        return self.restored_at is None and self.gone_at is None
 
 
 class OptimizationRunStatus(Noun):

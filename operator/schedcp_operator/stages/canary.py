@@ -59,7 +59,11 @@ def _begun(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition
         return stay(run, why)
     past = tuple(n for n in run.status.nodes if n.name not in chosen)
     nodes = tuple(taken(world, name, NodeRole.CANARY, now=now) for name in chosen)
-    changed = run.status.replace(nodes=(*past, *nodes), message=f"canary on {', '.join(chosen)}")
+    changed = run.status.replace(
+        nodes=(*past, *nodes),
+        attempts=with_attempt(run, blocks=()),  # of a canary that was lost, if there was one
+        message=f"canary on {', '.join(chosen)}",
+    )
     return Transition(changed, (SyncNodes(chosen),))
 
 

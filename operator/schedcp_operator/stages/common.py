@@ -107,7 +107,7 @@ def worse(reason: str, message: str) -> Outcome:
 
 def conclude(run: Run, outcome: Outcome, *, now: datetime, **changes: Any) -> Transition:
     """End the loop with `outcome`; nodes that were touched are restored, and proven so, first."""
-    unrestored = any(entry.restored_at is None for entry in run.status.nodes)
+    unrestored = any(entry.awaited for entry in run.status.nodes)
     if unrestored and run.status.stage is not RunStage.ROLLING_BACK:
         return roll_back(run, outcome, now=now, **changes)
     status = enter(
@@ -133,7 +133,7 @@ def roll_back(run: Run, outcome: Outcome, *, now: datetime, **changes: Any) -> T
     nodes = tuple(
         entry
         if entry.role is NodeRole.REVERTED
-        else entry.replace(role=NodeRole.REVERTED, since=now, restored_at=None)
+        else entry.replace(role=NodeRole.REVERTED, since=now, restored_at=None, gone_at=None)
         for entry in run.status.nodes
     )
     status = enter(

@@ -23,7 +23,7 @@ def rolling_back(
     if not isinstance(event, Observed):
         return Transition(run.status)
     nodes = tuple(_seen(entry, event.world, now=now) for entry in run.status.nodes)
-    waiting = tuple(entry.name for entry in nodes if entry.restored_at is None)
+    waiting = tuple(entry.name for entry in nodes if entry.awaited)
     changed = run.status.replace(nodes=nodes)
     if waiting:
         message = f"waiting for {', '.join(waiting[:8])} to be back on the kernel's scheduler"
@@ -33,18 +33,17 @@ def rolling_back(
 
 
 def _seen(entry: RunNode, world: World, *, now: datetime) -> RunNode:
-    if entry.restored_at is not None:
+    if not entry.awaited:
         return entry
     node = world.node(entry.name)
-    gone = node is None
-    if gone or (node is not None and is_clear(node)):
-        return entry.replace(role=NodeRole.REVERTED, restored_at=now)
-    return entry
+    if node is None:
+        return entry.replace(role=NodeRole.REVERTED, gone_at=now)
+    return entry.replace(role=NodeRole.REVERTED, restored_at=now) if is_clear(node) else entry
 
 
 def _restored(run: Run, world: World, *, now: datetime) -> Transition:
     outcome = run.status.pending_outcome or error("Unknown", "rolled back without an outcome")
-    gone = [entry.name for entry in run.status.nodes if world.node(entry.name) is None]
+    gone = [entry.name for entry in run.status.nodes if entry.gone_at is not None]
     message = f"{len(run.status.nodes) - len(gone)} nodes show the kernel's own scheduler"
     if gone:
         message += f"; {', '.join(gone[:8])} left the cluster, and nobody can ask there"
@@ -78,7 +77,7 @@ def _restored(run: Run, world: World, *, now: datetime) -> Transition:
 
 def not_restored(run: Run, *, now: datetime) -> Transition:
     """End the run although some node could not be proven restored, and say so."""
-    waiting = [entry.name for entry in run.status.nodes if entry.restored_at is None]
+    waiting = [entry.name for entry in run.status.nodes if entry.awaited]
     before: Outcome | None = run.status.pending_outcome
     after = f", after {before.reason}" if before else ""
     message = (

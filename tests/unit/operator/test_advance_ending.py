@@ -85,6 +85,20 @@ def test_a_node_that_left_the_cluster_is_not_waited_for_and_not_called_proven() 
     assert (restored.status, restored.reason) == (ConditionStatus.UNKNOWN, "NodesGone")
     assert restored.message.startswith("0 nodes show the kernel's own scheduler; ")
     assert f"{name} left the cluster" in restored.message
+    assert status.nodes[0].restored_at is None
+    assert status.nodes[0].gone_at == driver.now
+
+
+def test_a_node_that_leaves_after_it_was_proven_restored_stays_proven() -> None:
+    driver = at(RunStage.ROLLING_BACK, pairs=[BAD], nodes=2)
+    first = driver.run.status.nodes[0].replace(restored_at=driver.now)
+    (other,) = driver.nodes.keys() - {first.name}
+    second = first.replace(name=other, restored_at=None)
+    driver.run = replace(driver.run, status=driver.run.status.replace(nodes=(first, second)))
+    del driver.nodes[first.name]
+    status = driver.observe().status
+    assert status.stage is RunStage.PLANNING
+    assert [c.reason for c in status.conditions if c.type == "Restored"] == ["Proven"]
 
 
 INTERRUPTED = [

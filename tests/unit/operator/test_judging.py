@@ -86,3 +86,13 @@ def test_a_canary_under_way_has_the_figures_of_the_blocks_that_are_over() -> Non
     assert [b.value for b in driver.run.attempt.blocks] == ["0.5", "1.0", "0.5", "1.0"]
     assert driver.observe().effects == ()
     assert driver.run.status.stage is RunStage.CANARY
+
+
+def test_a_canary_that_begins_again_has_no_figures_of_the_one_before() -> None:
+    driver = Driver(run())
+    driver.until(RunStage.CANARY)
+    driver.tell(FiguresRead(figures([(0.5, 1.0)])))
+    assert driver.run.attempt.blocks
+    driver.observe()
+    assert driver.run.status.nodes
+    assert driver.run.attempt.blocks == ()
