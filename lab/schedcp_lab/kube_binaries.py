@@ -25,6 +25,7 @@ from schedcp_lab.python_index import pip_command
 from schedcp_lab.toolchain import (
     GO_TOOL,
     ensure_host_tools,
+    find_first,
     find_go,
     find_program,
     go_environment,
@@ -137,9 +138,7 @@ def _misfit(name: str, program: Path) -> str:
 
 
 def _find_etcd(environ: Mapping[str, str]) -> Path | None:
-    places = (environ.get("KUBEBUILDER_ASSETS"), environment()["PATH"])
-    found = (find_program("etcd", path=place) for place in places if place)
-    return next((program for program in found if program), None)
+    return find_first("etcd", environ.get("KUBEBUILDER_ASSETS", ""), environment()["PATH"])
 
 
 def _built(cache: Cache, programs: list[str], report: Callable[[str], None]) -> Path:

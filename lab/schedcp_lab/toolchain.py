@@ -28,6 +28,7 @@ __all__ = [
     "STOCK_TOOLS",
     "HostTool",
     "ensure_host_tools",
+    "find_first",
     "find_go",
     "find_program",
     "is_static",
@@ -134,6 +135,12 @@ def find_program(name: str, *, path: str | None = None) -> Path | None:
     return None if found is None else Path(found)
 
 
+def find_first(name: str, *paths: str) -> Path | None:
+    """Return where a program lies in the first of some search paths that has it, or None."""
+    found = (find_program(name, path=path) for path in paths if path)
+    return next((program for program in found if program), None)
+
+
 def is_static(program: Path) -> bool:
     """Say whether a file is an ELF program that asks for no dynamic loader."""
     with program.open("rb") as stream:
@@ -213,7 +220,7 @@ def _is_missing(tool: HostTool) -> bool:
     if tool.probe.startswith("/"):
         return not any(Path(path).exists() for path in (tool.probe, tool.formerly) if path)
     folder = os.environ.get(tool.variable, "") if tool.variable else ""
-    program = find_program(tool.probe, path=folder) or find_program(tool.probe)
+    program = find_first(tool.probe, folder, environment()["PATH"])
     if program is None or (tool.static and not is_static(program)):
         return True
     return bool(tool.minimum) and _version_of(program, tool.version_arguments) < tool.minimum

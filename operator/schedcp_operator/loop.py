@@ -26,11 +26,11 @@ from .kube import POLICIES, RUNS, Json, KubeApi
 from .leader import Leader
 from .objects import PolicyObject, RunObject, UnreadableObject
 from .perform import Performer
-from .pins import search_problem
 from .policies import NewRun, decide
 from .policy_conditions import unreadable_status
 from .policy_view import PolicyView
 from .prometheus import Figures
+from .search import search_problem
 from .stages.common import NO_KEYS
 from .views import Rules
 

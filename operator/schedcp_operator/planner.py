@@ -30,8 +30,8 @@ from schedcp_api.verdicts import ContractLoss
 from .describe import Reading, describe
 from .events import PlanningFailed, PlansMade, Proposal
 from .library import Library, LibraryEntry
-from .pins import pinned_problem
 from .programs import NOWHERE, Missing, NodePrograms, build_on_all
+from .search import pinned_problem
 
 _MS = 1_000_000
 _CRASHED = ("Ejected", "GuardrailTripped")
