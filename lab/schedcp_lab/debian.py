@@ -212,6 +212,8 @@ class Apt:
 
         A file that is there with the digest of the signed index is not fetched again.
         """
+        if not packages:
+            return []
         into.mkdir(parents=True, exist_ok=True)
         expected = self._expected(packages)
         absent = [

@@ -12,14 +12,9 @@ from pathlib import Path
 
 from schedcp_lab.cache import Cache
 from schedcp_lab.debian import Debian
-from schedcp_lab.errors import KernelUnsuitable
-from schedcp_lab.kernels import (
-    KernelPackages,
-    bundled,
-    find_packages,
-    newest_of_each_series,
-    update_lists,
-)
+from schedcp_lab.errors import KernelUnsuitable, PackageUnavailable
+from schedcp_lab.kernel_packages import KernelPackages, find_packages, newest_of_each_series
+from schedcp_lab.kernels import bundled, update_lists
 
 __all__ = ["SHELF", "SeriesKernel", "ensure_series"]
 
@@ -59,7 +54,7 @@ def _kernel(
     shelf = "kernels" if (cache.root / "kernels" / release).is_dir() else SHELF
     try:
         bundle = bundled(cache, debian, packages, shelf=shelf)
-    except KernelUnsuitable as error:
+    except (KernelUnsuitable, PackageUnavailable) as error:
         report(f"kernel {release}: none is made of it: {error}")
         return SeriesKernel(release, None, str(error))
     report(f"kernel {release}: {bundle}")

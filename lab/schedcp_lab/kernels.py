@@ -7,9 +7,8 @@ has them, `headers/` laid out as below `/`. What nodes may run lies in the cache
 where the verifier looks for the kernel of a node. Which kernel: the one SCHEDCP_KERNEL names, else
 the newest of the target release's backports whose image, modules and headers are all in the index.
 
-The index keeps images longer than their headers. For the releases of POOL_HEADERS these come from
-the archive's pool, by pinned digest. Of some releases there is the bare image alone. Such a
-bundle has neither `config` nor modules: schedulers are verified against it, and it runs no nodes.
+Of some releases there is the bare image alone. Such a bundle has neither `config` nor modules:
+schedulers are verified against it, and it runs no nodes.
 """
 
 from __future__ import annotations
@@ -24,57 +23,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schedcp_lab.cache import MANIFEST, Cache, contents_digest, digest_file
-from schedcp_lab.debian import Debian, PoolFile, version_key
+from schedcp_lab.debian import Debian
 from schedcp_lab.errors import CommandFailed, KernelUnsuitable, PackageUnavailable
+from schedcp_lab.kernel_packages import KernelPackages, find_packages
 from schedcp_lab.processes import environment, run
 from schedcp_lab.vmlinuz import boots_unpacked, btf_of, unpacked
 
 __all__ = [
     "BUNDLE_FILES",
-    "KernelPackages",
     "bundle_release",
     "bundled",
     "ensure_kernel",
     "ensure_second_kernel",
-    "newest_of_each_series",
     "require_headers",
     "update_lists",
 ]
 
-FLAVOUR = "cloud-amd64"
 BUNDLE_FILES = ("release", "vmlinuz", "config", "vmlinux.btf", "vmlinux.h")
 TOOL_TIMEOUT_SECONDS = 300.0
 SECOND_SERIES = "6.18"
 """Beside the kernel that the nodes run, the newest of this series is there to verify against."""
-POOL_HEADERS = {
-    "6.18.15+deb13": (
-        PoolFile(
-            "pool/main/l/linux/linux-headers-6.18.15+deb13-cloud-amd64_6.18.15-1~bpo13+1_amd64.deb",
-            "3bd2a70ec82944d17b69824a428defb090708ec284c173f96a4171ba8aa271c2",
-        ),
-        PoolFile(
-            "pool/main/l/linux/linux-headers-6.18.15+deb13-common_6.18.15-1~bpo13+1_all.deb",
-            "a54ed9b3be5247fe2e003423e067cb8e8b06e4a44a09459b85cfec0afbcbd5ef",
-        ),
-        PoolFile(
-            "pool/main/l/linux/linux-kbuild-6.18.15+deb13_6.18.15-1~bpo13+1_amd64.deb",
-            "5e64129020cdb5effd6ed3895ca89608ef17bcf643eedfc8013dad89bab70a02",
-        ),
-    ),
-}
-"""Headers that the index names no more: what runs nodes of that series needs them."""
 RECIPE = "2"
 """Raise this when the layout of a bundle changes, so that older ones are made anew."""
-
-
-@dataclass(frozen=True)
-class KernelPackages:
-    """The packages that one kernel release comes in."""
-
-    release: str
-    image: tuple[str, ...]
-    headers: tuple[str, ...]
-    pool_headers: tuple[PoolFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +112,7 @@ def bundled(
 ) -> Path:
     """Return the bundle of one release on a shelf of the cache, made when it is not there yet."""
     files = debian.download([*packages.image, *packages.headers])
+    files += debian.download_pool(packages.pool_image)
     files += _pool_headers(debian, packages, report)
     inputs = {path.name: digest_file(path) for path in files}
 
@@ -169,58 +140,6 @@ def _pool_headers(
 def bundle_release(bundle: Path) -> str:
     """Return the release of a bundle."""
     return (bundle / "release").read_text().strip()
-
-
-def find_packages(names: frozenset[str], release: str | None) -> KernelPackages:
-    """Choose a kernel among package names: the one asked for, else the newest with headers.
-
-    Until 6.18 the image is one package; from 6.19 it is split into base, binary and modules.
-    """
-    choices = _packages(names)
-    if release is None:
-        choices = [choice for choice in choices if choice.headers]
-    else:
-        prefixes = (f"{release}+", f"{release}.") if release.count(".") == 1 else (f"{release}+",)
-        choices = [c for c in choices if c.release == release or c.release.startswith(prefixes)]
-    if not choices:
-        wanted = release or "whose image, modules and headers are all there"
-        raise PackageUnavailable(
-            f"the machine's package source has no {FLAVOUR} kernel {wanted}; name a kernel of your "
-            "own with SCHEDCP_KERNEL=/boot/vmlinuz-RELEASE"
-        )
-    return max(choices, key=lambda choice: version_key(choice.release))
-
-
-def newest_of_each_series(names: frozenset[str]) -> tuple[KernelPackages, ...]:
-    """Return the newest release of each series among package names, the oldest series first."""
-    newest: dict[tuple[int, ...], KernelPackages] = {}
-    for choice in sorted(_packages(names), key=lambda choice: version_key(choice.release)):
-        newest[version_key(choice.release)[:2]] = choice
-    return tuple(newest.values())
-
-
-def _packages(names: frozenset[str]) -> list[KernelPackages]:
-    pattern = re.compile(rf"linux-(?:binary|image)-(\d+\.\d+\.\d+\+deb\d+-{FLAVOUR})")
-    releases = {found.group(1) for name in names if (found := pattern.fullmatch(name))}
-    return [_packages_of(names, release) for release in releases]
-
-
-def _packages_of(names: frozenset[str], release: str) -> KernelPackages:
-    version = release.removesuffix(f"-{FLAVOUR}")
-    headers = (
-        f"linux-headers-{release}",
-        f"linux-headers-{version}-common",
-        f"linux-kbuild-{version}",
-    )
-    split = tuple(f"linux-{part}-{release}" for part in ("base", "binary", "modules"))
-    bare = (f"linux-binary-{release}",)
-    whole = (f"linux-image-{release}",)
-    # Where the bare image has a package, linux-image- is empty and only depends on the rest.
-    image = next((choice for choice in (split, bare) if names.issuperset(choice)), whole)
-    complete = image != bare and names.issuperset(headers)
-    if complete:
-        return KernelPackages(release, image, headers)
-    return KernelPackages(release, image, (), POOL_HEADERS.get(version, ()))
 
 
 def _unpacked_files(root: Path, packages: KernelPackages) -> KernelFiles:
