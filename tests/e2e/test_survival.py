@@ -17,7 +17,7 @@ from schedcp_api.runs import AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_lab.control_plane_components import APISERVER
 from schedcp_lab.views import RunView
 from schedcp_lab.witness import DEFAULT
-from support.lab import ANY_AGE, CHANGING, Lab
+from support.lab import CHANGING, Lab
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -45,12 +45,6 @@ def canary_of(run: RunView) -> str:
     return next((n.name for n in run.status.nodes if n.role is NodeRole.CANARY), "")
 
 
-def killed(lab: Lab, node: str, program: str, aged: tuple[float, float] = ANY_AGE) -> bool:
-    """Kill a program of the node; raise CommandFailed when there is none for a while."""
-    lab.witness.kill(node, program, aged=aged)
-    return True
-
-
 def blocks_of(lab: Lab, node: str) -> tuple[BlockRecord, ...]:
     """The blocks that the node has behind it."""
     progress = lab.node(node).status.switchback
@@ -63,19 +57,35 @@ def attached_since(lab: Lab, node: str) -> datetime:
     return attached[0].since if attached else datetime.min.replace(tzinfo=UTC)
 
 
-def spoilt(lab: Lab, node: str) -> int:
-    """How many ON blocks of the node do not count because its loader ended."""
-    return sum(
-        block.arm is Arm.ON and not block.valid and "LoaderEnded" in block.invalid_reason
+def counted(lab: Lab, node: str) -> set[int]:
+    """The `enable_seq` of each scheduler that a block of the node counts for."""
+    return {
+        block.enable_seq_start
         for block in blocks_of(lab, node)
-    )
+        if block.arm is Arm.ON and block.valid
+    }
 
 
-def kill(lab: Lab, node: str, program: str, aged: tuple[float, float] = ANY_AGE) -> None:
-    """Kill a program of the node; a loader lives in ON blocks only, and is waited for."""
+def kill_in_block(lab: Lab, node: str, program: str) -> int:
+    """Kill a program of the node while an ON block is measured; return the `enable_seq` of then.
+
+    That block must not count. A later one must, and its scheduler have been enabled anew.
+    """
+    killed: list[int] = []
+
+    def deed() -> bool:
+        killed.append(lab.witness.kill(node, program, gauge="schedcp-loader", aged=MEASURED))
+        return True
+
+    lab.wait(deed, f"{program} is killed in a block", seconds=BLOCK_SECONDS)
+    (enable_seq,) = killed
     lab.wait(
-        lambda: killed(lab, node, program, aged), f"{program} is killed", seconds=BLOCK_SECONDS
+        lambda: max(counted(lab, node), default=0) > enable_seq,
+        f"a block counts again after {program} was killed",
+        seconds=STARTS_SECONDS,
     )
+    assert enable_seq not in counted(lab, node)
+    return enable_seq
 
 
 def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
@@ -85,18 +95,10 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
         lab.wait(lambda: bool(lab.api.runs(policy)), "a run starts", seconds=STARTS_SECONDS)
         lab.wait(lambda: bool(canary_of(lab.run_of(policy))), "a canary", seconds=ENDS_SECONDS)
         canary = canary_of(lab.run_of(policy))
-        before = spoilt(lab, canary)
-        kill(lab, canary, "schedcp-loader", MEASURED)
-        lab.wait(
-            lambda: spoilt(lab, canary) > before,
-            "the block whose loader was killed does not count",
-            seconds=BLOCK_SECONDS,
-        )
-        done = len(blocks_of(lab, canary))
-        kill(lab, canary, "schedcp-agent")
-        lab.wait(
-            lambda: len(blocks_of(lab, canary)) > done, "a new agent goes on", seconds=BLOCK_SECONDS
-        )
+        enable_seq = kill_in_block(lab, canary, "schedcp-loader")
+        lost = [b for b in blocks_of(lab, canary) if b.enable_seq_start == enable_seq]
+        assert any("LoaderEnded" in block.invalid_reason for block in lost), lost
+        kill_in_block(lab, canary, "schedcp-agent")
 
         assert not lab.run_of(policy).finished, lab.story()
         lab.cluster.nodes[canary].kill()
@@ -222,8 +224,8 @@ def test_what_was_promoted_comes_back_whatever_carried_it_is_killed(lab: Lab) ->
     """The loader, the agent, then the whole node: the scheduler is attached anew, with a lease."""
     victim, other = sorted(lab.cluster.nodes)
     deeds: dict[str, Callable[[], object]] = {
-        "loader": lambda: killed(lab, victim, "schedcp-loader"),
-        "agent": lambda: killed(lab, victim, "schedcp-agent"),
+        "loader": lambda: lab.witness.kill(victim, "schedcp-loader"),
+        "agent": lambda: lab.witness.kill(victim, "schedcp-agent"),
         "node": lambda: lab.cluster.nodes[victim].kill(),
     }
     for name, deed in deeds.items():

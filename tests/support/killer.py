@@ -1,8 +1,9 @@
-"""Kills a program of this machine: `killer.py PROGRAM LEAST MOST DEADLINE`, all in seconds.
+"""Kills a program of this machine: `killer.py PROGRAM GAUGE LEAST MOST DEADLINE`, in seconds.
 
 Runs on a node of the lab, where to be started takes seconds: so it waits itself until the program
-has run for between LEAST and MOST seconds, and kills it then. It prints the number of those it
-killed; when there is none until DEADLINE it says so and exits with 1.
+GAUGE, which may be the same, has run for between LEAST and MOST seconds, and kills PROGRAM then. It
+prints how many schedulers the kernel had enabled by then, since it was started; when nothing could
+be killed until DEADLINE it says so and exits with 1.
 """
 
 import os
@@ -10,6 +11,8 @@ import signal
 import sys
 import time
 from pathlib import Path
+
+ENABLE_SEQ = Path("/sys/kernel/sched_ext/enable_seq")
 
 
 def processes(program: str) -> list[int]:
@@ -39,17 +42,22 @@ def age_seconds(pid: int) -> float:
 
 def main() -> str | None:
     """Kill; return what went wrong."""
-    program, (least, most, deadline) = sys.argv[1], map(float, sys.argv[2:])
+    (program, gauge), (least, most, deadline) = sys.argv[1:3], map(float, sys.argv[3:])
     until = time.monotonic() + deadline
     while time.monotonic() < until:
-        found = [pid for pid in processes(program) if least <= age_seconds(pid) <= most]
-        for pid in found:
-            os.kill(pid, signal.SIGKILL)
-        if found:
-            print(len(found))
+        timely = [pid for pid in processes(gauge) if least <= age_seconds(pid) <= most]
+        found = timely if program == gauge else processes(program)
+        if timely and found:
+            enabled = ENABLE_SEQ.read_text().strip()
+            for pid in found:
+                os.kill(pid, signal.SIGKILL)
+            print(enabled)
             return None
         time.sleep(0.2)
-    return f"no {program} has run for {least:g} to {most:g} s in the last {deadline:g} s"
+    return (
+        f"in {deadline:g} s there was no {program} to kill while {gauge} had run for {least:g} to "
+        f"{most:g} s"
+    )
 
 
 if __name__ == "__main__":

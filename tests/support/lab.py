@@ -43,13 +43,17 @@ class Witness(witnesses.Witness):
         words = (line.partition(" ") for line in lines)
         return {int(number): found for number, _, found in words if number.isdigit() and found}
 
-    def kill(self, node: str, program: str, *, aged: tuple[float, float] = ANY_AGE) -> None:
-        """Kill a program of the node without warning, once it has run for as long as `aged` says.
+    def kill(
+        self, node: str, program: str, *, gauge: str = "", aged: tuple[float, float] = ANY_AGE
+    ) -> int:
+        """Kill a program of the node, without warning; return how often one had been enabled there.
 
-        Raise CommandFailed when there is none within KILL_SECONDS.
+        That is done once `gauge`, else the program itself, has run for as long as `aged` says.
+        Raise CommandFailed when it never could be within KILL_SECONDS.
         """
         limits = [str(seconds) for seconds in (*aged, KILL_SECONDS)]
-        self.run(node, "python3", "-c", Path(killer.__file__).read_text(), program, *limits)
+        source = Path(killer.__file__).read_text()
+        return int(self.run(node, "python3", "-c", source, program, gauge or program, *limits))
 
 
 class Watcher:
