@@ -23,10 +23,9 @@ pytestmark = pytest.mark.timeout(2400)
 
 STARTS_SECONDS = 300.0
 ENDS_SECONDS = 1200.0
-BLOCK_SECONDS = 120.0
-MEASURED = (8.0, 14.0)
-"""So old is a loader of `kills.yaml`'s while its block is measured: it attaches within some
-seconds, washes out for 2, and is measured for 20."""
+MEASURED = (8.0, 16.0)
+"""For so long a scheduler of `kills.yaml`'s has been enabled while its block is measured: that
+begins when the agent has seen it for 2 s, and lasts for 20."""
 LEASES_END_SECONDS = 300.0
 OUTAGE_SECONDS = 15.0
 """For so long a part of the cluster stays dead: longer than a block of `better.yaml` with its
@@ -74,10 +73,10 @@ def kill_in_block(lab: Lab, node: str, program: str) -> int:
     killed: list[int] = []
 
     def deed() -> bool:
-        killed.append(lab.witness.kill(node, program, gauge="schedcp-loader", aged=MEASURED))
+        killed.append(lab.witness.kill(node, program, after=MEASURED))
         return True
 
-    lab.wait(deed, f"{program} is killed in a block", seconds=BLOCK_SECONDS)
+    lab.wait(deed, f"{program} is killed in a block", seconds=STARTS_SECONDS)
     (enable_seq,) = killed
     lab.wait(
         lambda: max(counted(lab, node), default=0) > enable_seq,
@@ -187,7 +186,7 @@ def prometheus_held_dead(lab: Lab) -> bool:
             assert ops_name != PROMOTED or lab.node(name).lease_holds, lab.story()
         return time.monotonic() > over
 
-    lab.wait(looked, "the outage", seconds=BLOCK_SECONDS, revive=False)
+    lab.wait(looked, "the outage", seconds=STARTS_SECONDS, revive=False)
     assert not lab.cluster.prometheus.alive
     return True
 

@@ -1,9 +1,9 @@
-"""Kills a program of this machine: `killer.py PROGRAM GAUGE LEAST MOST DEADLINE`, in seconds.
+"""Kills a program of this machine: `killer.py PROGRAM LEAST MOST DEADLINE`, all in seconds.
 
-Runs on a node of the lab, where to be started takes seconds: so it waits itself until the program
-GAUGE, which may be the same, has run for between LEAST and MOST seconds, and kills PROGRAM then. It
-prints how many schedulers the kernel had enabled by then, since it was started; when nothing could
-be killed until DEADLINE it says so and exits with 1.
+Runs on a node of the lab, where to be started takes seconds: so it waits itself until a scheduler
+has been enabled for between LEAST and MOST seconds, and kills the program then. With a LEAST of 0
+it need not have seen that scheduler come. It prints how many the kernel had enabled by then since
+it was started; when nothing could be killed until DEADLINE it says so and exits with 1.
 """
 
 import os
@@ -12,7 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-ENABLE_SEQ = Path("/sys/kernel/sched_ext/enable_seq")
+SCHED_EXT = Path("/sys/kernel/sched_ext")
+LOOK_SECONDS = 0.2
+
+
+def enabled() -> int:
+    """Return how many schedulers were enabled so far, 0 while none is."""
+    if (SCHED_EXT / "state").read_text().strip() != "enabled":
+        return 0
+    return int((SCHED_EXT / "enable_seq").read_text())
 
 
 def processes(program: str) -> list[int]:
@@ -30,33 +38,26 @@ def processes(program: str) -> list[int]:
     return found
 
 
-def age_seconds(pid: int) -> float:
-    """Return for how long a process has run; less than nothing when it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-    except OSError:
-        return -1.0
-    return uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
 def main() -> str | None:
     """Kill; return what went wrong."""
-    (program, gauge), (least, most, deadline) = sys.argv[1:3], map(float, sys.argv[3:])
-    until = time.monotonic() + deadline
-    while time.monotonic() < until:
-        timely = [pid for pid in processes(gauge) if least <= age_seconds(pid) <= most]
-        found = timely if program == gauge else processes(program)
-        if timely and found:
-            enabled = ENABLE_SEQ.read_text().strip()
+    program, (least, most, deadline) = sys.argv[1], map(float, sys.argv[2:])
+    began = time.monotonic()
+    # Since when the one has been there that was found is not known.
+    number, since = enabled(), began if not least else -most
+    while (now := time.monotonic()) < began + deadline:
+        if enabled() != number:
+            number, since = enabled(), now
+        if number and least <= now - since <= most:
+            found = processes(program)
             for pid in found:
                 os.kill(pid, signal.SIGKILL)
-            print(enabled)
-            return None
-        time.sleep(0.2)
+            if found:
+                print(number)
+                return None
+        time.sleep(LOOK_SECONDS)
     return (
-        f"in {deadline:g} s there was no {program} to kill while {gauge} had run for {least:g} to "
-        f"{most:g} s"
+        f"in {deadline:g} s there was no {program} to kill while a scheduler had been enabled for "
+        f"{least:g} to {most:g} s"
     )
 
 

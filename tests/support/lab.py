@@ -18,8 +18,8 @@ from schedcp_lab.views import Api, NodeView, RunView
 from . import killer
 
 POLL_SECONDS = 0.5
-KILL_SECONDS = 60.0
-ANY_AGE = (0.0, 1e9)
+KILL_SECONDS = 90.0
+ANY_TIME = (0.0, 1e9)
 LOOKS = 300
 """How far back a witness is asked; it looks once a second."""
 CHANGING = frozenset({"enabling", "enabled", "disabling"})
@@ -43,17 +43,15 @@ class Witness(witnesses.Witness):
         words = (line.partition(" ") for line in lines)
         return {int(number): found for number, _, found in words if number.isdigit() and found}
 
-    def kill(
-        self, node: str, program: str, *, gauge: str = "", aged: tuple[float, float] = ANY_AGE
-    ) -> int:
-        """Kill a program of the node, without warning; return how often one had been enabled there.
+    def kill(self, node: str, program: str, *, after: tuple[float, float] = ANY_TIME) -> int:
+        """Kill a program of the node, without warning; return the scheduler's `enable_seq`.
 
-        That is done once `gauge`, else the program itself, has run for as long as `aged` says.
+        That is done when a scheduler has been enabled there for so many seconds as `after` says.
         Raise CommandFailed when it never could be within KILL_SECONDS.
         """
-        limits = [str(seconds) for seconds in (*aged, KILL_SECONDS)]
+        limits = [str(seconds) for seconds in (*after, KILL_SECONDS)]
         source = Path(killer.__file__).read_text()
-        return int(self.run(node, "python3", "-c", source, program, gauge or program, *limits))
+        return int(self.run(node, "python3", "-c", source, program, *limits))
 
 
 class Watcher:
