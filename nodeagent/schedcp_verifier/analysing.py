@@ -38,6 +38,7 @@ from .exploring import explore
 from .findings import Finding, Scene
 from .kernelfacts import KernelFacts
 from .programs import read_programs
+from .saturating import while_nobody_sleeps
 from .spells import while_it_lasts
 from .timebombs import Rule, later
 
@@ -191,6 +192,9 @@ RULES = (
     ),
 )
 
+_OF_WAITING = frozenset({"queues-emptied", "starvation"})
+"""What is asked about a machine on which nobody sleeps: it has no idle CPUs to ask about."""
+
 
 def analyse_bytecode(
     data: bytes, kernel: KernelFacts, arguments: Iterable[Argument] = ()
@@ -213,11 +217,16 @@ def examined(scene: Scene) -> tuple[Check, ...]:
         found = [finding for rule in examination.rules for finding in rule(scene)]
         checks.append(_check(examination, found, complete=scene.complete))
     lasting = tuple(rule for e in RULES if e.lasting for rule in e.rules)
+    waiting = tuple(rule for e in RULES if e.id in _OF_WAITING for rule in e.rules)
     bombs = Examination("time-bombs", (), "it is at all times what it is at the beginning")
     checks.append(
         _check(
             bombs,
-            [*later(scene, lasting), *while_it_lasts(scene, lasting)],
+            [
+                *later(scene, lasting),
+                *while_it_lasts(scene, lasting),
+                *while_nobody_sleeps(scene, waiting),
+            ],
             complete=scene.complete,
         )
     )

@@ -16,17 +16,17 @@ from .events import Behaviour
 from .findings import Finding, Scene, possibly, surely
 from .terms import Role, Term
 
-__all__ = ["Rule", "filtered", "later"]
+__all__ = ["Rule", "ends", "filtered", "later", "shown"]
 
 Rule = Callable[[Scene], Iterator[Finding]]
 
 
 def later(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
     """T12: nothing is wrong in the end that is not wrong at the beginning."""
-    ends = _ends(scene)
-    sure = {asked: answer for asked, (answer, certain) in ends.items() if certain}
-    likely = {asked: answer for asked, (answer, _) in ends.items()}
-    if not ends:
+    found = ends(scene)
+    sure = {asked: answer for asked, (answer, certain) in found.items() if certain}
+    likely = {asked: answer for asked, (answer, _) in found.items()}
+    if not found:
         return
     known = {finding.words for rule in rules for finding in rule(scene) if finding.certain}
     for answers, make in ((sure, surely), (likely, possibly)):
@@ -39,14 +39,14 @@ def later(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
                     continue
                 known.add(finding.words)
                 yield make(
-                    f"once {_shown(scene, answers)}: {finding.words}",
+                    f"once {shown(scene, answers)}: {finding.words}",
                     "T12",
                     *finding.failures,
                     lines=finding.lines,
                 )
 
 
-def _ends(scene: Scene) -> dict[Question, tuple[bool, bool]]:
+def ends(scene: Scene) -> dict[Question, tuple[bool, bool]]:
     """Return the questions that have one answer for ever from some time on, and surely or not."""
     found: dict[Question, tuple[bool, bool]] = {}
     endings = Endings(scene)
@@ -102,7 +102,7 @@ def filtered(behaviour: Behaviour, answers: Mapping[Question, bool]) -> Behaviou
     return replace(behaviour, events=tuple(events))
 
 
-def _shown(scene: Scene, answers: dict[Question, bool]) -> str:
+def shown(scene: Scene, answers: dict[Question, bool]) -> str:
     """Return in words what has come to pass."""
     words = set()
     for (_, a, b), _ in answers.items():
