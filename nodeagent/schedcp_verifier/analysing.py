@@ -59,6 +59,8 @@ class Examination:
     """Whether something is concluded from what programs do not do."""
     lasting: bool = True
     """Whether to ask again about what is left in the end, when all switches are thrown."""
+    waiting: bool = False
+    """Whether to ask again about a machine on which nobody sleeps: not about idle CPUs."""
 
 
 RULES = (
@@ -93,6 +95,7 @@ RULES = (
             beckoning.short_queues_served,
         ),
         "every queue that is filled is emptied by CPUs that may run its tasks",
+        waiting=True,
     ),
     Examination(
         "queue-order",
@@ -113,6 +116,7 @@ RULES = (
             yielding.yielders_last,
         ),
         "no queue, and no order within one, keeps tasks waiting for ever",
+        waiting=True,
     ),
     Examination(
         "slices",
@@ -192,9 +196,6 @@ RULES = (
     ),
 )
 
-_OF_WAITING = frozenset({"queues-emptied", "starvation"})
-"""What is asked about a machine on which nobody sleeps: it has no idle CPUs to ask about."""
-
 
 def analyse_bytecode(
     data: bytes, kernel: KernelFacts, arguments: Iterable[Argument] = ()
@@ -217,7 +218,7 @@ def examined(scene: Scene) -> tuple[Check, ...]:
         found = [finding for rule in examination.rules for finding in rule(scene)]
         checks.append(_check(examination, found, complete=scene.complete))
     lasting = tuple(rule for e in RULES if e.lasting for rule in e.rules)
-    waiting = tuple(rule for e in RULES if e.id in _OF_WAITING for rule in e.rules)
+    waiting = tuple(rule for e in RULES if e.waiting for rule in e.rules)
     bombs = Examination("time-bombs", (), "it is at all times what it is at the beginning")
     checks.append(
         _check(

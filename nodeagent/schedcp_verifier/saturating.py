@@ -14,7 +14,7 @@ from .events import Behaviour, Event
 from .findings import Finding, Scene, surely
 from .slopes import known_bits
 from .terms import Role, Term
-from .timebombs import Rule, ends, filtered, shown
+from .timebombs import Rule, certain_words, ends, new_findings, shown
 
 __all__ = ["while_nobody_sleeps"]
 
@@ -43,19 +43,11 @@ def while_nobody_sleeps(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Findi
     }
     if not answers:
         return
-    known = {finding.words for rule in rules for finding in rule(scene) if finding.certain}
-    final = Scene(filtered(scene.behaviour, answers), scene.kernel)
-    for rule in rules:
-        for finding in rule(final):
-            if not finding.certain or finding.words in known:
-                continue
-            known.add(finding.words)
-            yield surely(
-                f"while nobody sleeps, once {shown(scene, answers)}: {finding.words}",
-                "T10",
-                *finding.failures,
-                lines=finding.lines,
-            )
+    known = certain_words(scene, rules)
+    when = f"while nobody sleeps, once {shown(scene, answers)}"
+    for finding in new_findings(scene, rules, answers, known):
+        known.add(finding.words)
+        yield surely(f"{when}: {finding.words}", "T10", *finding.failures, lines=finding.lines)
 
 
 def _busy(scene: Scene) -> Behaviour:

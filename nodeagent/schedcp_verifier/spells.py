@@ -13,7 +13,7 @@ from itertools import pairwise
 from .clocks import Clock, moments_of, periods_of
 from .conditions import Question
 from .findings import Finding, Scene, possibly, surely
-from .timebombs import Rule, filtered
+from .timebombs import Rule, certain_words, new_findings
 
 __all__ = ["while_it_lasts"]
 
@@ -37,22 +37,13 @@ def while_it_lasts(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
     found = _spells(scene)
     if not found:
         return
-    certain = {finding.words for rule in rules for finding in rule(scene) if finding.certain}
+    known = certain_words(scene, rules)
     patience = max(scene.behaviour.object.table.numbers.get("timeout_ms", 0) * 10**6, _PATIENCE_NS)
     for answers, lasting in found:
-        during = Scene(filtered(scene.behaviour, answers), scene.kernel)
+        make = surely if lasting >= patience else possibly
         span = f"for {(lasting + _SECOND // 2) // _SECOND} s on end, when the clock says so"
-        for rule in rules:
-            for finding in rule(during):
-                if not finding.certain or finding.words in certain:
-                    continue
-                make = surely if lasting >= patience else possibly
-                yield make(
-                    f"{span}: {finding.words}",
-                    "T12",
-                    *finding.failures,
-                    lines=finding.lines,
-                )
+        for finding in new_findings(scene, rules, answers, known):
+            yield make(f"{span}: {finding.words}", "T12", *finding.failures, lines=finding.lines)
 
 
 def _spells(scene: Scene) -> list[tuple[Mapping[Question, bool], int]]:

@@ -7,7 +7,7 @@ they find is a time bomb, however long its fuse; and may be one where the end is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 
 from .conditions import EQ, ONCE, Path, Question
@@ -16,7 +16,7 @@ from .events import Behaviour
 from .findings import Finding, Scene, possibly, surely
 from .terms import Role, Term
 
-__all__ = ["Rule", "ends", "filtered", "later", "shown"]
+__all__ = ["Rule", "certain_words", "ends", "later", "new_findings", "shown"]
 
 Rule = Callable[[Scene], Iterator[Finding]]
 
@@ -28,22 +28,33 @@ def later(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
     likely = {asked: answer for asked, (answer, _) in found.items()}
     if not found:
         return
-    known = {finding.words for rule in rules for finding in rule(scene) if finding.certain}
+    known = certain_words(scene, rules)
     for answers, make in ((sure, surely), (likely, possibly)):
         if not answers or (make is possibly and answers == sure):
             continue
-        final = Scene(filtered(scene.behaviour, answers), scene.kernel)
-        for rule in rules:
-            for finding in rule(final):
-                if not finding.certain or finding.words in known:
-                    continue
-                known.add(finding.words)
-                yield make(
-                    f"once {shown(scene, answers)}: {finding.words}",
-                    "T12",
-                    *finding.failures,
-                    lines=finding.lines,
-                )
+        when = f"once {shown(scene, answers)}"
+        for finding in new_findings(scene, rules, answers, known):
+            known.add(finding.words)
+            yield make(f"{when}: {finding.words}", "T12", *finding.failures, lines=finding.lines)
+
+
+def certain_words(scene: Scene, rules: tuple[Rule, ...]) -> set[str]:
+    """Return what rules find with certainty, in words."""
+    return {finding.words for rule in rules for finding in rule(scene) if finding.certain}
+
+
+def new_findings(
+    scene: Scene, rules: tuple[Rule, ...], answers: Mapping[Question, bool], known: Set[str]
+) -> Iterator[Finding]:
+    """Yield what rules find with certainty, and had not found, when questions have those answers.
+
+    `known` is looked at for each finding, so that the caller may add to it meanwhile.
+    """
+    changed = Scene(_filtered(scene.behaviour, answers), scene.kernel)
+    for rule in rules:
+        for finding in rule(changed):
+            if finding.certain and finding.words not in known:
+                yield finding
 
 
 def ends(scene: Scene) -> dict[Question, tuple[bool, bool]]:
@@ -85,7 +96,7 @@ def _is_shared(cell: Term) -> bool:
     return root.role is Role.ENTRY and all(part.number is not None for part in root.parts)
 
 
-def filtered(behaviour: Behaviour, answers: Mapping[Question, bool]) -> Behaviour:
+def _filtered(behaviour: Behaviour, answers: Mapping[Question, bool]) -> Behaviour:
     """Return what programs do when questions have those answers."""
     events = []
     for event in behaviour.events:
