@@ -29,7 +29,6 @@ def drawn() -> list[Composition]:
         max_examples=COMPOSED,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -53,9 +53,7 @@ def changed(data: bytes, changes: list[tuple[float, int]], length: float) -> byt
 SHARES = st.floats(min_value=0, max_value=1)
 CHANGES = st.lists(st.tuples(SHARES, st.integers(0, 255)), max_size=MOST_CHANGES)
 LENGTHS = st.just(1.0) | SHARES
-FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FEW
@@ -94,7 +92,7 @@ def test_the_heads_and_the_types_of_an_object_are_not_believed(
         return
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(changes=CHANGES)
 def test_a_kernels_changed_types_are_read_or_are_a_value_error(
     kernel: KernelBundle, changes: list[tuple[float, int]]
@@ -107,7 +105,7 @@ def test_a_kernels_changed_types_are_read_or_are_a_value_error(
             continue
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(changes=CHANGES)
 def test_a_kernels_types_with_another_header_are_read_or_are_a_value_error(
     kernel: KernelBundle, changes: list[tuple[float, int]]

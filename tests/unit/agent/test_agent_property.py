@@ -115,7 +115,7 @@ def judge(world: Simulation) -> None:
     assert world.trip is None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(EVENTS, min_size=1, max_size=25))
 def test_nothing_runs_without_a_token_and_a_lease(events: list[tuple[str, int]]) -> None:
     world = Simulation()

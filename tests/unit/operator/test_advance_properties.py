@@ -149,7 +149,7 @@ def check_proof(driver: Driver, accepted: set[str], improved: set[str]) -> None:
 
 
 @given(st.lists(st.one_of(st.sampled_from(FORWARD), st.sampled_from(sorted(MAKERS))), max_size=80))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_runs_without_its_proof(names: list[str]) -> None:
     driver = Driver(run())
     accepted: set[str] = set()
@@ -169,7 +169,7 @@ def test_nothing_runs_without_its_proof(names: list[str]) -> None:
 
 
 @given(st.lists(st.sampled_from(sorted(MAKERS)), max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_run_can_still_end(names: list[str]) -> None:
     driver = Driver(run())
     for name in names:

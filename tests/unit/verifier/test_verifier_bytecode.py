@@ -6,7 +6,7 @@ The same and more in C, compiled, is in tests/data/bytecode.
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_api.candidates import Argument
@@ -186,7 +186,6 @@ def test_of_programs_too_large_nothing_is_concluded_from_what_was_not_seen() -> 
     assert found["queues-emptied"].phase is not Phase.FAILED
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_what_is_no_object_is_one_failed_check(data: bytes) -> None:
     for candidate in (data, b"\x7fELF\x02\x01\x01" + data):
@@ -211,7 +210,6 @@ def test_a_kernel_tells_its_flags() -> None:
     assert not facts.has("task")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_what_is_no_kernel_is_a_value_error(data: bytes) -> None:
     for candidate in (data, b"\x9f\xeb\x01\x00\x18\x00\x00\x00" + data):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_api.verdicts import Phase
@@ -184,7 +184,6 @@ def test_a_loop_with_two_doors_is_none() -> None:
 branch = st.tuples(st.integers(0, 11), st.integers(0, 11))
 
 
-@settings(deadline=None)
 @given(st.lists(branch, min_size=12, max_size=12))
 def test_every_way_into_a_loop_goes_through_its_first_block(
     branches: list[tuple[int, int]],

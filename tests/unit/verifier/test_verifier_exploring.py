@@ -353,7 +353,7 @@ def named(draw: st.DrawFn, instruction: Instruction) -> Instruction:
     return replace(instruction, reference=draw(st.sampled_from([kernel, kernel, own])))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(programs())
 def test_no_code_breaks_the_exploration_or_a_rule(object_: ProgramObject) -> None:
     try:

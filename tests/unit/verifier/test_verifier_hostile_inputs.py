@@ -56,7 +56,7 @@ EVENTS = st.fixed_dictionaries(
         "of another version": WORDS,
     },
 )
-MANY = settings(deadline=None, max_examples=60)
+MANY = settings(max_examples=60)
 
 
 def bounded(checks: tuple[Check, ...]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_verifier.initramfs import archive, directory, file, program, symlink
@@ -37,7 +37,6 @@ def test_the_archive_holds_the_entries_their_folders_and_a_console() -> None:
     assert found["dev/console"][0] == 0o020600
 
 
-@settings(deadline=None)
 @given(st.dictionaries(NAMES, st.binary(max_size=64), max_size=6))
 def test_what_goes_in_comes_out(contents: dict[str, bytes]) -> None:
     leaves = {

@@ -6,7 +6,7 @@ import itertools
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_verifier.instructions import Kind, Operation, decode
@@ -111,7 +111,6 @@ def test_the_assembler_writes_what_is_read() -> None:
     assert (references, labels) == ({}, {"done": 7})
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=160))
 def test_bytes_are_instructions_or_a_value_error(data: bytes) -> None:
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_api.candidates import Argument
@@ -117,7 +117,6 @@ def test_unknown_arguments_and_a_manifest_that_differs_are_refused() -> None:
     assert failed(GOOD, knobs=(narrow,)) == {"knobs"}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_what_is_no_object_is_malformed(data: bytes) -> None:
     for candidate in (data, b"\x7fELF\x02\x01\x01" + data):
@@ -125,7 +124,6 @@ def test_what_is_no_object_is_malformed(data: bytes) -> None:
             inspect(candidate)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_what_is_no_btf_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="BTF"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_verifier.prose import addressed, addressings, hidden_characters
@@ -118,7 +118,6 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     assert list(hidden_characters(b"int a; // \xff\n"))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_break_it(data: bytes) -> None:
     lines = data.count(b"\n") + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_verifier.errors import GuestOutputError
@@ -77,7 +77,6 @@ def test_too_many_records_are_refused() -> None:
         parse_report([line] * (RECORDS_MAX + 1))
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=80), max_size=5))
 def test_no_bytes_do_anything_else(lines: list[bytes]) -> None:
     try:
@@ -87,7 +86,6 @@ def test_no_bytes_do_anything_else(lines: list[bytes]) -> None:
     assert not lines
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(
         ["state", "text", "loader", "workload", "trials", "heartbeat", "kernel", "border"]
@@ -104,14 +102,12 @@ def test_no_json_does_anything_else(source: str, data: object) -> None:
     assert not report.complete
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_text_survives(data: bytes) -> None:
     text = data.decode(errors="replace")
     assert parse_report([text_record("log", "s", text)]).texts["log", "s"] == text
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=12), st.integers(min_value=1, max_value=64))
 def test_a_log_keeps_its_start_and_its_end_within_its_bound(
     chunks: list[bytes], limit: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_api.verdicts import Check, Phase
@@ -261,7 +261,6 @@ def test_assembly_is_found_wherever_it_seems_to_come_from() -> None:
         assert failed(judge_expanded(text, text, trusted=False)) == found
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_stage(data: bytes) -> None:
     assert len(judge_written(data, trusted=False)) == 6

@@ -116,7 +116,7 @@ def within(value: int, bounds: tuple[int, int]) -> bool:
     return bounds[0] <= value <= bounds[1] or bounds[0] <= signed(value) <= bounds[1]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(runs())
 def test_a_term_stands_for_what_the_machine_computes(run: tuple[Terms, list[Known]]) -> None:
     _, known = run
@@ -126,7 +126,7 @@ def test_a_term_stands_for_what_the_machine_computes(run: tuple[Terms, list[Know
         assert within(value, term.bounds)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(runs(), st.data())
 def test_what_a_path_says_holds_on_it(run: tuple[Terms, list[Known]], data: st.DataObject) -> None:
     terms, known = run

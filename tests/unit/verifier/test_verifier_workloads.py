@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_api.profiles import ThreadGroup
@@ -97,7 +97,6 @@ def test_labels_never_reach_the_guest() -> None:
     assert "nasty" not in text
 
 
-@settings(deadline=None)
 @given(
     st.lists(thread_groups(), max_size=12),
     st.lists(thread_groups(), max_size=12),
