@@ -13,21 +13,23 @@
 
 enum cpu_consts {
 	CLASSES_MAX = 3,
+	BITS_PER_U64 = 64,
 };
 
-/* The window in which a class's share of a CPU is counted. */
+/* Of so much time of a CPU a class may have its share at once. */
 #define CAP_WINDOW_NS (100 * (u64)NSEC_PER_MSEC)
 
 struct cpu_ctx {
-	u32 running;   /* class + 1 of who runs, or was promised the CPU; 0: nobody to preempt */
-	u64 since;     /* when it began to run */
-	u64 window_at; /* start of the window that `used_ns` counts in */
-	u64 used_ns[CLASSES_MAX];
-	u64 vtime[CLASSES_MAX]; /* what each class was given, divided by its weight */
-	u64 furthest;		/* the most of these */
-	u64 clock;		/* virtual time of the tasks that may run here only */
-	u64 home_clock;		/* of those who wait at the home that begins with this CPU */
-	bool bound_last;	/* whether it was the turn of one of those */
+	u32 running; /* class + 1 of who runs, or was promised the CPU; 0: nobody to preempt */
+	u64 since;   /* when it began to run */
+	u64 used_ns[CLASSES_MAX];    /* of its share by each class, less what it has back */
+	u64 asked_at[CLASSES_MAX];   /* when that was looked at last */
+	u64 allowed_ns[CLASSES_MAX]; /* and how much it was to be at most */
+	u64 vtime[CLASSES_MAX];	     /* what each class was given, divided by its weight */
+	u64 furthest;		     /* the most of these */
+	u64 clock;		     /* virtual time of the tasks that may run here only */
+	u64 home_clock;		     /* of those who wait at the home that begins with this CPU */
+	bool bound_last;	     /* whether it was the turn of one of those */
 };
 
 struct {
@@ -50,30 +52,43 @@ static __always_inline void cpu_runs(struct cpu_ctx *cctx, const struct task_str
 	cctx->running = is_kthread(p) ? 0 : class + 1;
 }
 
-static __always_inline void cap_window(struct cpu_ctx *cctx)
+/* All bits if `a` is less than `b`, and none if not: a branch would double the paths to analyse. */
+static __always_inline u64 bits_if_less(u64 a, u64 b)
 {
-	u64 now = bpf_ktime_get_ns();
-	u32 i;
+	u64 difference = a - b;
 
-	if (now - cctx->window_at <= CAP_WINDOW_NS)
-		return;
-	cctx->window_at = now;
-	for (i = 0; i < CLASSES_MAX; i++)
-		cctx->used_ns[i] = 0;
+	barrier_var(difference);
+	return (u64)((s64)difference >> (BITS_PER_U64 - 1));
 }
 
+/*
+ * What a class has beyond its share, nobody who goes ahead of it wanted: that counts for nothing.
+ * What the last one of its share ran too long does.
+ */
 static __always_inline void cap_charge(struct cpu_ctx *cctx, u32 class, u64 used_ns)
 {
-	cap_window(cctx);
 	if (class < CLASSES_MAX)
-		cctx->used_ns[class] += used_ns;
+		cctx->used_ns[class] +=
+			used_ns & bits_if_less(cctx->used_ns[class], cctx->allowed_ns[class]);
 }
 
-/* Whether a class has had its share of this CPU, so that it no longer goes ahead of others. */
+/*
+ * Whether a class has had its share of this CPU, so that it no longer goes ahead of others. It may
+ * have the share of a window at once, and has it back over time.
+ */
 static __always_inline bool over_cap(struct cpu_ctx *cctx, u32 class, u32 percent)
 {
-	cap_window(cctx);
-	return cctx->used_ns[class] * PERCENT > CAP_WINDOW_NS * percent;
+	u64 now = bpf_ktime_get_ns(), allowed_ns = CAP_WINDOW_NS * percent / PERCENT;
+	u64 again_ns = (now - cctx->asked_at[class]) * percent / PERCENT;
+	u64 used_ns = cctx->used_ns[class];
+
+	used_ns = used_ns > again_ns ? used_ns - again_ns : 0;
+	cctx->used_ns[class] = used_ns;
+	cctx->asked_at[class] = now;
+	cctx->allowed_ns[class] = allowed_ns;
+	/* ops.dispatch comes before ops.stopping: who ran until now was not charged yet. */
+	used_ns += (now - cctx->since) & bits_if_less(cctx->running ^ (class + 1), 1);
+	return used_ns >= allowed_ns;
 }
 
 /*
