@@ -43,7 +43,7 @@ CASES = {
 }
 CHECK_IDS = sorted([*(e.id for e in RULES), "time-bombs"], key=len, reverse=True)
 OBJDUMP = "llvm-objdump-19"
-BROKEN = 40
+BROKEN = 20
 ODD = b"""
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
