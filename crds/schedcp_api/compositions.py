@@ -19,6 +19,8 @@ CLASSES_PER_HOME_MAX = 2
 
 _PREEMPTING_CAP_PERCENT = 80
 _EQUAL_WEIGHT = 100
+_BANDWIDTH_MOST_PERCENT = 95
+"""What classes may be assured together: the last one is left a part, too."""
 
 CompositionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,9}$")]
@@ -72,6 +74,12 @@ class Match(Noun):
     """How many threads its process has."""
     age_ms: Annotated[Range, _within(1, 86_400_000)] | None = None
     """How long ago it was created."""
+    parent_age_ms: Annotated[Range, _within(1, 86_400_000)] | None = None
+    """How long ago its process's parent was created: who is started by the short-lived?"""
+    target: Annotated[bool, Field(strict=True)] | None = None
+    """Whether it is in a pod of the policy's workloads, as the agent lists their cgroups."""
+    expected_ms: Annotated[Range, _within(1, 86_400_000)] | None = None
+    """What a job of its cgroup is expected to take, where that is listed."""
 
 
 class OrderKind(StrEnum):
@@ -183,6 +191,12 @@ class Sharing(StrEnum):
     """Each class has turns in proportion to its weight."""
     VIRTUAL_TIME = "VirtualTime"
     """Each class has CPU time in proportion to its weight."""
+    BANDWIDTH = "Bandwidth"
+    """Each class is assured a share of each CPU; what it leaves is for the others."""
+
+
+WEIGHED = frozenset({Sharing.TURNS, Sharing.VIRTUAL_TIME})
+"""Where weights count; with the others classes go in order."""
 
 
 class TaskClass(Noun):
@@ -197,14 +211,20 @@ class TaskClass(Noun):
     placement: Placement = Placement.IDLE_SIBLING
     preemption: Preemption = NoPreemption(kind="None")
     cap_percent: Annotated[Whole, Field(ge=1, le=95)] | None = None
-    """The share of each CPU up to which the class goes first (Strict) and preempts; beyond it the
-    class waits behind the others, and still has what they leave. 80 for one that preempts."""
+    """The share of each CPU up to which the class goes first (Strict) and preempts: as much of
+    100 ms at once, and then as it has it back over time. Beyond it the class waits behind the
+    others, and still has what they leave. 80 for one that preempts."""
     weight: Annotated[Whole, Field(ge=1, le=1000)] | None = None
     """Its part when classes share by weight; 100 when it is left out."""
+    bandwidth_percent: Annotated[Whole, Field(ge=1, le=_BANDWIDTH_MOST_PERCENT)] | None = None
+    """The share of each CPU that it is assured with Bandwidth, counted as for a cap. Until then it
+    goes before those that had theirs, and preempts; it may have more of what others leave."""
 
     @property
     def cap(self) -> int | None:
-        """The cap in percent, with its default."""
+        """The share in percent up to which it goes first, with its default."""
+        if self.bandwidth_percent is not None:
+            return self.bandwidth_percent
         if self.cap_percent is None and isinstance(self.preemption, WhenWoken):
             return _PREEMPTING_CAP_PERCENT
         return self.cap_percent
@@ -226,11 +246,24 @@ def _problem_of_class(task_class: TaskClass, sharing: Sharing, *, last: bool) ->
         return "no class is below the last one: remove its preemption"
     if last and task_class.cap_percent is not None:
         return "the last class has what the others leave: remove its capPercent"
-    if sharing is Sharing.STRICT and task_class.weight is not None:
+    if sharing not in WEIGHED and task_class.weight is not None:
         return "weights count when sharing is Turns or VirtualTime: remove weight, or change that"
     preempts = isinstance(task_class.preemption, WhenWoken)
-    if sharing is not Sharing.STRICT and task_class.cap_percent is not None and not preempts:
+    if sharing in WEIGHED and task_class.cap_percent is not None and not preempts:
         return "a cap counts when sharing is Strict, or for preemption: remove capPercent"
+    return _problem_of_bandwidth(task_class, sharing, last=last)
+
+
+def _problem_of_bandwidth(task_class: TaskClass, sharing: Sharing, *, last: bool) -> str:
+    assured = task_class.bandwidth_percent is not None
+    if sharing is not Sharing.BANDWIDTH:
+        return "bandwidthPercent counts when sharing is Bandwidth: remove it" if assured else ""
+    if last and assured:
+        return "the last class is assured what is left of 100 percent: remove its bandwidthPercent"
+    if not last and not assured:
+        return "with sharing Bandwidth each class but the last needs bandwidthPercent"
+    if task_class.cap_percent is not None:
+        return "with sharing Bandwidth bandwidthPercent is the cap: remove capPercent"
     return ""
 
 
@@ -264,4 +297,10 @@ class Composition(Noun):
             problem = _problem_of_class(task_class, self.sharing, last=last)
             if problem:
                 raise ValueError(f"classes.{index} ({task_class.name}): {problem}")
+        assured = sum(task_class.bandwidth_percent or 0 for task_class in self.classes)
+        if assured > _BANDWIDTH_MOST_PERCENT:
+            raise ValueError(
+                f"classes: bandwidthPercent comes to {assured} together, and no more than "
+                f"{_BANDWIDTH_MOST_PERCENT} can be assured: lower some"
+            )
         return self

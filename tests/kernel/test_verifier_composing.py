@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from schedcp_api.base import digest_of, percent_value
 from schedcp_api.candidates import Candidate, PlanKind
@@ -70,8 +70,6 @@ def test_any_composition_passes_the_static_stages(
     @settings(
         max_examples=COMPOSED_MAX,
         derandomize=True,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
     )
     def judged(composition: Composition) -> None:
         assert not_passed(composition, laboratory.verifier, kernel) == []

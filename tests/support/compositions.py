@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schedcp_api.compositions import (
     CLASSES_MAX,
     CLASSES_PER_HOME_MAX,
+    WEIGHED,
     Composition,
     OrderKind,
     Placement,
@@ -27,15 +28,25 @@ RANGES = {
     "cgroupWeight": (1, 10_000),
     "threads": (1, 100_000),
     "ageMs": (1, 86_400_000),
+    "parentAgeMs": (1, 86_400_000),
+    "expectedMs": (1, 86_400_000),
 }
+FLAGS = ("kernelThread", "target")
 BRIEF = {"burstUs": {"atMost": 4000}, "sleepPercent": {"atLeast": 50}}
 WOKEN = {"kind": "WhenWoken"}
+ASSURED_PERCENT = 40
 
 
 def composition_with(*classes: dict[str, Any], **more: Any) -> Composition:
-    """Return a composition of classes; those before the last match brief tasks, or as they say."""
+    """Return a composition of classes; those before the last match brief tasks, or as they say.
+
+    With sharing Bandwidth each of them is assured as much as the others.
+    """
     *before, last = classes
-    named = [{"name": f"c{index}", "match": BRIEF, **c} for index, c in enumerate(before)]
+    common: dict[str, Any] = {"match": BRIEF}
+    if more.get("sharing") == Sharing.BANDWIDTH:
+        common["bandwidthPercent"] = ASSURED_PERCENT
+    named = [{"name": f"c{index}", **common, **c} for index, c in enumerate(before)]
     named.append({"name": "rest", **last})
     return Composition.model_validate({**HEAD, "name": "tried", "classes": named, **more})
 
@@ -55,26 +66,28 @@ def every_word() -> dict[str, Composition]:
     for field, (least, most) in RANGES.items():
         match = {field: {"atLeast": least, "atMost": most}}
         found[f"match-{field}"] = composition_with({"match": match}, {})
-    for kernel in (True, False):
-        found[f"match-kernel-{kernel}"] = composition_with({"match": {"kernelThread": kernel}}, {})
+    for flag in FLAGS:
+        for asked in (True, False):
+            found[f"match-{flag}-{asked}"] = composition_with({"match": {flag: asked}}, {})
     deadline, vtime = {"order": {"kind": "Deadline"}}, {"order": {"kind": "WeightedVtime"}}
     jobs = {"order": {"kind": "ShortestFirst", "by": "Expected"}}
-    for sharing in Sharing:
-        for topology in Topology:
-            classes = [{**deadline, "preemption": WOKEN}, vtime]
-            if topology is Topology.GLOBAL:
-                classes.insert(1, {**jobs, "preemption": WOKEN})
-            found[f"{sharing}-{topology}"] = composition_with(
-                *classes, sharing=sharing, topology=topology
-            )
+    pairs = {(sharing, Topology.GLOBAL) for sharing in Sharing}
+    pairs |= {(Sharing.VIRTUAL_TIME, topology) for topology in Topology}
+    for sharing, topology in sorted(pairs):
+        classes = [{**deadline, "preemption": WOKEN}, vtime]
+        if topology is Topology.GLOBAL:
+            classes.insert(1, {**jobs, "preemption": WOKEN})
+        found[f"{sharing}-{topology}"] = composition_with(
+            *classes, sharing=sharing, topology=topology
+        )
     return found | _the_most()
 
 
 def _the_most() -> dict[str, Composition]:
-    """Return compositions that ask for everything at once."""
+    """Return compositions that ask for everything at once, with each sharing and topology."""
     match = {field: {"atLeast": ends[0], "atMost": ends[1]} for field, ends in RANGES.items()}
     first = {
-        "match": {**match, "kernelThread": False},
+        "match": {**match, "kernelThread": False, "target": True},
         "order": {"kind": "LongestFirst", "by": "Expected"},
         "preemption": WOKEN,
         "placement": "PreviousCpu",
@@ -102,7 +115,7 @@ def _range(low: int, high: int) -> st.SearchStrategy[dict[str, int]]:
 
 def _matches() -> st.SearchStrategy[dict[str, Any]]:
     ranges = {field: _range(*ends) for field, ends in RANGES.items()}
-    anything = {**ranges, "kernelThread": st.booleans()}
+    anything = {**ranges, **dict.fromkeys(FLAGS, st.booleans())}
     return st.fixed_dictionaries({}, optional=anything).filter(bool)
 
 
@@ -133,7 +146,7 @@ def _common(name: str, sharing: Sharing) -> dict[str, st.SearchStrategy[Any]]:
         "sliceUs": st.integers(100, 20_000),
         "placement": st.sampled_from(Placement),
     }
-    if sharing is not Sharing.STRICT:
+    if sharing in WEIGHED:
         found["weight"] = st.integers(1, 1000)
     return found
 
@@ -154,6 +167,8 @@ def compositions(draw: st.DrawFn) -> Composition:
             task_class["preemption"] = {"kind": "WhenWoken", "minimumRunUs": run}
         if sharing is Sharing.STRICT and draw(st.booleans()):
             task_class["capPercent"] = draw(st.integers(1, 95))
+        if sharing is Sharing.BANDWIDTH:
+            task_class["bandwidthPercent"] = draw(st.integers(1, 95 // (count - 1)))
         classes.append(task_class)
     classes.append(draw(st.fixed_dictionaries(_common(names[-1], sharing))))
     return Composition.model_validate(

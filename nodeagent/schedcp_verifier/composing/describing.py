@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from schedcp_api.compositions import (
+    WEIGHED,
     ByWork,
     Composition,
     Deadline,
@@ -29,6 +30,7 @@ _SHARING = {
     Sharing.STRICT: "Earlier classes go first",
     Sharing.TURNS: "Classes take turns by weight",
     Sharing.VIRTUAL_TIME: "Classes share CPU time by weight",
+    Sharing.BANDWIDTH: "Classes that had less than they are assured go first",
 }
 _TOPOLOGIES = {
     Topology.GLOBAL: "each has one queue for all CPUs",
@@ -49,6 +51,8 @@ _LIKENESS = {
     "cgroup_weight": "cpu.weight {}",
     "threads": "{} threads in the process",
     "age_ms": "{} ms of age",
+    "parent_age_ms": "a parent of {} ms of age",
+    "expected_ms": "{} ms of expected work",
 }
 
 
@@ -85,6 +89,8 @@ def _likeness(task_class: TaskClass) -> str:
     parts = []
     if task_class.match.kernel_thread is not None:
         parts.append("kernel threads" if task_class.match.kernel_thread else "no kernel threads")
+    if task_class.match.target is not None:
+        parts.append("cgroups that are listed" if task_class.match.target else "unlisted cgroups")
     for field, words in _LIKENESS.items():
         found: Range | None = getattr(task_class.match, field)
         if found is not None:
@@ -118,7 +124,9 @@ def _claims(composition: Composition, task_class: TaskClass) -> Iterator[str]:
     if isinstance(task_class.preemption, WhenWoken):
         run = task_class.preemption.minimum_run_us
         yield f"who wakes preempts classes below that have run for {run} us"
-    if task_class.cap is not None:
+    if task_class.bandwidth_percent is not None:
+        yield f"they are assured {task_class.cap} percent of each CPU"
+    elif task_class.cap is not None:
         yield f"up to {task_class.cap} percent of a CPU they go ahead of others"
-    if composition.sharing is not Sharing.STRICT:
+    if composition.sharing in WEIGHED:
         yield f"their weight is {task_class.share}"

@@ -6,13 +6,20 @@ No line is ever longer than the formatter allows, whatever the names are, so tha
 
 from __future__ import annotations
 
-from schedcp_api.compositions import Composition, Sharing, Topology
+from schedcp_api.compositions import WEIGHED, Composition, Topology
 
 from .describing import top_comment
 from .functions import functions_of
 from .knobs import knobs_of
 from .operations import operations_of
-from .shapes import class_that_goes_on, clocked_classes, expects_work, id_of, knows_groups
+from .shapes import (
+    class_that_goes_on,
+    clocked_classes,
+    expects_work,
+    id_of,
+    knows_groups,
+    looks_of,
+)
 
 __all__ = ["compose"]
 
@@ -54,9 +61,10 @@ def _defaults(composition: Composition) -> str:
 def _includes(composition: Composition) -> str:
     names = [_TOPOLOGIES[composition.topology], "placement", "orders"]
     names += ["expectations"] if expects_work(composition) else []
+    names += ["targets"] if "target_look" in looks_of(composition) else []
     names += ["groups"] if knows_groups(composition) else []
     names += ["going_on"] if class_that_goes_on(composition) else []
-    names += ["sharing"] if composition.sharing is not Sharing.STRICT else []
+    names += ["sharing"] if composition.sharing in WEIGHED else []
     return "\n".join(f'#include "schedcp/{name}.bpf.h"' for name in names)
 
 

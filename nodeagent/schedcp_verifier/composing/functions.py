@@ -18,7 +18,7 @@ from schedcp_api.compositions import (
 
 from .knobs import RANGES, ends_of
 from .serving import serving_of
-from .shapes import clocked_classes, id_of
+from .shapes import cap_knob_of, clocked_classes, id_of
 
 __all__ = ["functions_of", "order_of"]
 
@@ -41,9 +41,13 @@ def functions_of(composition: Composition) -> Iterator[str]:
 
 def _matches(task_class: TaskClass) -> str:
     lines = []
-    if task_class.match.kernel_thread is not None:
-        unlike = "!" if task_class.match.kernel_thread else ""
-        lines += [f"\tif ({unlike}is_kthread(p))", "\t\treturn false;"]
+    flags = (
+        (task_class.match.kernel_thread, "is_kthread(p)"),
+        (task_class.match.target, "tctx->target"),
+    )
+    for asked, condition in flags:
+        if asked is not None:
+            lines += [f"\tif ({'!' if asked else ''}{condition})", "\t\treturn false;"]
     for quantity in RANGES:
         for _, _, refusing in ends_of(task_class, quantity):
             lines += [f"\tif ({refusing})", "\t\treturn false;"]
@@ -93,7 +97,7 @@ def _vtime_order(task_class: TaskClass) -> str:
 
 def _preemption(task_class: TaskClass) -> Iterator[str]:
     name, class_id = task_class.name, id_of(task_class)
-    bounds = f"{class_id}, least_ns, {name}_cap_percent"
+    bounds = f"{class_id}, least_ns, {cap_knob_of(task_class)}"
     least = f"\tu64 least_ns = {name}_least_run_ns;\n\n"
     yield (
         f"static s32 victim_of_{name}(const struct task_struct *p, s32 prev_cpu)\n"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from schedcp_api.compositions import (
+    WEIGHED,
     ByWork,
     Composition,
     Deadline,
@@ -16,6 +17,8 @@ from schedcp_api.compositions import (
     WeightOf,
     WhenWoken,
 )
+
+from .shapes import cap_knob_of
 
 __all__ = ["RANGES", "Quantity", "ends_of", "knobs_of"]
 
@@ -62,6 +65,22 @@ RANGES = (
     ),
     Quantity("threads", "threads", "threads_of(p) < {knob}", "threads_of(p) > {knob}"),
     Quantity("age_ms", "age_ns", "age_of(p) < {knob}", "age_of(p) > {knob}", "ms", "u64"),
+    Quantity(
+        "parent_age_ms",
+        "parent_age_ns",
+        "parent_age_of(p) < {knob}",
+        "parent_age_of(p) > {knob}",
+        "ms",
+        "u64",
+    ),
+    Quantity(
+        "expected_ms",
+        "expected_ns",
+        "tctx->expected_ns < {knob}",
+        "!tctx->expected_ns || tctx->expected_ns > {knob}",
+        "ms",
+        "u64",
+    ),
 )
 
 
@@ -122,6 +141,6 @@ def _of_class(task_class: TaskClass, sharing: Sharing) -> Iterator[_Knob]:
     if isinstance(task_class.preemption, WhenWoken):
         yield _Knob(f"{name}_least_run_ns", "u64", task_class.preemption.minimum_run_us, "us")
     if task_class.cap is not None:
-        yield _Knob(f"{name}_cap_percent", "u32", task_class.cap)
-    if sharing is not Sharing.STRICT:
+        yield _Knob(cap_knob_of(task_class), "u32", task_class.cap)
+    if sharing in WEIGHED:
         yield _Knob(f"{name}_share_weight", "u32", task_class.share)

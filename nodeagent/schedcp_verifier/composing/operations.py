@@ -8,7 +8,14 @@ from schedcp_api.compositions import Composition, Placement, Sharing, TaskClass,
 
 from .functions import order_of
 from .serving import SERVE
-from .shapes import charges_groups, clocked_classes, id_of, job_classes, knows_groups
+from .shapes import (
+    charges_groups,
+    clocked_classes,
+    id_of,
+    job_classes,
+    knows_groups,
+    looks_of,
+)
 
 __all__ = ["operations_of"]
 
@@ -46,13 +53,31 @@ def operations_of(composition: Composition) -> Iterator[str]:
     yield _running(composition)
     yield _stopping(composition)
     yield _QUIESCENT
-    yield _INIT_TASK
+    yield _init_task(composition)
     yield _CPU_RELEASE
     if knows_groups(composition):
         yield from (_CGROUP_INIT, _CGROUP_SET_WEIGHT)
     yield _init(composition)
     yield _EXIT
     yield _table(composition)
+
+
+def _init_task(composition: Composition) -> str:
+    body = "\treturn class_ctx_create(p);\n"
+    if looks_of(composition):
+        body = (
+            "\ts32 err = class_ctx_create(p);\n"
+            "\tstruct task_ctx *tctx = task_ctx_of(p);\n\n"
+            f"\tif (!tctx)\n\t\treturn err;\n{_looks(composition)}\treturn err;\n"
+        )
+    return (
+        "s32 SCHEDCP_OPS_SLEEPABLE(composed_init_task, struct task_struct *p,\n"
+        f"\t\t\t  struct scx_init_task_args *args)\n{{\n{body}}}"
+    )
+
+
+def _looks(composition: Composition) -> str:
+    return "".join(f"\t{look}(p, tctx);\n" for look in looks_of(composition))
 
 
 def _select_cpu(composition: Composition) -> str:
@@ -127,6 +152,7 @@ def _running(composition: Composition) -> str:
     text = (
         "void SCHEDCP_OPS(composed_running, struct task_struct *p)\n"
         f"{{\n{_CONTEXTS}{_CPU_CONTEXT}\n\tif (!wait || !tctx || !cctx)\n\t\treturn;\n"
+        f"{_looks(composition)}"
         "\tclass_running(p, wait, tctx, cctx, class_of(p, tctx));\n"
         "\tbound_running(p, wait, tctx, cctx);\n"
     )
@@ -171,12 +197,6 @@ void SCHEDCP_OPS(composed_quiescent, struct task_struct *p, u64 deq_flags)
 	if (tctx)
 		behaviour_sleep(&tctx->behaviour, deq_flags);
 }"""
-
-_INIT_TASK = (
-    "s32 SCHEDCP_OPS_SLEEPABLE(composed_init_task, struct task_struct *p,\n"
-    "\t\t\t  struct scx_init_task_args *args)\n"
-    "{\n\treturn class_ctx_create(p);\n}"
-)
 
 _CPU_RELEASE = """\
 /* A real-time task took the CPU: let the others run what was waiting there. */

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schedcp_api.compositions import Composition, Sharing, TaskClass, Topology
+from schedcp_api.compositions import WEIGHED, Composition, TaskClass, Topology
 
-from .shapes import class_that_goes_on, id_of
+from .shapes import cap_knob_of, class_that_goes_on, id_of
 
 __all__ = ["SERVE", "serving_of"]
 
@@ -17,7 +17,7 @@ def serving_of(composition: Composition) -> Iterator[str]:
     """Yield the functions that give a CPU a task of some class; no queue is tried twice."""
     if composition.topology is not Topology.GLOBAL:
         yield _steal(composition)
-    if composition.sharing is Sharing.STRICT:
+    if composition.sharing not in WEIGHED:
         yield from (_may_lead(c) for c in composition.classes if c.cap is not None)
         yield _serve(composition, *_in_order(composition))
         return
@@ -38,7 +38,7 @@ def _serve(composition: Composition, declared: str, tried: str) -> str:
 
 
 def _in_order(composition: Composition) -> tuple[str, str]:
-    """Return how classes are served in order, and those beyond their cap after all others."""
+    """Return how classes are served in order, and those beyond their share after all others."""
     declared = tried = left = ""
     for task_class in composition.classes:
         name, class_id = task_class.name, id_of(task_class)
@@ -68,10 +68,10 @@ def _in_turn(composition: Composition) -> tuple[str, str]:
 
 
 def _may_lead(task_class: TaskClass) -> str:
-    name = task_class.name
+    bounds = f"{id_of(task_class)}, {cap_knob_of(task_class)}"
     return (
-        f"static bool may_lead_{name}(struct cpu_ctx *cctx)\n"
-        f"{{\n\treturn cctx && !over_cap(cctx, {id_of(task_class)}, {name}_cap_percent);\n}}"
+        f"static bool may_lead_{task_class.name}(struct cpu_ctx *cctx)\n"
+        f"{{\n\treturn cctx && !over_cap(cctx, {bounds});\n}}"
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from schedcp_api.compositions import (
+    WEIGHED,
     ByWork,
     Composition,
-    Sharing,
     TaskClass,
     Topology,
     WeightedVtime,
@@ -16,6 +16,7 @@ from schedcp_api.compositions import (
 )
 
 __all__ = [
+    "cap_knob_of",
     "charges_groups",
     "class_that_goes_on",
     "clocked_classes",
@@ -23,12 +24,19 @@ __all__ = [
     "id_of",
     "job_classes",
     "knows_groups",
+    "looks_of",
 ]
 
 
 def id_of(task_class: TaskClass) -> str:
     """Return the enumerator of a class."""
     return f"CLASS_{task_class.name.upper()}"
+
+
+def cap_knob_of(task_class: TaskClass) -> str:
+    """Return the knob with the share of a CPU up to which a class goes first."""
+    what = "cap" if task_class.bandwidth_percent is None else "bandwidth"
+    return f"{task_class.name}_{what}_percent"
 
 
 def clocked_classes(composition: Composition) -> Iterator[TaskClass]:
@@ -42,8 +50,8 @@ def clocked_classes(composition: Composition) -> Iterator[TaskClass]:
 def class_that_goes_on(composition: Composition) -> TaskClass | None:
     """Return the class whose running task may go on: one that owes nothing to other classes."""
     last = composition.classes[-1]
-    strict = composition.sharing is Sharing.STRICT and composition.topology is Topology.GLOBAL
-    return last if strict and last in tuple(clocked_classes(composition)) else None
+    in_order = composition.sharing not in WEIGHED and composition.topology is Topology.GLOBAL
+    return last if in_order and last in tuple(clocked_classes(composition)) else None
 
 
 def job_classes(composition: Composition) -> Iterator[TaskClass]:
@@ -53,10 +61,19 @@ def job_classes(composition: Composition) -> Iterator[TaskClass]:
             yield task_class
 
 
+def looks_of(composition: Composition) -> tuple[str, ...]:
+    """Return what is looked up for a task when it is made, and whenever it begins to run."""
+    matches = [task_class.match for task_class in composition.classes]
+    target = ("target_look",) if any(match.target is not None for match in matches) else ()
+    expected = ("expectation_look",) if any(match.expected_ms for match in matches) else ()
+    return target + expected
+
+
 def expects_work(composition: Composition) -> bool:
     """Say whether user space is asked for expected run times."""
     orders = [task_class.order for task_class in composition.classes]
-    return any(isinstance(order, ByWork) and order.by is WorkBy.EXPECTED for order in orders)
+    ordered = any(isinstance(order, ByWork) and order.by is WorkBy.EXPECTED for order in orders)
+    return ordered or "expectation_look" in looks_of(composition)
 
 
 def charges_groups(composition: Composition) -> bool:

@@ -18,6 +18,8 @@ enum class_consts {
 struct task_ctx {
 	struct behaviour behaviour;
 	u64 attained_ns; /* CPU time of its present job */
+	u64 expected_ns; /* what is listed for its cgroup; 0: nothing */
+	bool target;	 /* whether its cgroup is listed */
 	u32 class;	 /* when it got the CPU */
 	u32 clocked;	 /* class + 1 by whose clock its virtual time counts; 0: none */
 };
@@ -60,6 +62,12 @@ static __always_inline u32 threads_of(const struct task_struct *p)
 static __always_inline u64 age_of(const struct task_struct *p)
 {
 	return bpf_ktime_get_ns() - p->start_time;
+}
+
+/* The same of the parent of its process. */
+static __always_inline u64 parent_age_of(const struct task_struct *p)
+{
+	return bpf_ktime_get_ns() - BPF_CORE_READ(p, real_parent, start_time);
 }
 
 /* How often a second the task wakes, as its average burst and sleep say; 0: it never slept. */

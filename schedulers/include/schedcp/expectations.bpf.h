@@ -16,6 +16,12 @@ struct {
 	__type(value, u64);
 } expected_runtime SEC(".maps");
 
+/* Note what is listed for the cgroup that the task is in now. */
+static __always_inline void expectation_look(const struct task_struct *p, struct task_ctx *tctx)
+{
+	tctx->expected_ns = cgroup_value(p, &expected_runtime);
+}
+
 /*
  * Work left: what is listed less what was attained. Where nothing is listed, or more was attained
  * than expected, what was attained: who has run long is likely to run long yet.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schedcp_api.base import digest_of
@@ -70,6 +70,24 @@ WRONG: list[tuple[bytes, str]] = [
     (said([{**REST, "capPercent": 50}]), "remove its capPercent"),
     (said([{**REST, "weight": 5}]), "weights count when sharing is Turns or VirtualTime"),
     (said([{**FIRST, "capPercent": 5}, REST], sharing="Turns"), "a cap counts when"),
+    (said([{**FIRST, "bandwidthPercent": 5}, REST]), "counts when sharing is Bandwidth: remove"),
+    (said([FIRST, REST], sharing="Bandwidth"), "each class but the last needs bandwidthPercent"),
+    (said([{**REST, "bandwidthPercent": 5}], sharing="Bandwidth"), "remove its bandwidthPercent"),
+    (
+        said([{**FIRST, "bandwidthPercent": 5, "capPercent": 5}, REST], sharing="Bandwidth"),
+        "with sharing Bandwidth bandwidthPercent is the cap: remove capPercent",
+    ),
+    (
+        said([{**FIRST, "bandwidthPercent": 5, "weight": 5}, REST], sharing="Bandwidth"),
+        "weights count when sharing is Turns or VirtualTime",
+    ),
+    (
+        said(
+            [{**FIRST, "name": name, "bandwidthPercent": 48} for name in ("a", "b")] + [REST],
+            sharing="Bandwidth",
+        ),
+        "classes: bandwidthPercent comes to 96 together, and no more than 95 can be assured",
+    ),
     (said([{**FIRST, "match": {"nice": {}}}, REST]), "classes.0.match.nice: a range needs"),
     (
         said([{**FIRST, "match": {"nice": {"atLeast": 5, "atMost": 1}}}, REST]),
@@ -110,7 +128,6 @@ def test_anything_is_read_or_refused(data: bytes) -> None:
 
 
 @given(compositions())
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_a_composition_is_what_its_json_says(composition: Composition) -> None:
     text = yaml.safe_dump(composition.to_json())
     again = composition_of(text.encode())
@@ -119,7 +136,6 @@ def test_a_composition_is_what_its_json_says(composition: Composition) -> None:
 
 
 @given(compositions())
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_composed_is_c_that_the_source_stage_passes(composition: Composition) -> None:
     source = compose(composition)
     checks = judge_written(source.encode(), trusted=False)
@@ -131,7 +147,6 @@ def test_what_is_composed_is_c_that_the_source_stage_passes(composition: Composi
 
 
 @given(compositions())
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_every_class_has_a_queue_that_is_made_filled_aged_and_read(
     composition: Composition,
 ) -> None:
