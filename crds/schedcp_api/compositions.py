@@ -75,10 +75,10 @@ class Match(Noun):
     age_ms: Annotated[Range, _within(1, 86_400_000)] | None = None
     """How long ago it was created."""
     parent_age_ms: Annotated[Range, _within(1, 86_400_000)] | None = None
-    """How long ago its process's parent was created: who is started by the short-lived?"""
+    """How long ago the present parent of its process was created."""
     target: Annotated[bool, Field(strict=True)] | None = None
     """Whether it is in a pod of the policy's workloads, as the agent lists their cgroups."""
-    expected_ms: Annotated[Range, _within(1, 86_400_000)] | None = None
+    expected_ms: Annotated[Range, _within(1000, 86_400_000)] | None = None
     """What a job of its cgroup is expected to take, where that is listed."""
 
 
@@ -218,7 +218,7 @@ class TaskClass(Noun):
     """Its part when classes share by weight; 100 when it is left out."""
     bandwidth_percent: Annotated[Whole, Field(ge=1, le=_BANDWIDTH_MOST_PERCENT)] | None = None
     """The share of each CPU that it is assured with Bandwidth, counted as for a cap. Until then it
-    goes before those that had theirs, and preempts; it may have more of what others leave."""
+    goes before those that had theirs; it may have more of what others leave."""
 
     @property
     def cap(self) -> int | None:

@@ -1,14 +1,15 @@
-"""Classes have what a composition assures them, beside classes that would take everything."""
+"""Classes have what a composition assures them, and tasks are in the classes that they match."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from schedcp_api.compositions import Composition
-from schedcp_lab.bench_guests import DEFAULT, Side, Sides, measurements_of, plan_of
-from schedcp_lab.bench_scenarios import Family, Kind, Scenario
+from schedcp_lab.bench_guests import DEFAULT, Measurement, Side, Sides, measurements_of, plan_of
+from schedcp_lab.bench_scenarios import SCENARIOS, Family, Kind, Scenario
 from schedcp_verifier.building import BuildRoom
 from schedcp_verifier.composing import compose
 from schedcp_verifier.kernels import KernelBundle
@@ -18,73 +19,106 @@ from schedcp_verifier.verifying import Verifier
 from support.compositions import composition_with
 
 CPUS = 2
+SEED = 1
+MS = 1_000_000
+WINDOW_MS = 1000
 NICES = {"first": -5, "second": 0, "rest": 5}
 ASSURED = {"first": 20, "second": 50, "rest": 30}
 """In percent, and not in the order of the classes' nice values."""
 APART = 5
-HEAD = "seed 1\nwarmup_ns 300000000\nduration_ns 1500000000\n"
-HOG = "burst_ns=fixed:1000000000"
+HOG = f"burst_ns=fixed:{1000 * MS}"
+BATCH = next(scenario for scenario in SCENARIOS if scenario.name == "tail-r10-known")
+EXPECTED = "known/short 1000000000\nknown/long10 10000000000\n"
+NEAR = 1.05
+"""How close to the least makespan longest-first comes, and in order of arrival does not."""
+
+ASSURING = composition_with(
+    {"match": {"nice": {"atMost": -1}}, "bandwidthPercent": ASSURED["first"]},
+    {"match": {"nice": {"atMost": 0}}, "bandwidthPercent": ASSURED["second"]},
+    {},
+    sharing="Bandwidth",
+)
+LONG_FIRST = composition_with({"match": {"expectedMs": {"atLeast": 5000}}}, {})
 
 
-def assured(**more: object) -> Composition:
-    """Return a composition that assures each of the three nice values a share."""
-    return composition_with(
-        {"match": {"nice": {"atMost": -1}}, "bandwidthPercent": ASSURED["first"]},
-        {"match": {"nice": {"atMost": 0}}, "bandwidthPercent": ASSURED["second"]},
-        {},
-        sharing="Bandwidth",
-        **more,
-    )
+def crowd(name: str, lines: list[str], *, warm_up_ms: int = 300) -> Scenario:
+    """Return a scenario whose groups could use all CPUs."""
+    head = f"seed 1\nwarmup_ns {warm_up_ms * MS}\nduration_ns {WINDOW_MS * MS}\n"
+    text = head + "".join(f"group {line} {HOG}\n" for line in lines)
+    return Scenario(name, "classes that want all", Family.WORK, Kind.SHARES, lambda *_: text)
 
 
-def crowd(names: tuple[str, ...]) -> Scenario:
-    """Return a scenario in which each of some classes could use all CPUs."""
-    lines = [f"group {n} threads={2 * CPUS} nice={NICES[n]} {HOG}\n" for n in names]
-    return Scenario(
-        f"crowd-{len(names)}",
-        "classes that want all",
-        Family.WORK,
-        Kind.SHARES,
-        lambda *_: HEAD + "".join(lines),
-    )
+def hogs(*names: str) -> list[str]:
+    """Return the groups of classes that all begin together."""
+    return [f"{name} threads={2 * CPUS} nice={NICES[name]}" for name in names]
+
+
+ALONE = [
+    f"first threads={CPUS} nice={NICES['first']}",
+    f"second threads={2 * CPUS} nice={NICES['second']} start_delay_ns={1000 * MS}",
+    f"rest threads={2 * CPUS} nice={NICES['rest']} start_delay_ns={1000 * MS}",
+]
+"""The first class has the machine to itself for a second."""
+SHARED = (
+    crowd("all", hogs("first", "second", "rest")),
+    crowd("two", hogs("first", "rest")),
+    crowd("alone", ALONE, warm_up_ms=1100),
+)
+Found = dict[tuple[str, str], Measurement]
 
 
 @pytest.fixture(scope="module")
-def shares(
-    repository: Path, verifier_settings: Settings, kernel: KernelBundle
-) -> dict[tuple[str, str], dict[str, float]]:
-    """Return each group's share in percent, by scheduler and scenario."""
+def found(repository: Path, verifier_settings: Settings, kernel: KernelBundle) -> Found:
+    """Return what each scheduler came to in each scenario."""
     verifier = Verifier.from_settings(verifier_settings)
-    with BuildRoom.prepared("assured.bpf.c", kernel=kernel, tools=verifier.tools) as room:
-        built = room.compile(compose(assured()).encode())
-    assert built.object is not None, built.checks
-    sides = Sides((Side("assured", LoadedObject(built.object, ())),))
-    scenarios = (crowd(("first", "second", "rest")), crowd(("first", "rest")))
-    script = (repository / "lab/benches/schedulers").read_text()
-    plan = plan_of(scenarios, sides, cpus=CPUS, seed=1, script=script)
+
+    def side(name: str, composition: Composition) -> Side:
+        with BuildRoom.prepared(f"{name}.bpf.c", kernel=kernel, tools=verifier.tools) as room:
+            built = room.compile(compose(composition).encode())
+        assert built.object is not None, built.checks
+        return Side(name, LoadedObject(built.object, ()))
+
+    sides = Sides((side("assuring", ASSURING), side("long-first", LONG_FIRST)))
+    scenarios = (*SHARED, BATCH)
+    script = (repository / "lab/benches/schedulers").read_text(encoding="utf-8")
+    plan = plan_of(scenarios, sides, cpus=CPUS, seed=SEED, script=script)
+    plan = replace(plan, files={**plan.files, "expected": EXPECTED})
     report = verifier.guests.run(plan, kernel, sides).report
-    found = measurements_of(report, scenarios, sides, seed=1)
-    assert [m.trouble for m in found if m.trouble] == []
-    return {(m.scheduler, m.scenario): _percents(m.groups) for m in found}
+    measured = measurements_of(report, scenarios, sides, seed=SEED)
+    assert [m.trouble for m in measured if m.trouble] == []
+    return {(m.scheduler, m.scenario): m for m in measured}
 
 
-def _percents(groups: dict[str, dict[str, int]]) -> dict[str, float]:
-    total = sum(data["cpu_time_ns"] for data in groups.values())
-    return {name: 100 * data["cpu_time_ns"] / total for name, data in groups.items()}
+def shares(measured: Measurement) -> dict[str, float]:
+    """Return each group's part of all CPUs, in percent."""
+    whole = CPUS * WINDOW_MS * MS
+    return {name: 100 * data["cpu_time_ns"] / whole for name, data in measured.groups.items()}
 
 
-def test_each_class_has_what_it_is_assured(
-    shares: dict[tuple[str, str], dict[str, float]],
-) -> None:
-    assert shares["assured", "crowd-3"] == pytest.approx(ASSURED, abs=APART)
+def test_each_class_has_what_it_is_assured(found: Found) -> None:
+    assert shares(found["assuring", "all"]) == pytest.approx(ASSURED, abs=APART)
     # The kernel's own scheduler goes by nice values, so that this is no accident.
-    assert shares[DEFAULT, "crowd-3"]["first"] > shares[DEFAULT, "crowd-3"]["second"]
+    default = shares(found[DEFAULT, "all"])
+    assert default["first"] > default["second"] > default["rest"]
 
 
-def test_what_a_class_leaves_is_for_the_others(
-    shares: dict[tuple[str, str], dict[str, float]],
-) -> None:
-    found = shares["assured", "crowd-2"]
-    assert found["first"] >= ASSURED["first"] - APART
-    assert found["rest"] >= ASSURED["rest"] - APART
-    assert sum(found.values()) == pytest.approx(100)
+def test_what_a_class_leaves_is_for_the_others(found: Found) -> None:
+    two = shares(found["assuring", "two"])
+    assert two["first"] >= ASSURED["first"] - APART
+    assert two["rest"] >= ASSURED["rest"] - APART
+    assert sum(two.values()) > 100 - APART
+
+
+def test_who_had_the_machine_alone_owes_nothing_for_it(found: Found) -> None:
+    assert shares(found["assuring", "alone"]) == pytest.approx(ASSURED, abs=APART)
+
+
+def test_who_is_expected_to_work_long_is_in_its_class_from_the_first(found: Found) -> None:
+    least = BATCH.least_ns(CPUS, SEED)
+    assert least is not None
+
+    def makespan(scheduler: str) -> float:
+        return max(data["makespan_ns"] for data in found[scheduler, BATCH.name].groups.values())
+
+    assert makespan("long-first") < NEAR * least
+    assert makespan("assuring") > NEAR * least

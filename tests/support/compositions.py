@@ -29,7 +29,7 @@ RANGES = {
     "threads": (1, 100_000),
     "ageMs": (1, 86_400_000),
     "parentAgeMs": (1, 86_400_000),
-    "expectedMs": (1, 86_400_000),
+    "expectedMs": (1000, 86_400_000),
 }
 FLAGS = ("kernelThread", "target")
 BRIEF = {"burstUs": {"atMost": 4000}, "sleepPercent": {"atLeast": 50}}

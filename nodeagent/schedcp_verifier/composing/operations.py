@@ -68,7 +68,8 @@ def _init_task(composition: Composition) -> str:
         body = (
             "\ts32 err = class_ctx_create(p);\n"
             "\tstruct task_ctx *tctx = task_ctx_of(p);\n\n"
-            f"\tif (!tctx)\n\t\treturn err;\n{_looks(composition)}\treturn err;\n"
+            "\tif (!tctx)\n\t\treturn err;\n"
+            f"{_looks(composition, 'BPF_CORE_READ(args, cgroup)')}\treturn err;\n"
         )
     return (
         "s32 SCHEDCP_OPS_SLEEPABLE(composed_init_task, struct task_struct *p,\n"
@@ -76,8 +77,9 @@ def _init_task(composition: Composition) -> str:
     )
 
 
-def _looks(composition: Composition) -> str:
-    return "".join(f"\t{look}(p, tctx);\n" for look in looks_of(composition))
+def _looks(composition: Composition, cgroup: str) -> str:
+    """Return what is looked up; a task that is made is not yet in the cgroup that it will be in."""
+    return "".join(f"\t{look}({cgroup}, tctx);\n" for look in looks_of(composition))
 
 
 def _select_cpu(composition: Composition) -> str:
@@ -152,7 +154,7 @@ def _running(composition: Composition) -> str:
     text = (
         "void SCHEDCP_OPS(composed_running, struct task_struct *p)\n"
         f"{{\n{_CONTEXTS}{_CPU_CONTEXT}\n\tif (!wait || !tctx || !cctx)\n\t\treturn;\n"
-        f"{_looks(composition)}"
+        f"{_looks(composition, 'cgroup_of(p)')}"
         "\tclass_running(p, wait, tctx, cctx, class_of(p, tctx));\n"
         "\tbound_running(p, wait, tctx, cctx);\n"
     )

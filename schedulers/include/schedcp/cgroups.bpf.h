@@ -13,10 +13,9 @@ enum cgroup_consts {
 	CGROUP_ENTRIES_MAX = 4096,
 };
 
-/* The value for the task's nearest listed cgroup, or 0. */
-static __always_inline u64 cgroup_value(const struct task_struct *p, void *map)
+/* The value for the nearest listed cgroup, from this one up, or 0. */
+static __always_inline u64 cgroup_value_at(struct cgroup *cgroup, void *map)
 {
-	struct cgroup *cgroup = BPF_CORE_READ(p, cgroups, dfl_cgrp);
 	s32 level = BPF_CORE_READ(cgroup, level), above;
 
 	bpf_for (above, 0, CGROUP_LEVELS_MAX) {
@@ -35,6 +34,17 @@ static __always_inline u64 cgroup_value(const struct task_struct *p, void *map)
 			return *value;
 	}
 	return 0;
+}
+
+static __always_inline struct cgroup *cgroup_of(const struct task_struct *p)
+{
+	return BPF_CORE_READ(p, cgroups, dfl_cgrp);
+}
+
+/* The value for the task's nearest listed cgroup, or 0. */
+static __always_inline u64 cgroup_value(const struct task_struct *p, void *map)
+{
+	return cgroup_value_at(cgroup_of(p), map);
 }
 
 #endif

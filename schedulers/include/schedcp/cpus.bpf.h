@@ -18,6 +18,8 @@ enum cpu_consts {
 
 /* Of so much time of a CPU a class may have its share at once. */
 #define CAP_WINDOW_NS (100 * (u64)NSEC_PER_MSEC)
+/* What of too much is counted at most: who ran long because nobody else was there owes nothing. */
+#define CAP_DEBT_NS (20 * (u64)NSEC_PER_MSEC)
 
 struct cpu_ctx {
 	u32 running; /* class + 1 of who runs, or was promised the CPU; 0: nobody to preempt */
@@ -67,9 +69,16 @@ static __always_inline u64 bits_if_less(u64 a, u64 b)
  */
 static __always_inline void cap_charge(struct cpu_ctx *cctx, u32 class, u64 used_ns)
 {
-	if (class < CLASSES_MAX)
-		cctx->used_ns[class] +=
-			used_ns & bits_if_less(cctx->used_ns[class], cctx->allowed_ns[class]);
+	u64 allowed_ns, charged_ns, most_ns;
+
+	if (class >= CLASSES_MAX)
+		return;
+	allowed_ns = cctx->allowed_ns[class];
+	most_ns = allowed_ns + CAP_DEBT_NS;
+	charged_ns = cctx->used_ns[class];
+	charged_ns += used_ns & bits_if_less(charged_ns, allowed_ns);
+	charged_ns -= (charged_ns - most_ns) & bits_if_less(most_ns, charged_ns);
+	cctx->used_ns[class] = charged_ns;
 }
 
 /*
@@ -82,6 +91,8 @@ static __always_inline bool over_cap(struct cpu_ctx *cctx, u32 class, u32 percen
 	u64 again_ns = (now - cctx->asked_at[class]) * percent / PERCENT;
 	u64 used_ns = cctx->used_ns[class];
 
+	/* Another CPU may have looked a moment later than now. */
+	again_ns &= bits_if_less(cctx->asked_at[class], now);
 	used_ns = used_ns > again_ns ? used_ns - again_ns : 0;
 	cctx->used_ns[class] = used_ns;
 	cctx->asked_at[class] = now;
@@ -92,8 +103,8 @@ static __always_inline bool over_cap(struct cpu_ctx *cctx, u32 class, u32 percen
 }
 
 /*
- * Promise the CPU to one task of `class` if a class below runs there and has had `least_ns`: two
- * wakers never share a victim.
+ * Promise the CPU to one task of `class`, up to its share of the CPU, if a class below runs there
+ * and has had `least_ns`: two wakers never share a victim.
  */
 static __always_inline bool cpu_claim(s32 cpu, u32 class, u64 least_ns, u32 percent)
 {
@@ -103,9 +114,13 @@ static __always_inline bool cpu_claim(s32 cpu, u32 class, u64 least_ns, u32 perc
 	if (!cctx)
 		return false;
 	running = cctx->running;
-	return running > class + 1 && bpf_ktime_get_ns() - cctx->since >= least_ns &&
-	       !over_cap(cctx, class, percent) &&
-	       __sync_bool_compare_and_swap(&cctx->running, running, class + 1);
+	if (running <= class + 1 || bpf_ktime_get_ns() - cctx->since < least_ns ||
+	    (percent < PERCENT && over_cap(cctx, class, percent)) ||
+	    !__sync_bool_compare_and_swap(&cctx->running, running, class + 1))
+		return false;
+	/* What the victim ran is not its own. */
+	cctx->since = bpf_ktime_get_ns();
+	return true;
 }
 
 /* A CPU to preempt, the nearest by number; negative when there is none. */

@@ -16,10 +16,10 @@ struct {
 	__type(value, u64);
 } expected_runtime SEC(".maps");
 
-/* Note what is listed for the cgroup that the task is in now. */
-static __always_inline void expectation_look(const struct task_struct *p, struct task_ctx *tctx)
+/* Note what is listed for the cgroup that a task is in now. */
+static __always_inline void expectation_look(struct cgroup *cgroup, struct task_ctx *tctx)
 {
-	tctx->expected_ns = cgroup_value(p, &expected_runtime);
+	tctx->expected_ns = cgroup_value_at(cgroup, &expected_runtime);
 }
 
 /*

@@ -15,10 +15,10 @@ struct {
 	__type(value, u64);
 } target_cgroups SEC(".maps");
 
-/* Note whether the cgroup that the task is in now, or one above it, is listed. */
-static __always_inline void target_look(const struct task_struct *p, struct task_ctx *tctx)
+/* Note whether the cgroup that a task is in now, or one above it, is listed. */
+static __always_inline void target_look(struct cgroup *cgroup, struct task_ctx *tctx)
 {
-	tctx->target = cgroup_value(p, &target_cgroups) != 0;
+	tctx->target = cgroup_value_at(cgroup, &target_cgroups) != 0;
 }
 
 #endif
