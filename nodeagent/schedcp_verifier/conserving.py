@@ -15,7 +15,7 @@ from .troubles import Course
 
 __all__ = ["conservation", "incomparable"]
 
-_BUSY_LEAST = {"few": 0.7, "spread": 0.85}
+_BUSY_LEAST = {"few": 0.7, "spread": 0.85, "brisk": 0.85}
 """How much of the default scheduler's busy time must be left.
 
 With fewer tasks than CPUs, a queue in order of arrival that wakes nobody for a task whose slice is
@@ -28,6 +28,7 @@ take its time for a reason, but no longer than a burst and its sleep."""
 _ADVICE = {
     "few": "with fewer tasks than CPUs: give each an idle CPU, and wake that CPU",
     "spread": "with more tasks than CPUs: no CPU may idle while a task waits that may run there",
+    "brisk": "with short bursts: a CPU whose task sleeps takes the next that waits, at once",
     "wakeups": "on a machine with CPUs to spare: kick an idle CPU when a task is queued for it",
 }
 
@@ -86,6 +87,6 @@ def conservation(report: GuestReport, course: Course) -> Check:
     shown.sort()
     if lost:
         words = f"tasks waited while CPUs were idle: {'; '.join(sorted(lost))}"
-        return failed("work-conservation", Stage.DYNAMIC, words, figures=shown, pressure=pressure)
+        return failed("work-conservation", Stage.DYNAMIC, words, busy=shown, pressure=pressure)
     words = f"CPUs worked as under the default scheduler: {'; '.join(shown)}"
-    return passed("work-conservation", Stage.DYNAMIC, words, figures=shown, pressure=pressure)
+    return passed("work-conservation", Stage.DYNAMIC, words, busy=shown, pressure=pressure)

@@ -97,26 +97,33 @@ def course_plan(contract: EvaluationContract, course: Course) -> GuestPlan:
 
 def proof_plan(contract: EvaluationContract) -> GuestPlan:
     """Return the plan of a proof: the trials, and what becomes of the CPU contract."""
-    hog = f"burst_ns=fixed:{HOG_BURST_NS}"
-    head = "warmup_ns 300000000\nduration_ns 1000000000\n"
-    weight = "".join(
-        f"group {name} threads={VCPUS} {hog} cgroup={name}\n" for name in ("heavy", "light", "idle")
-    )
-    limits = f"group capped {hog} cgroup=capped\ngroup fenced threads=2 {hog} cgroup=fenced\n"
-    nice = (
-        f"group ordinary threads={VCPUS} {hog} cgroup=nice\n"
-        f"group nice10 threads={VCPUS} nice=10 {hog} cgroup=nice\n"
-    )
     plan = course_plan(contract, MAIN_COURSE)
     return replace(
         plan,
         settings={**plan.settings, "CONTRACT": "yes", "SOAK_SECONDS": str(SOAK_SECONDS)},
-        files={
-            "contract-weight": head + weight,
-            "contract-limits": head + limits,
-            "contract-nice": head + nice,
-        },
+        files=_contract_workloads(),
     )
+
+
+def _contract_workloads() -> dict[str, str]:
+    """Return the workloads that show the CPU contract; groups start in the order of their lines."""
+    hog = f"burst_ns=fixed:{HOG_BURST_NS}"
+    weight = [
+        f"group {name} threads={VCPUS} {hog} cgroup={name}\n" for name in ("heavy", "light", "idle")
+    ]
+    nice = [
+        f"group ordinary threads={VCPUS} {hog} cgroup=nice\n",
+        f"group nice10 threads={VCPUS} nice=10 {hog} cgroup=nice\n",
+    ]
+    limits = f"group capped {hog} cgroup=capped\ngroup fenced threads=2 {hog} cgroup=fenced\n"
+    shared = "warmup_ns 200000000\nduration_ns 600000000\n"
+    return {
+        "contract-weight-first": shared + "".join(weight),
+        "contract-weight-last": shared + "".join(reversed(weight)),
+        "contract-nice-first": shared + "".join(nice),
+        "contract-nice-last": shared + "".join(reversed(nice)),
+        "contract-limits": "warmup_ns 300000000\nduration_ns 1000000000\n" + limits,
+    }
 
 
 def replay_plan(contract: EvaluationContract, spec: WorkloadSpec) -> GuestPlan:

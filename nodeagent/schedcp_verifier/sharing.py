@@ -1,10 +1,14 @@
 """Judge what of Kubernetes' CPU contract a candidate keeps, beside the kernel's own scheduler.
 
-Pure. Getting nothing keeps no promise: each part has a lower and an upper bound.
+Pure. Getting nothing keeps no promise: each part has a lower and an upper bound, but for idle
+groups, which may get nothing. Who is preferred
+must be so whether it starts before the others or after them: whoever merely keeps the first ahead
+prefers nobody.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from schedcp_api.verdicts import Check, ContractLoss, EvaluationContract, Stage
@@ -21,8 +25,12 @@ _KEPT = 0.5
 """How much of the default scheduler's preference, or of its CPU time, must be left."""
 _EXAGGERATED = 3.0
 """How many times the default scheduler's preference is no longer the same promise."""
+_MUCH = 1000
+"""Beyond this a preference is told as being larger: the other got next to nothing."""
 _LIMIT_SLACK = 1.3
-_RUNS = ("weight", "limits", "nice")
+_STARTS = ("first", "last")
+"""When those start who should get more."""
+_RUNS = (*(f"{run}-{start}" for run in ("weight", "nice") for start in _STARTS), "limits")
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,10 @@ def _part_check(part: _Part, contract: EvaluationContract) -> Check:
     return failed(id_, Stage.CONTRACT, f"lost under this scheduler: {part.words}")
 
 
+def _told(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < _MUCH else f"over {_MUCH}"
+
+
 @dataclass(frozen=True)
 class _Measured:
     """The CPU time of each group, by arm and run."""
@@ -80,19 +92,34 @@ class _Measured:
     def cpu_ns(self, arm: str, run: str, group: str) -> int:
         return self.report.groups[f"{arm}-{run}"][group].cpu_time_ns
 
-    def preference(self, loss: ContractLoss, run: str, *, more: str, less: str, what: str) -> _Part:
-        default, candidate = (
-            self.cpu_ns(arm, run, more) / max(1, self.cpu_ns(arm, run, less))
-            for arm in ("default", "candidate")
-        )
-        enough = self.cpu_ns("candidate", run, more) >= _KEPT * self.cpu_ns("default", run, more)
-        least = 1 + _KEPT * (min(default, 10.0) - 1)
-        return _Part(
-            loss,
-            kept=enough and least <= candidate <= _EXAGGERATED * default,
-            sound=default >= 2,
-            words=f"{what}: {candidate:.2f} to 1, default scheduler {default:.2f} to 1",
-        )
+    def ratio(self, arm: str, run: str, more: str, less: str) -> float:
+        return self.cpu_ns(arm, run, more) / max(1, self.cpu_ns(arm, run, less))
+
+    def preference(
+        self,
+        loss: ContractLoss,
+        run: str,
+        *,
+        more: str,
+        less: str,
+        what: str,
+        exaggerated: float = _EXAGGERATED,
+    ) -> _Part:
+        kept, sound, words = True, True, []
+        for start in _STARTS:
+            at = f"{run}-{start}"
+            default, candidate = (
+                self.ratio(arm, at, more, less) for arm in ("default", "candidate")
+            )
+            enough = self.cpu_ns("candidate", at, more) >= _KEPT * self.cpu_ns("default", at, more)
+            least = 1 + _KEPT * (min(default, 10.0) - 1)
+            kept = kept and enough and least <= candidate <= exaggerated * default
+            sound = sound and default >= 2
+            words.append(
+                f"{_told(candidate)} to 1 when it starts {start} "
+                f"(default scheduler {_told(default)})"
+            )
+        return _Part(loss, kept=kept, sound=sound, words=f"{what}: {', '.join(words)}")
 
     def limit(self, loss: ContractLoss, group: str, *, limit_ms: int, what: str) -> _Part:
         default, candidate = (
@@ -133,5 +160,7 @@ def _parts(report: GuestReport) -> tuple[_Part, ...]:
             more="light",
             less="idle",
             what="weight 100 beside idle",
+            # Who is idle may get nothing for as long as this is measured, with any scheduler.
+            exaggerated=math.inf,
         ),
     )

@@ -48,9 +48,9 @@ def storms(report: GuestReport, course: Course) -> Check:
                 seen.append(f"in {name} {got:.0f} a second instead of {base:.0f} {advice}")
     if seen:
         words = f"the scheduler keeps itself busy: {'; '.join(seen)}"
-        return failed("storms", Stage.DYNAMIC, words, figures=shown)
+        return failed("storms", Stage.DYNAMIC, words, rates=shown)
     words = f"no rate was {_RATIO} times the default scheduler's"
-    return passed("storms", Stage.DYNAMIC, words, figures=shown)
+    return passed("storms", Stage.DYNAMIC, words, rates=shown)
 
 
 def _rate(trial: TrialData, effect: str) -> float:

@@ -24,16 +24,18 @@ __all__ = [
     "trials_of",
 ]
 
-COMPARED = ("idle", "wakeups", "few", "spread")
+COMPARED = ("idle", "wakeups", "few", "spread", "brisk")
 """Trials that run under the kernel's own scheduler as well, before the candidate is attached."""
 TRIALS = (
-    *COMPARED,
+    *("idle", "wakeups", "few", "spread"),
     *("bursts", "many", "waiting-churn", "sleeping-churn", "pinned", "forks", "yields"),
     *("realtime", "hogged-one", "hogged-most", "cgroups", "throttle", "crowd", "saturated"),
 )
 """The trials of the main guest, as the guest's program names them."""
 ELSEWHERE = ("few", "spread", "bursts", "waiting-churn", "pinned", "saturated-briefly")
 """The trials on other machines: what depends on which CPUs there are."""
+ON_A_SMALL_ONE = (*ELSEWHERE, "brisk")
+"""The trials on a machine where they cost little, and show as much as on a larger one."""
 WATCHING = frozenset({"saturated", "saturated-briefly", "hotplug"})
 """The trials whose own tasks are watched."""
 WATCHED = ("hog", "hog nice+19", "brisk", "brisk nice+19")
@@ -57,8 +59,10 @@ class Course:
 
 
 MAIN_COURSE = Course(MAIN, TRIALS)
-OTHER_COURSES = tuple(
-    Course(topology, ELSEWHERE) for topology in (Topology(8, sockets=2), Topology(2), Topology(1))
+OTHER_COURSES = (
+    Course(Topology(8, sockets=2), ELSEWHERE),
+    Course(Topology(2), ON_A_SMALL_ONE),
+    Course(Topology(1), ELSEWHERE),
 )
 
 
@@ -101,6 +105,7 @@ def trials_of(topology: Topology) -> Mapping[str, Trial]:
         "wakeups": Trial({"tasks": cpus}),
         "few": Trial({"tasks": max(1, cpus // 2)}),
         "spread": Trial({"tasks": cpus + 2}),
+        "brisk": Trial({"tasks": 3 * cpus}),
         "bursts": Trial({"tasks": 64}, {"bursts": 160}),
         "waiting-churn": Trial({"tasks": 3 * cpus, "niced": 60, "bound": 60}),
         "sleeping-churn": Trial({"tasks": 32 + cpus, "niced": 60, "bound": 60}, {"sleeps": 200}),

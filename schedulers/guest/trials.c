@@ -32,11 +32,17 @@ enum {
 	SLEEPERS = 32,
 	FORKING_PARENTS = 3,
 	CHANGES = 200,
+	NODES_MOST = 64,
 	BRISK_EACH = 3, /* for each CPU, half of the time: more than there is */
 };
 
 /* Several times what that work takes; a machine that is done idles, which costs nothing. */
 #define MANY_NS (2000 * MSEC)
+/*
+ * Not as long as the watchdog lets its own worker be late (half of 4.2 s): to be started, a worker
+ * may take some rounds of a queue in order of arrival, of 0.64 s each with 32 tasks for each CPU.
+ */
+#define CROWDED_NS (1200 * MSEC)
 /* Longer than the proof's watchdog (4.2 s) takes to see a task that never runs. */
 #define SATURATED_NS (7000 * MSEC)
 /* Longer than anybody may go without running: enough for the observers, too short for the kernel.
@@ -87,6 +93,13 @@ static void trial_spread(struct crew *crew)
 {
 	hire_many(crew, crew->cpus + 2, live_spinning, 0);
 	rest(1200 * MSEC);
+}
+
+/* All CPUs are needed, and each task leaves its CPU to another after half a millisecond. */
+static void trial_brisk(struct crew *crew)
+{
+	hire_many(crew, BRISK_EACH * crew->cpus, live_brisk, 0);
+	rest(600 * MSEC);
 }
 
 static void trial_bursts(struct crew *crew)
@@ -152,7 +165,7 @@ static void trial_pinned(struct crew *crew)
 static void trial_crowd(struct crew *crew)
 {
 	hire_many(crew, CROWD, live_spinning, 0);
-	rest(2000 * MSEC);
+	rest(CROWDED_NS);
 }
 
 static void trial_forks(struct crew *crew)
@@ -177,9 +190,21 @@ static void trial_realtime(struct crew *crew)
 	rest(700 * MSEC);
 }
 
+static unsigned int memory_nodes(void)
+{
+	char path[sizeof("/sys/devices/system/node/node") + 4];
+	unsigned int nodes = 0;
+
+	do
+		snprintf(path, sizeof(path), "/sys/devices/system/node/node%u", nodes);
+	while (!access(path, F_OK) && ++nodes < NODES_MOST);
+	return nodes;
+}
+
 /* Nobody idles, nobody is alone, and it lasts: whoever is passed over is passed over for good. */
 static void saturate(struct crew *crew, uint64_t ns)
 {
+	effect_add(crew->account, EFFECT_NODES, memory_nodes());
 	hire_watched(crew, 2 * crew->cpus, WATCHED_HOG);
 	hire_watched(crew, crew->cpus, WATCHED_HOG_NICE);
 	hire_watched(crew, (BRISK_EACH - 1) * crew->cpus, WATCHED_BRISK);
@@ -205,6 +230,7 @@ static const struct trial {
 	{"wakeups", trial_wakeups},
 	{"few", trial_few},
 	{"spread", trial_spread},
+	{"brisk", trial_brisk},
 	{"bursts", trial_bursts},
 	{"many", trial_many},
 	{"waiting-churn", trial_waiting_churn},

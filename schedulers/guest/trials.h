@@ -17,6 +17,11 @@ enum effect {
 	EFFECT_FORKS,		/* children that forking tasks had, and that ended */
 	EFFECT_BURSTS,		/* bursts that were worked off after a release */
 	EFFECT_SLEEPS,		/* sleeps that ended */
+	EFFECT_WOKEN,		/* those of watched tasks that are brisk and of nice 0 */
+	EFFECT_WOKEN_US,	/* for how long these waited for a CPU then, together */
+	EFFECT_WOKEN_MOST_US,	/* and the one that waited longest */
+	EFFECT_CROSSED,		/* how many of them were on another memory node than before */
+	EFFECT_NODES,		/* memory nodes that this kernel knows */
 	EFFECT_YIELDS,		/* returns from sched_yield() */
 	EFFECT_NICED,		/* changes of nice that were made */
 	EFFECT_BOUND,		/* changes of affinity that were made */
@@ -82,6 +87,8 @@ typedef void (*life)(struct account *account, int argument);
 
 void live_spinning(struct account *account, int argument);
 void live_sleeping(struct account *account, int argument);
+/* Work for as long as it sleeps, and for less than a tick. */
+void live_brisk(struct account *account, int argument);
 void live_yielding(struct account *account, int argument);
 /* Wait at the pipe `argument` until everybody is released, work for a moment, wait again. */
 void live_in_bursts(struct account *account, int argument);
@@ -94,6 +101,8 @@ void live_watched(struct account *account, int argument);
 void crew_prepare(struct crew *crew);
 unsigned int draw(struct crew *crew, unsigned int below);
 void effect_add(struct account *account, enum effect effect, uint64_t amount);
+/* Raise an effect to `amount`, if it is less. */
+void effect_most(struct account *account, enum effect effect, uint64_t amount);
 /* Fork a task, or count the refusal and return -1. */
 pid_t hire(struct crew *crew, life live, int argument);
 void hire_many(struct crew *crew, int count, life live, int argument);

@@ -20,6 +20,11 @@ static const char *const effect_names[EFFECTS] = {
 	[EFFECT_FORKS] = "forks",
 	[EFFECT_BURSTS] = "bursts",
 	[EFFECT_SLEEPS] = "sleeps",
+	[EFFECT_WOKEN] = "woken",
+	[EFFECT_WOKEN_US] = "wokenUs",
+	[EFFECT_WOKEN_MOST_US] = "wokenMostUs",
+	[EFFECT_CROSSED] = "crossed",
+	[EFFECT_NODES] = "nodes",
 	[EFFECT_YIELDS] = "yields",
 	[EFFECT_NICED] = "niced",
 	[EFFECT_BOUND] = "bound",
@@ -62,6 +67,16 @@ unsigned int draw(struct crew *crew, unsigned int below)
 void effect_add(struct account *account, enum effect effect, uint64_t amount)
 {
 	__atomic_add_fetch(account->effects + effect, amount, __ATOMIC_RELAXED);
+}
+
+void effect_most(struct account *account, enum effect effect, uint64_t amount)
+{
+	uint64_t known = __atomic_load_n(account->effects + effect, __ATOMIC_RELAXED);
+
+	while (known < amount &&
+	       !__atomic_compare_exchange_n(account->effects + effect, &known, amount, 1,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 }
 
 pid_t hire(struct crew *crew, life live, int argument)

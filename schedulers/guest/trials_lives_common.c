@@ -12,6 +12,7 @@
 enum { FORKS_EACH = 650, NICE_MOST = 19 };
 
 #define SLEEP_NS       (3 * MSEC)
+#define BURST_NS       (MSEC / 2)
 #define BRISK_BURST_NS (2 * MSEC)
 #define BRISK_SLEEP_NS (2 * MSEC)
 #define LIGHT_BURST_NS (MSEC / 5)
@@ -49,6 +50,16 @@ void live_sleeping(struct account *account, int argument)
 	}
 }
 
+void live_brisk(struct account *account, int argument)
+{
+	(void)argument;
+	for (;;) {
+		burn_ns(BURST_NS);
+		sleep_until(clock_ns(CLOCK_MONOTONIC) + BURST_NS);
+		effect_add(account, EFFECT_SLEEPS, 1);
+	}
+}
+
 void live_yielding(struct account *account, int argument)
 {
 	(void)argument;
@@ -64,7 +75,7 @@ void live_in_bursts(struct account *account, int gate)
 	char byte;
 
 	while (read(gate, &byte, 1) == 1) {
-		burn_ns(MSEC / 2);
+		burn_ns(BURST_NS);
 		effect_add(account, EFFECT_BURSTS, 1);
 	}
 }
@@ -115,6 +126,33 @@ static void pulse_burn(struct pulse *pulse, uint64_t ns)
 		pulse_beat(pulse, clock_ns(CLOCK_MONOTONIC));
 }
 
+static unsigned int memory_node(void)
+{
+	unsigned int cpu, node = 0;
+
+	getcpu(&cpu, &node);
+	return node;
+}
+
+/* Sleep, and note how long after its end that ended, and where. */
+static void sleep_noted(struct account *account, struct pulse *pulse, uint64_t ns)
+{
+	uint64_t due = clock_ns(CLOCK_MONOTONIC) + ns, late;
+	unsigned int before = memory_node();
+
+	effect_add(account, EFFECT_SLEEPS, 1);
+	__atomic_store_n(&pulse->last_ns, due, __ATOMIC_RELEASE);
+	sleep_until(due);
+	if (pulse->kind != WATCHED_BRISK)
+		return;
+	late = (clock_ns(CLOCK_MONOTONIC) - due) / 1000;
+	effect_add(account, EFFECT_WOKEN, 1);
+	effect_add(account, EFFECT_WOKEN_US, late);
+	effect_most(account, EFFECT_WOKEN_MOST_US, late);
+	if (memory_node() != before)
+		effect_add(account, EFFECT_CROSSED, 1);
+}
+
 void live_watched(struct account *account, int number)
 {
 	struct pulse *pulse = account->pulses + number;
@@ -126,13 +164,7 @@ void live_watched(struct account *account, int number)
 		effect_add(account, EFFECT_NICED, 1);
 	for (;;) {
 		pulse_burn(pulse, light ? LIGHT_BURST_NS : BRISK_BURST_NS);
-		if (!sleeps)
-			continue;
-		effect_add(account, EFFECT_SLEEPS, 1);
-		__atomic_store_n(&pulse->last_ns,
-				 clock_ns(CLOCK_MONOTONIC) +
-					 (light ? LIGHT_SLEEP_NS : BRISK_SLEEP_NS),
-				 __ATOMIC_RELEASE);
-		sleep_until(pulse->last_ns);
+		if (sleeps)
+			sleep_noted(account, pulse, light ? LIGHT_SLEEP_NS : BRISK_SLEEP_NS);
 	}
 }

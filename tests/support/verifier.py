@@ -131,25 +131,25 @@ def contract_records(arm: str, *, fair: bool = True) -> list[bytes]:
     """Return the contract's measurements under a scheduler that keeps all of it, or nothing."""
     heavy, light, idle = (2900, 990, 10) if fair else (1300, 1300, 1300)
     capped, ordinary, nice10 = (250, 3600, 400) if fair else (1000, 2000, 2000)
+    groups = {"limits": {"capped": capped, "fenced": 1000}}
+    for start in ("first", "last"):
+        groups[f"weight-{start}"] = {"heavy": heavy, "light": light, "idle": idle}
+        groups[f"nice-{start}"] = {"ordinary": ordinary, "nice10": nice10}
     return [
-        *(
-            record("status", f"{arm}-{run}", program="workload", code=0)
-            for run in ("weight", "limits", "nice")
-        ),
-        group_record(f"{arm}-weight", "heavy", heavy),
-        group_record(f"{arm}-weight", "light", light),
-        group_record(f"{arm}-weight", "idle", idle),
-        group_record(f"{arm}-limits", "capped", capped),
-        group_record(f"{arm}-limits", "fenced", 1000),
-        group_record(f"{arm}-nice", "ordinary", ordinary),
-        group_record(f"{arm}-nice", "nice10", nice10),
+        line
+        for run, found in groups.items()
+        for line in (
+            record("status", f"{arm}-{run}", program="workload", code=0),
+            *(group_record(f"{arm}-{run}", name, cpu_ms) for name, cpu_ms in found.items()),
+        )
     ]
 
 
 EFFECTS = {
     "tasks": 700, "forks": 1950, "bursts": 1200, "sleeps": 1900, "yields": 800, "niced": 90,
     "bound": 90, "realtimeMs": 1400, "cgroups": 300, "moves": 200, "released": 8,
-    "switches": 5000, "interrupts": 900, "waitedUs": 1000,
+    "switches": 5000, "interrupts": 900, "waitedUs": 1000, "woken": 1000, "wokenUs": 1_000_000,
+    "wokenMostUs": 20_000, "crossed": 500, "nodes": 2,
 }  # fmt: skip
 
 

@@ -78,6 +78,24 @@ def test_what_goes_wrong_fails_and_says_so(
 
 
 @pytest.mark.parametrize(
+    ("effects", "phase"),
+    [
+        ({"wokenMostUs": 210_000}, Phase.WARNING),
+        ({"wokenMostUs": 199_000}, Phase.PASSED),
+        ({"wokenMostUs": 210_000, "wokenUs": 15_000_000}, Phase.PASSED),
+        ({"woken": 50, "wokenUs": 50_000}, Phase.PASSED),
+        ({"woken": 49, "wokenUs": 49_000}, Phase.WARNING),
+    ],
+)
+def test_a_wakeup_that_waits_much_longer_than_the_rest_is_told_and_refuses_nobody(
+    effects: dict[str, int], phase: Phase
+) -> None:
+    proof = judged(trial_changed(proof_lines(), "saturated", **effects))
+    assert phases(proof)["tails"] is phase
+    assert not proof.failed
+
+
+@pytest.mark.parametrize(
     ("change", "id_"),
     [
         (lambda ls: without(ls, b'"status"', b"schedcp-loader"), "attach"),
@@ -113,9 +131,9 @@ def test_a_loader_that_broke_refuses_nobody(
         (lambda ls: without(ls, b'"heartbeat"', b'"status"'), "starvation"),
         (lambda ls: without(ls, b'"heartbeat"'), "starvation"),
         (lambda ls: without(ls, b'"kmsg"'), "kernel-log"),
-        (lambda ls: [*ls, record("status", "candidate-nice", program="workload", code=1)],
+        (lambda ls: [*ls, record("status", "candidate-nice-last", program="workload", code=1)],
          "contract"),
-        (lambda ls: without(ls, b'"default-weight"', b'"status"'), "contract"),
+        (lambda ls: without(ls, b'"default-weight-first"', b'"status"'), "contract"),
     ],
 )  # fmt: skip
 def test_trouble_that_did_not_happen_is_neither_a_pass_nor_a_rejection(

@@ -41,16 +41,34 @@ def test_a_loss_that_no_pod_minds_is_told_and_not_refused() -> None:
         ("limits", "capped", 0, ContractLoss.CPU_MAX),
         ("limits", "capped", 120, ContractLoss.CPU_MAX),
         ("limits", "fenced", 0, ContractLoss.CPUSET),
-        ("nice", "nice10", 0, ContractLoss.NICE),
-        ("weight", "heavy", 0, ContractLoss.CPU_WEIGHT),
-        ("weight", "light", 0, ContractLoss.CGROUP_IDLE),
-        ("weight", "light", 200, ContractLoss.CPU_WEIGHT),
+        ("nice-first", "nice10", 0, ContractLoss.NICE),
+        ("weight-first", "heavy", 0, ContractLoss.CPU_WEIGHT),
+        ("weight-last", "light", 0, ContractLoss.CGROUP_IDLE),
+        ("weight-last", "light", 200, ContractLoss.CPU_WEIGHT),
     ],
 )
 def test_getting_nothing_or_far_too_much_keeps_no_promise(
     run: str, group: str, cpu_ms: int, loss: ContractLoss
 ) -> None:
     proof = judged([*proof_lines(), group_record(f"candidate-{run}", group, cpu_ms)])
+    assert loss in proof.losses
+    assert phases(proof)[f"keeps-{loss.value}"] is Phase.FAILED
+
+
+@pytest.mark.parametrize(
+    ("run", "more", "less", "loss"),
+    [
+        ("weight", "heavy", "light", ContractLoss.CPU_WEIGHT),
+        ("weight", "light", "idle", ContractLoss.CGROUP_IDLE),
+        ("nice", "ordinary", "nice10", ContractLoss.NICE),
+    ],
+)
+@pytest.mark.parametrize("start", ["first", "last"])
+def test_a_preference_that_depends_on_who_starts_first_is_none(
+    run: str, more: str, less: str, loss: ContractLoss, start: str
+) -> None:
+    equal = [group_record(f"candidate-{run}-{start}", name, 1500) for name in (more, less)]
+    proof = judged([*proof_lines(), *equal])
     assert loss in proof.losses
     assert phases(proof)[f"keeps-{loss.value}"] is Phase.FAILED
 

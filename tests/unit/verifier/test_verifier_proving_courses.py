@@ -9,7 +9,16 @@ from schedcp_verifier.microvm import Topology
 from schedcp_verifier.proving import judge_course
 from schedcp_verifier.records import parse_report
 from schedcp_verifier.troubles import OTHER_COURSES, Course, hearts_of
-from support.proofs import END, ejected, heart_changed, judged, phases, replaced, without
+from support.proofs import (
+    END,
+    ejected,
+    heart_changed,
+    judged,
+    phases,
+    replaced,
+    trial_changed,
+    without,
+)
 from support.verifier import proof_lines, record, state_record, trial_record
 
 
@@ -36,6 +45,55 @@ def test_each_machine_has_one_check_of_its_own_or_says_what_is_wrong_there(cours
     assert judged_there(ejected(good, "trials")) == {f"trials-on-{name}": Phase.FAILED}
     assert judged_there(heart_changed(good, last, None)) == {f"starvation-on-{name}": Phase.ERROR}
     assert judged_there(without(good, b'"kmsg"')) == {f"kernel-log-on-{name}": Phase.ERROR}
+
+
+SMALL = next(course for course in OTHER_COURSES if course.topology == Topology(2))
+
+
+@pytest.mark.parametrize(
+    ("trial", "effects", "id_"),
+    [
+        ("brisk", {"idleMs": 400}, "work-conservation"),
+    ],
+)
+def test_what_only_the_small_machine_shows_is_told_of_it(
+    trial: str, effects: dict[str, int], id_: str
+) -> None:
+    lines = trial_changed(course_lines(SMALL), trial, **effects)
+    checks = judge_course(parse_report(lines), "tried", SMALL)
+    assert {check.id: check.phase for check in checks} == {f"{id_}-on-2-cpus": Phase.FAILED}
+
+
+LARGE = next(course for course in OTHER_COURSES if course.topology.sockets > 1)
+
+
+@pytest.mark.parametrize(
+    ("course", "trial", "effects", "words"),
+    [
+        (LARGE, "saturated-briefly", {"woken": 49, "wokenUs": 49_000}, "only 49 woke"),
+        (LARGE, "saturated-briefly", {"nodes": 1}, "the kernel knows 1 memory nodes of 2"),
+    ],
+)
+def test_what_too_few_woke_for_is_not_called_well(
+    course: Course, trial: str, effects: dict[str, int], words: str
+) -> None:
+    lines = trial_changed(course_lines(course), trial, **effects)
+    found = {c.id: c for c in judge_course(parse_report(lines), "tried", course)}
+    told = found[f"waking-on-{course.topology}"]
+    assert told.phase is Phase.WARNING
+    assert f"it cannot be told: {trial}: {words}" in told.message
+
+
+def test_who_wakes_far_from_where_it_slept_is_seen_where_there_are_two_nodes() -> None:
+    lines = trial_changed(course_lines(LARGE), "saturated-briefly", crossed=801)
+    checks = judge_course(parse_report(lines), "tried", LARGE)
+    assert {check.id: check.phase for check in checks} == {"waking-on-8-cpus-2-nodes": Phase.FAILED}
+    assert "waking" not in phases(judged(trial_changed(proof_lines(), "saturated", crossed=801)))
+
+
+def test_what_each_check_saw_on_another_machine_is_kept() -> None:
+    (found,) = judge_course(parse_report(course_lines(SMALL)), "tried", SMALL)
+    assert {"busy", "rates", "tails"} <= found.evidence.keys()
 
 
 def test_no_two_machines_are_alike() -> None:

@@ -27,7 +27,7 @@ def test_a_whole_proof_is_read() -> None:
     report = parse_report(proof_lines())
     assert report.complete
     assert report.states["settled"].ops == "tried"
-    assert report.groups["default-weight"]["heavy"].cpu_time_ns == 2_900_000_000
+    assert report.groups["default-weight-last"]["heavy"].cpu_time_ns == 2_900_000_000
     assert [beat.class_ for beat in report.heartbeats] == list(HEARTS)
 
 
