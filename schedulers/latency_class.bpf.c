@@ -17,9 +17,9 @@
  */
 #include "schedcp/queues.bpf.h"
 #include "schedcp/behaviour.bpf.h"
-#include "schedcp/cgroups.bpf.h"
 #include "schedcp/cpus.bpf.h"
 #include "schedcp/placement.bpf.h"
+#include "schedcp/targets.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -48,13 +48,6 @@ struct {
 	__type(value, struct task_ctx);
 } task_ctxs SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CGROUP_ENTRIES_MAX);
-	__type(key, u64);
-	__type(value, u64);
-} target_cgroups SEC(".maps");
-
 static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
 {
 	return bpf_task_storage_get(&task_ctxs, p, 0, 0);
@@ -65,7 +58,7 @@ static __always_inline bool is_latency(struct task_struct *p, const struct task_
 	if (behaviour_is_brief(&tctx->behaviour, burst_limit_ns) &&
 	    behaviour_sleeps(&tctx->behaviour))
 		return true;
-	return tctx->behaviour.burst_ns <= target_burst_ns && cgroup_value(p, &target_cgroups);
+	return tctx->behaviour.burst_ns <= target_burst_ns && is_target(cgroup_of(p));
 }
 
 static __always_inline bool over_budget(struct cpu_ctx *cctx)

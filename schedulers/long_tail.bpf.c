@@ -20,7 +20,7 @@
  */
 #include "schedcp/queues.bpf.h"
 #include "schedcp/behaviour.bpf.h"
-#include "schedcp/cgroups.bpf.h"
+#include "schedcp/expectations.bpf.h"
 #include "schedcp/slices.bpf.h"
 
 SCHEDCP_LICENSE;
@@ -53,13 +53,6 @@ struct {
 	__type(value, struct task_ctx);
 } task_ctxs SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CGROUP_ENTRIES_MAX);
-	__type(key, u64);
-	__type(value, u64);
-} expected_runtime SEC(".maps");
-
 /* How often a CPU looked for a job. */
 u32 picks;
 /* What the last jobs came to before they slept or ended. */
@@ -83,7 +76,7 @@ static __always_inline bool many_wait(void)
 
 static __always_inline u64 job_order(const struct task_struct *p, u64 attained)
 {
-	u64 expected = cgroup_value(p, &expected_runtime), left = attained;
+	u64 expected = expected_in(cgroup_of(p)), left = attained;
 
 	if (!expected && !many_wait())
 		expected = typical_ns;

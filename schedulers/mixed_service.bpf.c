@@ -19,10 +19,10 @@
  * queues for all CPUs), limits far below a tick in every period for many tasks.
  */
 #include "schedcp/behaviour.bpf.h"
-#include "schedcp/cgroups.bpf.h"
 #include "schedcp/cpus.bpf.h"
 #include "schedcp/group_ops.bpf.h"
 #include "schedcp/placement.bpf.h"
+#include "schedcp/targets.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -55,13 +55,6 @@ struct {
 	__type(key, int);
 	__type(value, struct task_ctx);
 } task_ctxs SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, CGROUP_ENTRIES_MAX);
-	__type(key, u64);
-	__type(value, u64);
-} target_cgroups SEC(".maps");
 
 static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
 {
@@ -239,7 +232,7 @@ void SCHEDCP_OPS(mixed_service_running, struct task_struct *p)
 	group_running(wait, member);
 	if (wait->running_at - tctx->looked_at > TARGET_LOOK_NS) {
 		tctx->looked_at = wait->running_at;
-		tctx->target = cgroup_value(p, &target_cgroups);
+		tctx->target = is_target(cgroup_of(p));
 	}
 	cctx->since = wait->running_at;
 	cpu_runs(cctx, p, class_of(tctx));

@@ -49,7 +49,7 @@ static __always_inline u64 level_of(u64 ns)
 static __always_inline u64 work_of(const struct task_struct *p, const struct task_ctx *tctx,
 				   u64 used_ns)
 {
-	u64 attained = tctx->attained_ns + used_ns, expected = cgroup_value(p, &expected_runtime);
+	u64 attained = tctx->attained_ns + used_ns, expected = expected_in(cgroup_of(p));
 
 	if (expected > attained)
 		return expected - attained;

@@ -1,9 +1,8 @@
 """Judge what of Kubernetes' CPU contract a candidate keeps, beside the kernel's own scheduler.
 
 Pure. Getting nothing keeps no promise: each part has a lower and an upper bound, but for idle
-groups, which may get nothing. Who is preferred
-must be so whether it starts before the others or after them: whoever merely keeps the first ahead
-prefers nobody.
+groups, which may get nothing. Who is preferred must be so whether it starts before the others or
+after them: whoever merely keeps the first ahead prefers nobody.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def _defaults(composition: Composition) -> str:
 def _includes(composition: Composition) -> str:
     names = [_TOPOLOGIES[composition.topology], "placement", "orders"]
     names += ["expectations"] if expects_work(composition) else []
-    names += ["targets"] if "target_look" in looks_of(composition) else []
+    names += ["targets"] if "target" in looks_of(composition) else []
     names += ["groups"] if knows_groups(composition) else []
     names += ["going_on"] if class_that_goes_on(composition) else []
     names += ["sharing"] if composition.sharing in WEIGHED else []

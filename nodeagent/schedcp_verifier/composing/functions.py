@@ -80,7 +80,8 @@ def order_of(task_class: TaskClass) -> str:
     if isinstance(order, WeightedVtime):
         return f"order_in_{name}(wait, tctx)"
     if isinstance(order, ByWork):
-        work = "work_left(p, tctx)" if order.by is WorkBy.EXPECTED else "tctx->attained_ns"
+        attained = "tctx->attained_ns"
+        work = f"work_left(p, {attained})" if order.by is WorkBy.EXPECTED else attained
         primitive = "shortest" if order.kind is OrderKind.SHORTEST_FIRST else "longest"
         return f"{primitive}_order(p, {work})"
     return "bpf_ktime_get_ns()"

@@ -41,6 +41,7 @@ _TABLE = (
     "init_task",
     "cpu_release",
 )
+_LOOKS = {"target": "is_target", "expected_ns": "expected_in"}
 _GROUP_TABLE = ("cgroup_init", "cgroup_set_weight")
 
 
@@ -78,8 +79,9 @@ def _init_task(composition: Composition) -> str:
 
 
 def _looks(composition: Composition, cgroup: str) -> str:
-    """Return what is looked up; a task that is made is not yet in the cgroup that it will be in."""
-    return "".join(f"\t{look}({cgroup}, tctx);\n" for look in looks_of(composition))
+    """Return the assignments of what a cgroup says; a task that is made is not yet in its own."""
+    fields = looks_of(composition)
+    return "".join(f"\ttctx->{field} = {_LOOKS[field]}({cgroup});\n" for field in fields)
 
 
 def _select_cpu(composition: Composition) -> str:

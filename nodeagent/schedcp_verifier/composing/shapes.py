@@ -62,10 +62,10 @@ def job_classes(composition: Composition) -> Iterator[TaskClass]:
 
 
 def looks_of(composition: Composition) -> tuple[str, ...]:
-    """Return what is looked up for a task when it is made, and whenever it begins to run."""
+    """Return the fields of a task that its cgroup says, looked up whenever it begins to run."""
     matches = [task_class.match for task_class in composition.classes]
-    target = ("target_look",) if any(match.target is not None for match in matches) else ()
-    expected = ("expectation_look",) if any(match.expected_ms for match in matches) else ()
+    target = ("target",) if any(match.target is not None for match in matches) else ()
+    expected = ("expected_ns",) if any(match.expected_ms for match in matches) else ()
     return target + expected
 
 
@@ -73,7 +73,7 @@ def expects_work(composition: Composition) -> bool:
     """Say whether user space is asked for expected run times."""
     orders = [task_class.order for task_class in composition.classes]
     ordered = any(isinstance(order, ByWork) and order.by is WorkBy.EXPECTED for order in orders)
-    return ordered or "expectation_look" in looks_of(composition)
+    return ordered or "expected_ns" in looks_of(composition)
 
 
 def charges_groups(composition: Composition) -> bool:

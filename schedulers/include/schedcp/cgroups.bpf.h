@@ -14,7 +14,7 @@ enum cgroup_consts {
 };
 
 /* The value for the nearest listed cgroup, from this one up, or 0. */
-static __always_inline u64 cgroup_value_at(struct cgroup *cgroup, void *map)
+static __always_inline u64 cgroup_value(struct cgroup *cgroup, void *map)
 {
 	s32 level = BPF_CORE_READ(cgroup, level), above;
 
@@ -39,12 +39,6 @@ static __always_inline u64 cgroup_value_at(struct cgroup *cgroup, void *map)
 static __always_inline struct cgroup *cgroup_of(const struct task_struct *p)
 {
 	return BPF_CORE_READ(p, cgroups, dfl_cgrp);
-}
-
-/* The value for the task's nearest listed cgroup, or 0. */
-static __always_inline u64 cgroup_value(const struct task_struct *p, void *map)
-{
-	return cgroup_value_at(cgroup_of(p), map);
 }
 
 #endif

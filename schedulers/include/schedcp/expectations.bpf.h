@@ -7,7 +7,6 @@
 #define SCHEDCP_EXPECTATIONS_BPF_H
 
 #include "schedcp/cgroups.bpf.h"
-#include "schedcp/classes.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -16,21 +15,21 @@ struct {
 	__type(value, u64);
 } expected_runtime SEC(".maps");
 
-/* Note what is listed for the cgroup that a task is in now. */
-static __always_inline void expectation_look(struct cgroup *cgroup, struct task_ctx *tctx)
+/* What is listed for this cgroup, or the nearest above it; 0: nothing. */
+static __always_inline u64 expected_in(struct cgroup *cgroup)
 {
-	tctx->expected_ns = cgroup_value_at(cgroup, &expected_runtime);
+	return cgroup_value(cgroup, &expected_runtime);
 }
 
 /*
  * Work left: what is listed less what was attained. Where nothing is listed, or more was attained
  * than expected, what was attained: who has run long is likely to run long yet.
  */
-static __always_inline u64 work_left(const struct task_struct *p, const struct task_ctx *tctx)
+static __always_inline u64 work_left(const struct task_struct *p, u64 attained_ns)
 {
-	u64 expected = cgroup_value(p, &expected_runtime), attained = tctx->attained_ns;
+	u64 expected_ns = expected_in(cgroup_of(p));
 
-	return expected > attained ? expected - attained : attained;
+	return expected_ns > attained_ns ? expected_ns - attained_ns : attained_ns;
 }
 
 #endif

@@ -6,7 +6,6 @@
 #define SCHEDCP_TARGETS_BPF_H
 
 #include "schedcp/cgroups.bpf.h"
-#include "schedcp/classes.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -15,10 +14,10 @@ struct {
 	__type(value, u64);
 } target_cgroups SEC(".maps");
 
-/* Note whether the cgroup that a task is in now, or one above it, is listed. */
-static __always_inline void target_look(struct cgroup *cgroup, struct task_ctx *tctx)
+/* Whether this cgroup, or one above it, is listed. */
+static __always_inline bool is_target(struct cgroup *cgroup)
 {
-	tctx->target = cgroup_value_at(cgroup, &target_cgroups) != 0;
+	return cgroup_value(cgroup, &target_cgroups) != 0;
 }
 
 #endif
