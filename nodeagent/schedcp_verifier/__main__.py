@@ -266,10 +266,11 @@ def sign_result(
     claims: Annotated[Path, typer.Option(help="What the token claims, as JSON.")],
     handover: Annotated[Path, typer.Option(help="The folder with what `prove` left.")],
     key: Annotated[Path, typer.Option(help="The private key, PEM.")],
+    revoked: Annotated[Path, typer.Option(help="What is revoked, as `revoke` prints it.")],
 ) -> int:
     """Sign what `prove` left, if it holds together, and print one line for the operator."""
     reply = answer(
-        Signer.of_key(key),
+        Signer.of_key(key, revoked),
         read_noun(request, VerificationRequest),
         read_noun(claims, TokenClaims),
         read_handover(handover),

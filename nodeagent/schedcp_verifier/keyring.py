@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import ValidationError
 
 from schedcp_api.signatures import key_id_of
-from schedcp_api.tokens import DeploymentToken, Revocations
+from schedcp_api.tokens import NOTHING_REVOKED, DeploymentToken, Revocations
 
 from .errors import VerifierError
 
-__all__ = ["MOST_KEYS", "KeyFolder", "pem_of", "read_key"]
+__all__ = ["MOST_KEYS", "KeyFolder", "pem_of", "read_key", "read_revocations"]
 
 _KEY_FILE = "signing-key.pem"
 _RETIRED = "retired-keys"
@@ -82,12 +82,7 @@ class KeyFolder:
     def revocations(self) -> Revocations:
         """Return what is revoked; raise VerifierError when it cannot be told."""
         path = self.folder / _REVOKED_FILE
-        try:
-            return Revocations.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return Revocations()
-        except ValidationError as error:
-            raise VerifierError(f"{path} is damaged, so nothing is signed: {error}") from error
+        return read_revocations(path) if path.exists() else NOTHING_REVOKED
 
     def revoke(self, more: Revocations) -> Revocations:
         """Add to what is revoked, and return all of it."""
@@ -153,6 +148,18 @@ def read_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise VerifierError(f"{path} is no Ed25519 key; `schedcp-verifier keygen` makes one")
     return key
+
+
+def read_revocations(path: Path) -> Revocations:
+    """Return what a file revokes; raise VerifierError when it cannot be told, or is not there."""
+    try:
+        return Revocations.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise VerifierError(
+            f"what is revoked cannot be read, so nothing is signed: {error}"
+        ) from error
+    except ValidationError as error:
+        raise VerifierError(f"{path} is damaged, so nothing is signed: {error}") from error
 
 
 def _read_public(path: Path) -> Ed25519PublicKey:

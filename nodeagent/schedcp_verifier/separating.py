@@ -136,13 +136,14 @@ def answer(
     reply = SignedReply(verification=found.replace(verdict=signed))
     if not verdict.accepted or found.state is not VerificationState.DONE:
         return reply
+    reply = reply.replace(object=handover.object)
     try:
         token = signer.token(
             signed, request.contract, claims, now=now, backdate_seconds=backdate_seconds
         )
     except SigningRefused as refused:
-        return _lost(id_, f"no token: {refused}")
-    return reply.replace(object=handover.object, token=token)
+        return reply.replace(verification=reply.verification.replace(message=str(refused)))
+    return reply.replace(token=token)
 
 
 def contradiction(request: VerificationRequest, verdict: Verdict, object_: bytes | None) -> str:

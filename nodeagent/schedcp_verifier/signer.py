@@ -15,11 +15,17 @@ from typing import Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from schedcp_api.signatures import SignatureError, check_verdict, key_id_of, sign_verdict
-from schedcp_api.tokens import DeploymentToken, TokenClaims, sign
+from schedcp_api.tokens import (
+    NOTHING_REVOKED,
+    DeploymentToken,
+    Revocations,
+    TokenClaims,
+    sign,
+)
 from schedcp_api.verdicts import EvaluationContract, Verdict
 
 from .errors import SigningRefused
-from .keyring import MOST_KEYS, KeyFolder, pem_of, read_key
+from .keyring import MOST_KEYS, KeyFolder, pem_of, read_key, read_revocations
 
 __all__ = ["Signer"]
 
@@ -30,7 +36,9 @@ class Signer:
 
     key: Ed25519PrivateKey
     keyring: KeyFolder | None
-    """None: a mounted key. Whoever asks keeps what was signed; agents know what is revoked."""
+    """None: a mounted key. Whoever asks keeps what was signed."""
+    mounted_revocations: Revocations = NOTHING_REVOKED
+    """What is revoked where there is no keyring that says so."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -39,9 +47,9 @@ class Signer:
         return cls(keyring.key(), keyring)
 
     @classmethod
-    def of_key(cls, path: Path) -> Self:
-        """Return the signer of a key that is mounted, without a folder of its own."""
-        return cls(read_key(path), None)
+    def of_key(cls, path: Path, revoked: Path) -> Self:
+        """Return the signer of a key and of revocations that are mounted, without a folder."""
+        return cls(read_key(path), None, read_revocations(revoked))
 
     def public_pem(self) -> str:
         """Return the public key as PEM."""
@@ -50,13 +58,15 @@ class Signer:
     def public_keys(self) -> tuple[Ed25519PublicKey, ...]:
         """Return the keys whose signatures count: this one, unless it is revoked, and old ones."""
         own = self.key.public_key()
-        if self.keyring is None:
-            return (own,)
         # The folder's key may be a newer one, for which the next start is waited.
-        others = self.keyring.public_keys()
-        if key_id_of(own) in self.keyring.revocations().key_ids:
+        others = () if self.keyring is None else self.keyring.public_keys()
+        if key_id_of(own) in self.revocations().key_ids:
             return others
         return (own, *(k for k in others if key_id_of(k) != key_id_of(own)))[:MOST_KEYS]
+
+    def revocations(self) -> Revocations:
+        """Return what is revoked; raise VerifierError when it cannot be told."""
+        return self.mounted_revocations if self.keyring is None else self.keyring.revocations()
 
     def vouches(self, verdict: Verdict) -> bool:
         """Return whether a verdict is as this key, or an old one that still counts, signed it."""
@@ -113,9 +123,9 @@ class Signer:
             nonce=secrets.token_hex(16),
             key_id=key_id_of(self.key.public_key()),
         )
+        refusal = self.revocations().refusal(token)
+        if refusal:
+            raise SigningRefused("Revoked", refusal)
         if self.keyring is not None:
-            refusal = self.keyring.revocations().refusal(token)
-            if refusal:
-                raise SigningRefused("Revoked", refusal)
             self.keyring.remember(token)
         return sign(token, self.key)

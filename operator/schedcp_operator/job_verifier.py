@@ -37,6 +37,7 @@ _MOST_SAID_CHARS = 600
 _COMPONENT = {"app.kubernetes.io/name": "schedcp", "app.kubernetes.io/component": "verifier"}
 _USER = 65532
 PROVER, SIGNER = "prover", "signer"
+REVOKED_KEY = "revoked.json"
 
 
 class JobVerifier:
@@ -143,11 +144,11 @@ class JobVerifier:
     async def sign(self, request: TokenRequest) -> str:
         """Return the token that the Job signed; its claims were given with the request."""
         if request.verification not in self._tokens:
-            await self.status(request.verification)
-        token = self._tokens.get(request.verification)
-        if token is None:
-            raise Refused(f"job {job_name(request.verification)} signed no token")
-        return token
+            found = await self.status(request.verification)
+            if request.verification not in self._tokens:
+                why = found.message or "it does not say why"
+                raise Refused(f"job {job_name(request.verification)} signed no token: {why}")
+        return self._tokens[request.verification]
 
     async def keys(self) -> tuple[str, ...]:
         """Raise: Jobs do not name keys, a person does."""
@@ -271,6 +272,14 @@ def _pod_spec(name: str, settings: JobSettings) -> Json:
                 "name": "signing",
                 "secret": {"secretName": settings.signing_key_secret, "defaultMode": 0o440},
             },
+            {
+                "name": "revoked",
+                "secret": {
+                    "secretName": settings.trusted_keys_secret,
+                    "items": [{"key": REVOKED_KEY, "path": REVOKED_KEY}],
+                    "defaultMode": 0o440,
+                },
+            },
             {"name": "handover", "emptyDir": {"sizeLimit": "64Mi"}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "2Gi"}},
             *({"name": "kernels", **settings.kernels_volume} for _ in _kernels_mounts(settings)),
@@ -308,12 +317,14 @@ def _signer(settings: JobSettings) -> Json:
         "args": [
             *("sign", "--request", "/request/request.json", "--claims", "/request/claims.json"),
             *("--handover", "/handover", "--key", "/signing/key.pem"),
+            *("--revoked", f"/revoked/{REVOKED_KEY}"),
         ],
         "resources": {"requests": resources, "limits": {"cpu": "1", "memory": "256Mi"}},
         "volumeMounts": [
             {"name": "request", "mountPath": "/request", "readOnly": True},
             {"name": "handover", "mountPath": "/handover", "readOnly": True},
             {"name": "signing", "mountPath": "/signing", "readOnly": True},
+            {"name": "revoked", "mountPath": "/revoked", "readOnly": True},
         ],
     }
 

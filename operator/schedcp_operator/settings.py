@@ -76,6 +76,8 @@ class JobSettings(BaseModel):
     """Volume source of a pod that is mounted there, read-only; empty: the image holds them."""
     signing_key_secret: str = "schedcp-signing-key"  # noqa: S105
     """Secret in the operator's namespace whose key `key.pem` the Job's signer signs with."""
+    trusted_keys_secret: str = "schedcp-trusted-keys"  # noqa: S105
+    """Secret whose key `revoked.json` says what the Job's signer must not sign any more."""
     service_account: str = "schedcp-verifier"
     """The account of the Job's pod; it gets no token of it."""
     cpu: str = "2"

@@ -123,6 +123,12 @@ def mounted(container: Manifest, mount: Manifest) -> list[Manifest]:
     return [*others, mount]
 
 
+def of_key(volume: Manifest) -> Manifest:
+    """A volume of a Secret, with another of its keys under the same name."""
+    items = [{"key": "keys.pem", "path": "revoked.json"}]
+    return {**volume, "secret": {**volume["secret"], "items": items}}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -146,6 +152,11 @@ def mounted(container: Manifest, mount: Manifest) -> list[Manifest]:
             {"volumes": [*VOLUMES, {**VOLUMES[1], "name": "x"}]},
             "and nothing else",
         ),
+        (
+            {"volumes": [*VOLUMES[:2], {**VOLUMES[2], "emptyDir": {}, "secret": None}]},
+            "and nothing else",
+        ),
+        ({"volumes": [*VOLUMES[:2], of_key(VOLUMES[2]), *VOLUMES[3:]]}, "and nothing else"),
         (signer(volumeMounts=mounted(SIGNER, OVER_A_PROGRAM)), "never over a program"),
         (prover(volumeMounts=mounted(PROVER, KEY_MOUNT)), "does not see the signing key"),
         ({"containers": [{**PROVER, "name": "signer"}]}, "a prover without the key"),
@@ -153,6 +164,7 @@ def mounted(container: Manifest, mount: Manifest) -> list[Manifest]:
         ({"initContainers": [PROVER, {**PROVER, "name": "y"}]}, "a prover without the key"),
         (prover(restartPolicy="Always"), "a prover without the key"),
         (signer(args=["sign", "--key", "/request/key.pem"]), "a prover without the key"),
+        (signer(args=SIGNER["args"][:-2]), "a prover without the key"),
         (signer(command=["cat", "/signing/key.pem"]), "the image's own program"),
         (prover(env=[ENTRY]), "the image's own program"),
         (

@@ -191,7 +191,7 @@ class TestRendering:
         fields = ("cpu", "cpu_limit", "memory", "kvm_resource", "runtime_class")
         assert [getattr(read, f) for f in fields] == [getattr(settings, f) for f in fields]
 
-    def test_what_is_revoked_reaches_the_agents(self, repository: Path) -> None:
+    def test_what_is_revoked_reaches_agents_and_signers(self, repository: Path) -> None:
         nonce, digest = "0" * 32, digest_of(b"x")
         options = (
             *("--set-string", f"revoked.nonces[0]={nonce}"),
@@ -204,6 +204,9 @@ class TestRendering:
             rendered = render(repository, *given)
             source = mounts(pod_of(rendered, "DaemonSet", AGENT))["/etc/schedcp/trusted-keys"]
             secret = find(rendered, "Secret", source["secret"]["secretName"])
+            operator = variables(pod_of(rendered, "Deployment", OPERATOR))
+            named = operator["SCHEDCP_OPERATOR_JOB__TRUSTED_KEYS_SECRET"]["value"]
+            assert named == secret["metadata"]["name"]
             assert parse_revocations(secret["stringData"][REVOKED_NAME].encode()) == expected
 
     @pytest.mark.parametrize("option", ["revoked.nonces[0]=1", "revoked.keyIds[0]=x"])

@@ -89,4 +89,4 @@ def test_the_jobs_pod_is_admitted_where_pods_are_restricted(
             params=strict,
         )
     volumes = {volume["name"] for volume in made["spec"]["volumes"]}
-    assert volumes == {"request", "signing", "handover", "tmp"}
+    assert volumes == {"request", "signing", "revoked", "handover", "tmp"}

@@ -224,8 +224,11 @@ async def test_what_no_job_made_is_not_found() -> None:
         await bench.verifier.status(ID)
     with pytest.raises(NotFound):
         await bench.verifier.fetch(digest_of(b"x"))
-    await bench.ended(reply(token=""))
-    with pytest.raises(Refused, match="signed no token"):
+    revoked = Verification(
+        id=ID, state=VerificationState.DONE, verdict=GIVEN, message="the key is revoked"
+    )
+    await bench.ended(reply(verification=revoked, token=""))
+    with pytest.raises(Refused, match="signed no token: the key is revoked"):
         await bench.verifier.sign(TokenRequest(verification=ID, claims=CLAIMS))
     with pytest.raises(SettingsError, match="TRUSTED_KEYS_FILE"):
         await bench.verifier.keys()
@@ -249,10 +252,11 @@ def test_the_pod_may_do_nothing_but_verify() -> None:
 
 def test_the_key_is_not_where_a_candidate_runs() -> None:
     spec = job_manifest("x", SETTINGS)["spec"]["template"]["spec"]
-    (secret,) = (v["name"] for v in spec["volumes"] if "secret" in v)
+    secrets = {v["name"] for v in spec["volumes"] if "secret" in v}
     (prover,), (signer,) = spec["initContainers"], spec["containers"]
-    assert secret not in {mount["name"] for mount in prover["volumeMounts"]}
-    assert secret in {mount["name"] for mount in signer["volumeMounts"]}
+    assert secrets == {"signing", "revoked"}
+    assert not secrets & {mount["name"] for mount in prover["volumeMounts"]}
+    assert secrets <= {mount["name"] for mount in signer["volumeMounts"]}
     assert (prover["args"][0], signer["args"][0]) == ("prove", "sign")
     handed = next(m for m in signer["volumeMounts"] if m["name"] == "handover")
     assert handed["readOnly"]

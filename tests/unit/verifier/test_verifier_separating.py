@@ -18,8 +18,8 @@ import schedcp_verifier.__main__ as command_line
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Argument, Candidate, PlanKind
 from schedcp_api.services import REPLY_MARK, SignedReply, Verification, VerificationState
-from schedcp_api.signatures import check_verdict
-from schedcp_api.tokens import TokenClaims, open_signed
+from schedcp_api.signatures import check_verdict, key_id_of
+from schedcp_api.tokens import Revocations, TokenClaims, open_signed
 from schedcp_api.verdicts import (
     Check,
     ContractLoss,
@@ -73,6 +73,12 @@ class Pod:
         fields = {"verification": done, "object": base64.b64encode(OBJECT).decode()}
         return Handover.model_validate({**fields, **changes})
 
+    def mounted(self, revoked: Revocations) -> Signer:
+        """The signer of a pod: key and revocations are files that somebody else wrote."""
+        path = self.folder / "revoked.json"
+        path.write_text(revoked.model_dump_json(by_alias=True))
+        return Signer.of_key(self.folder / "state" / "signing-key.pem", path)
+
     def sign(self, handover: Handover) -> SignedReply:
         """What the signer says to it."""
         return answer(self.signer, self.request, CLAIMS, handover, now=NOW, backdate_seconds=60)
@@ -119,6 +125,22 @@ def test_a_rejection_is_signed_and_gets_nothing_else(pod: Pod) -> None:
     assert reply.verification.verdict is not None
     assert reply.verification.verdict.signature is not None
     assert (reply.token, reply.object) == ("", "")
+
+
+@pytest.mark.parametrize("what", ["key", "object"])
+def test_what_is_revoked_is_done_and_gets_no_token(pod: Pod, what: str) -> None:
+    own = key_id_of(pod.signer.key.public_key())
+    revoked = (
+        Revocations(key_ids=(own,))
+        if what == "key"
+        else Revocations(object_digests=(digest_of(OBJECT),))
+    )
+    pod.signer = pod.mounted(revoked)
+    reply = pod.sign(pod.handover())
+    assert reply.verification.state is VerificationState.DONE
+    assert "is revoked" in reply.verification.message
+    assert (reply.token, reply.object != "") == ("", True)
+    assert (pod.signer.public_keys() == ()) == (what == "key")
 
 
 def checks(*phases: tuple[Stage, Phase]) -> tuple[Check, ...]:
@@ -244,8 +266,18 @@ def test_the_signers_command_prints_one_line(
         (pod.folder / "..2026" / name).write_text(json.dumps(noun.to_json()))
         (pod.folder / name).symlink_to(f"..data/{name}")
     (pod.folder / "result.json").write_text(json.dumps(pod.handover().to_json()))
+    pod.mounted(Revocations())
+    (pod.folder / "damaged.json").write_text("{")
     files = ("--request", "request.json", "--claims", "claims.json", "--handover", ".")
-    assert command_line.run_command(["sign", *files, "--key", "state/signing-key.pem"]) == 0
+    key, revoked = ("--key", "state/signing-key.pem"), ("--revoked", "revoked.json")
+    assert command_line.run_command(["sign", *files, *key, *revoked]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert SignedReply.model_validate_json(line.removeprefix(REPLY_MARK)).token
-    assert command_line.run_command(["sign", *files, "--key", "none.pem"]) == 2
+    assert command_line.run_command(["sign", *files, "--key", "none.pem", *revoked]) == 2
+    assert command_line.run_command(["sign", *files, *key]) == 64
+    for unreadable in ("none.json", "damaged.json"):
+        capsys.readouterr()
+        assert command_line.run_command(["sign", *files, *key, "--revoked", unreadable]) == 2
+        said = capsys.readouterr()
+        assert unreadable in said.err
+        assert said.out == ""
