@@ -181,6 +181,16 @@ void SCHEDCP_OPS(latency_class_dispatch, s32 cpu, struct task_struct *prev)
 		ordered_move_to_local(cpu);
 }
 
+/* Whom this CPU was promised to may have run elsewhere: then its own task may lose it again. */
+void SCHEDCP_OPS(latency_class_tick, struct task_struct *p)
+{
+	struct task_ctx *tctx = task_ctx_of(p);
+	struct cpu_ctx *cctx = cpu_ctx_of(scx_bpf_task_cpu(p));
+
+	if (tctx && cctx)
+		cpu_runs(cctx, p, tctx->charged ? CLASS_LATENCY : CLASS_THROUGHPUT);
+}
+
 void SCHEDCP_OPS(latency_class_runnable, struct task_struct *p, u64 enq_flags)
 {
 	struct task_ctx *tctx = task_ctx_of(p);
@@ -272,6 +282,7 @@ struct sched_ext_ops latency_class_ops = {
 	.select_cpu = (void *)latency_class_select_cpu,
 	.enqueue = (void *)latency_class_enqueue,
 	.dispatch = (void *)latency_class_dispatch,
+	.tick = (void *)latency_class_tick,
 	.runnable = (void *)latency_class_runnable,
 	.running = (void *)latency_class_running,
 	.stopping = (void *)latency_class_stopping,

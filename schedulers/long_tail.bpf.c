@@ -157,7 +157,7 @@ static __always_inline bool youngest_move_to_local(s32 cpu)
 	if (__sync_fetch_and_add(&picks, 1) % YOUNGEST_EVERY)
 		return false;
 	bpf_for_each (scx_dsq, p, SHARED_DSQ, SCX_DSQ_ITER_REV) {
-		return p->scx.dsq_vtime == ORDER_BASE && bpf_cpumask_test_cpu(cpu, p->cpus_ptr) &&
+		return p->scx.dsq_vtime == ORDER_BASE && may_run_on(p, cpu) &&
 		       scx_bpf_dsq_move(BPF_FOR_EACH_ITER, p, SCX_DSQ_LOCAL, 0);
 	}
 	return false;

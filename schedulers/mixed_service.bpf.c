@@ -10,8 +10,8 @@
  * its own (nice) give it. All other work, and services beyond that, run in the order of virtual
  * time by these weights; who runs goes on while it comes before all who wait, for `slice_ns` at a
  * time. A cgroup that has used its cpu.max up waits apart until it has some again. Whoever has
- * waited for `ageing_ns` goes before all of these; kernel threads of one CPU wait for nobody but
- * each other.
+ * waited for `ageing_ns` goes before all other work, and in turns with services; kernel threads of
+ * one CPU wait for nobody but each other.
  *
  * Good for: services that answer requests beside batch work on the same node, where requests and
  * limits of both must hold.
@@ -55,6 +55,9 @@ struct {
 	__type(key, int);
 	__type(value, struct task_ctx);
 } task_ctxs SEC(".maps");
+
+/* How often a CPU looked for somebody. */
+u32 picks;
 
 static __always_inline struct task_ctx *task_ctx_of(struct task_struct *p)
 {
@@ -180,13 +183,23 @@ void SCHEDCP_OPS(mixed_service_enqueue, struct task_struct *p, u64 enq_flags)
 	STAT_INC(shared_dispatches);
 }
 
+/* Services and whoever waited too long take turns, so that neither keeps the other waiting. */
+static __always_inline bool ahead_move_to_local(void)
+{
+	bool services_first = __sync_fetch_and_add(&picks, 1) % 2;
+
+	if (services_first && scx_bpf_dsq_move_to_local(LATENCY_DSQ))
+		return true;
+	return scx_bpf_dsq_move_to_local(AGED_DSQ) || scx_bpf_dsq_move_to_local(LATENCY_DSQ);
+}
+
 void SCHEDCP_OPS(mixed_service_dispatch, s32 cpu, struct task_struct *prev)
 {
 	u64 now = bpf_ktime_get_ns();
 
 	throttled_let_go(now);
 	queues_age(cpu);
-	if (!first_move_to_local(cpu) && !scx_bpf_dsq_move_to_local(LATENCY_DSQ))
+	if (!scx_bpf_dsq_move_to_local(first_dsq(cpu)) && !ahead_move_to_local())
 		group_move_to_local(cpu, prev, now, slice_ns);
 }
 

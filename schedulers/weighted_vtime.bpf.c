@@ -2,17 +2,18 @@
 /*
  * weighted_vtime: CPU time in proportion to weight.
  *
- * Each task's CPU time, divided by its weight (nice), is its virtual time; the smallest runs next.
- * One queue serves all CPUs; tasks bound to a CPU wait in that CPU's own queue and are compared
- * with the shared one by the same clock. Sleepers may bank one slice of credit at most, and
- * whoever has waited for `ageing_ns` goes first, so that neither sleepers nor weights starve
- * anybody.
+ * Each task's CPU time, divided by its weight (nice), is its virtual time; the smallest runs next,
+ * and goes on while it is the smallest. One queue serves all CPUs; tasks bound to a CPU wait in
+ * that CPU's own queue and are compared with the shared one by the same clock. Sleepers may bank
+ * one slice of credit at most, and whoever has waited for `ageing_ns` goes first, so that neither
+ * sleepers nor weights starve anybody.
  *
  * Good for: mixes of tasks with different nice values; short queues on few CPUs.
  * Bad for: wakeup latency beside CPU hogs (nobody is preempted), large machines (one queue),
  * cgroup weights and cpu.max (not enforced: weights are those of tasks).
  */
 #include "schedcp/queues.bpf.h"
+#include "schedcp/slices.bpf.h"
 
 SCHEDCP_LICENSE;
 
@@ -49,10 +50,28 @@ void SCHEDCP_OPS(weighted_vtime_enqueue, struct task_struct *p, u64 enq_flags)
 	STAT_INC(shared_dispatches);
 }
 
+/* It is not queued again yet: without this, whoever waits would be next, whatever its weight. */
+static __always_inline bool goes_on(struct task_struct *prev, s32 cpu)
+{
+	struct wait_ctx *wait;
+	u64 order, head;
+
+	if (!wants_on(prev))
+		return false;
+	wait = wait_ctx_of(prev);
+	if (!wait)
+		return false;
+	order = wait->vtime + used_since(wait) * WEIGHT_DEFAULT / (prev->scx.weight ?: 1);
+	if (next_order(cpu, &head) && !vtime_before(order, head))
+		return false;
+	slice_renew(prev, slice_ns);
+	return true;
+}
+
 void SCHEDCP_OPS(weighted_vtime_dispatch, s32 cpu, struct task_struct *prev)
 {
 	queues_age(cpu);
-	if (!first_move_to_local(cpu))
+	if (!first_move_to_local(cpu) && !goes_on(prev, cpu))
 		ordered_move_to_local(cpu);
 }
 

@@ -38,6 +38,18 @@ ASSURING = composition_with(
     {},
     sharing="Bandwidth",
 )
+WEIGHTS = {"first": 200, "second": 500, "rest": 300}
+WEIGHED = {
+    sharing: composition_with(
+        {"match": {"nice": {"atMost": -1}}, "weight": WEIGHTS["first"]},
+        {"match": {"nice": {"atMost": 0}}, "weight": WEIGHTS["second"]},
+        {"weight": WEIGHTS["rest"]},
+        sharing=sharing,
+    )
+    for sharing in ("Turns", "VirtualTime")
+}
+"""Weights that amount to the same shares."""
+STRICT = composition_with({"match": {"nice": {"atMost": -1}}, "capPercent": 80}, {})
 LONG_FIRST = composition_with({"match": {"expectedMs": {"atLeast": 5000}}}, {})
 
 
@@ -48,9 +60,9 @@ def crowd(name: str, lines: list[str], *, warm_up_ms: int = 300) -> Scenario:
     return Scenario(name, "classes that want all", Family.WORK, Kind.SHARES, lambda *_: text)
 
 
-def hogs(*names: str) -> list[str]:
-    """Return the groups of classes that all begin together."""
-    return [f"{name} threads={2 * CPUS} nice={NICES[name]}" for name in names]
+def hogs(*names: str, each: int = 2 * CPUS) -> list[str]:
+    """Return the groups of classes that all begin together, with `each` threads."""
+    return [f"{name} threads={each} nice={NICES[name]}" for name in names]
 
 
 ALONE = [
@@ -62,6 +74,7 @@ ALONE = [
 SHARED = (
     crowd("all", hogs("first", "second", "rest")),
     crowd("two", hogs("first", "rest")),
+    crowd("few", hogs("first", "second", "rest", each=CPUS)),
     crowd("alone", ALONE, warm_up_ms=1100),
 )
 Found = dict[tuple[str, str], Measurement]
@@ -78,7 +91,8 @@ def found(repository: Path, verifier_settings: Settings, kernel: KernelBundle) -
         assert built.object is not None, built.checks
         return Side(name, LoadedObject(built.object, ()))
 
-    sides = Sides((side("assuring", ASSURING), side("long-first", LONG_FIRST)))
+    composed = {"assuring": ASSURING, "long-first": LONG_FIRST, "strict": STRICT, **WEIGHED}
+    sides = Sides(tuple(side(name, composition) for name, composition in composed.items()))
     scenarios = (*SHARED, BATCH)
     script = (repository / "lab/benches/schedulers").read_text(encoding="utf-8")
     plan = plan_of(scenarios, sides, cpus=CPUS, seed=SEED, script=script)
@@ -100,6 +114,25 @@ def test_each_class_has_what_it_is_assured(found: Found) -> None:
     # The kernel's own scheduler goes by nice values, so that this is no accident.
     default = shares(found[DEFAULT, "all"])
     assert default["first"] > default["second"] > default["rest"]
+
+
+@pytest.mark.parametrize("crowd", ["all", "few"])
+@pytest.mark.parametrize("sharing", ["assuring", "VirtualTime"])
+def test_shares_hold_also_where_a_class_has_one_task_for_each_cpu(
+    found: Found, sharing: str, crowd: str
+) -> None:
+    assert shares(found[sharing, crowd]) == pytest.approx(ASSURED, abs=APART)
+
+
+def test_turns_are_taken_in_proportion_to_weights(found: Found) -> None:
+    """Slices are equal, so that turns are shares."""
+    for crowd in ("all", "few"):
+        assert shares(found["Turns", crowd]) == pytest.approx(ASSURED, abs=APART)
+
+
+def test_a_class_goes_first_up_to_its_cap(found: Found) -> None:
+    for crowd in ("all", "few"):
+        assert shares(found["strict", crowd])["first"] == pytest.approx(80, abs=APART)
 
 
 def test_what_a_class_leaves_is_for_the_others(found: Found) -> None:

@@ -13,7 +13,6 @@ from .functions import functions_of
 from .knobs import knobs_of
 from .operations import operations_of
 from .shapes import (
-    class_that_goes_on,
     clocked_classes,
     expects_work,
     id_of,
@@ -59,11 +58,10 @@ def _defaults(composition: Composition) -> str:
 
 
 def _includes(composition: Composition) -> str:
-    names = [_TOPOLOGIES[composition.topology], "placement", "orders"]
+    names = [_TOPOLOGIES[composition.topology], "placement", "orders", "going_on"]
     names += ["expectations"] if expects_work(composition) else []
     names += ["targets"] if "target" in looks_of(composition) else []
     names += ["groups"] if knows_groups(composition) else []
-    names += ["going_on"] if class_that_goes_on(composition) else []
     names += ["sharing"] if composition.sharing in WEIGHED else []
     return "\n".join(f'#include "schedcp/{name}.bpf.h"' for name in names)
 

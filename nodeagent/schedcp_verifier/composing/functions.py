@@ -111,8 +111,9 @@ def _preemption(task_class: TaskClass) -> Iterator[str]:
 
 def _ageing(composition: Composition) -> str:
     lines = "".join(
-        f"\tclass_age({id_of(task_class)}, cpu, now, {_oldest_at(task_class)});\n"
+        f"\tclass_age({id_of(task_class)}, cpu, now, {end});\n"
         for task_class in composition.classes
+        for end in _oldest_at(task_class)
     )
     return (
         "static void classes_age(s32 cpu)\n{\n\tu64 now = bpf_ktime_get_ns();\n\n"
@@ -121,8 +122,10 @@ def _ageing(composition: Composition) -> str:
     )
 
 
-def _oldest_at(task_class: TaskClass) -> str:
-    """Return from which end of a queue those are found who have waited too long."""
+def _oldest_at(task_class: TaskClass) -> tuple[str, ...]:
+    """Return from which ends of a queue those are found who have waited too long."""
     order = task_class.order
+    if isinstance(order, ByWork):
+        return _FROM_TAIL, _FROM_HEAD
     by_task = isinstance(order, WeightedVtime) and order.weight_of is WeightOf.TASK
-    return _FROM_TAIL if by_task or isinstance(order, ByWork) else _FROM_HEAD
+    return (_FROM_TAIL if by_task else _FROM_HEAD,)

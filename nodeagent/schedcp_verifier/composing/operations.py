@@ -49,10 +49,12 @@ def operations_of(composition: Composition) -> Iterator[str]:
     """Yield each operation and the table."""
     yield _select_cpu(composition)
     yield _enqueue(composition)
+    yield _charge(composition)
+    yield _SETTLE
     yield _DISPATCH
     yield _runnable(composition)
     yield _running(composition)
-    yield _stopping(composition)
+    yield _STOPPING
     yield _QUIESCENT
     yield _init_task(composition)
     yield _CPU_RELEASE
@@ -169,7 +171,7 @@ def _running(composition: Composition) -> str:
     return f"{text}}}"
 
 
-def _stopping(composition: Composition) -> str:
+def _charge(composition: Composition) -> str:
     charges = []
     if composition.sharing is Sharing.VIRTUAL_TIME:
         weight = "share_weight_of(tctx->class)"
@@ -179,16 +181,39 @@ def _stopping(composition: Composition) -> str:
     declared = "\tu64 used;\n" if charges else ""
     stopping = "class_stopping(p, wait, tctx, cctx);\n"
     return (
-        "void SCHEDCP_OPS(composed_stopping, struct task_struct *p, bool runnable)\n"
-        f"{{\n{_CONTEXTS}{_CPU_CONTEXT}{declared}\n\tif (!wait || !tctx || !cctx)\n\t\treturn;\n"
+        "/* Charge a task for what it ran since it was charged last. */\n"
+        "static void charge(struct task_struct *p, struct wait_ctx *wait, struct task_ctx *tctx,\n"
+        "\t\t   struct cpu_ctx *cctx)\n"
+        f"{{\n{declared}{chr(10) if charges else ''}"
         f"\t{'used = ' if charges else ''}{stopping}{''.join(charges)}}}"
     )
 
+
+_SETTLE = f"""\
+/* ops.dispatch comes before ops.stopping: charge who would go on, and see in which class it is. */
+static void settle(struct task_struct *p)
+{{
+{_CONTEXTS}{_CPU_CONTEXT}
+	if (!wait || !tctx || !cctx)
+		return;
+	charge(p, wait, tctx, cctx);
+	class_running(p, wait, tctx, cctx, class_of(p, tctx));
+}}"""
+
+_STOPPING = f"""\
+void SCHEDCP_OPS(composed_stopping, struct task_struct *p, bool runnable)
+{{
+{_CONTEXTS}{_CPU_CONTEXT}
+	if (wait && tctx && cctx)
+		charge(p, wait, tctx, cctx);
+}}"""
 
 _DISPATCH = f"""\
 void SCHEDCP_OPS(composed_dispatch, s32 cpu, struct task_struct *prev)
 {{
 	classes_age(cpu);
+	if (wants_on(prev))
+		settle(prev);
 	if (!first_move_to_local(cpu))
 		{SERVE}(cpu, prev);
 }}"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schedcp_api.compositions import WEIGHED, Composition, TaskClass, Topology
+from schedcp_api.compositions import WEIGHED, Composition, Sharing, TaskClass, Topology
 
 from .shapes import cap_knob_of, class_that_goes_on, id_of
 
@@ -21,7 +21,8 @@ def serving_of(composition: Composition) -> Iterator[str]:
         yield from (_may_lead(c) for c in composition.classes if c.cap is not None)
         yield _serve(composition, *_in_order(composition))
         return
-    yield _share_weights(composition)
+    yield _by_class(composition, "u32 share_weight_of", "share_weight")
+    yield _by_class(composition, "u64 slice_of", "slice_ns")
     yield _serve(composition, *_in_turn(composition))
 
 
@@ -50,6 +51,7 @@ def _in_order(composition: Composition) -> tuple[str, str]:
         if task_class is class_that_goes_on(composition):
             tried += f"\tif (goes_on(prev, {class_id}, {name}_slice_ns))\n\t\treturn;\n"
         tried += f"\tif ({asked}class_move_to_local({class_id}, cpu))\n\t\treturn;\n"
+        tried += f"\tif ({asked}stays(prev, {class_id}, {name}_slice_ns))\n\t\treturn;\n"
     return declared, tried + left
 
 
@@ -64,7 +66,15 @@ def _in_turn(composition: Composition) -> tuple[str, str]:
         )
         for sign in ("==", "!=")
     )
-    return declared, f"{its}\tif (cctx)\n\t\tclass_forfeit(cctx, class);\n{others}"
+    stay = (
+        "\tif (cctx && stays(prev, class, slice_of(class))) {\n"
+        f"{_TURN if composition.sharing is Sharing.TURNS else ''}\t\treturn;\n\t}}\n"
+        "\tif (cctx)\n\t\tclass_forfeit(cctx, class);\n"
+    )
+    return declared, f"{its}{stay}{others}"
+
+
+_TURN = "\t\tclass_charge(cctx, class, TURN_COST, share_weight_of(class));\n"
 
 
 def _may_lead(task_class: TaskClass) -> str:
@@ -89,13 +99,12 @@ def _steal(composition: Composition) -> str:
     )
 
 
-def _share_weights(composition: Composition) -> str:
+def _by_class(composition: Composition, function: str, knob: str) -> str:
+    """Return a function that gives a knob of the class that it is asked about."""
     *before, last = composition.classes
     cases = "".join(
-        f"\tcase {id_of(task_class)}:\n\t\treturn {task_class.name}_share_weight;\n"
+        f"\tcase {id_of(task_class)}:\n\t\treturn {task_class.name}_{knob};\n"
         for task_class in before
     )
     switch = f"\tswitch (class) {{\n{cases}\t}}\n" if before else ""
-    return (
-        f"static u32 share_weight_of(u32 class)\n{{\n{switch}\treturn {last.name}_share_weight;\n}}"
-    )
+    return f"static {function}(u32 class)\n{{\n{switch}\treturn {last.name}_{knob};\n}}"

@@ -117,6 +117,15 @@ static __always_inline bool is_pinned(const struct task_struct *p)
 	return p->nr_cpus_allowed == 1;
 }
 
+/*
+ * The kernel ejects a scheduler that moves a task by name to where it may not run, and a task that
+ * must not migrate at present still has its old mask.
+ */
+static __always_inline bool may_run_on(const struct task_struct *p, s32 cpu)
+{
+	return !p->migration_disabled && bpf_cpumask_test_cpu(cpu, p->cpus_ptr);
+}
+
 static __always_inline u64 pinned_dsq(s32 cpu)
 {
 	return PINNED_DSQ_BASE + (u64)cpu;

@@ -81,25 +81,51 @@ static __always_inline void cap_charge(struct cpu_ctx *cctx, u32 class, u64 used
 	cctx->used_ns[class] = charged_ns;
 }
 
-/*
- * Whether a class has had its share of this CPU, so that it no longer goes ahead of others. It may
- * have the share of a window at once, and has it back over time.
- */
-static __always_inline bool over_cap(struct cpu_ctx *cctx, u32 class, u32 percent)
+static __always_inline u64 cap_allowed(u32 percent)
 {
-	u64 now = bpf_ktime_get_ns(), allowed_ns = CAP_WINDOW_NS * percent / PERCENT;
+	return CAP_WINDOW_NS * percent / PERCENT;
+}
+
+/* What a class has used of its share, less what it has back by now. */
+static __always_inline u64 cap_used(const struct cpu_ctx *cctx, u32 class, u32 percent, u64 now)
+{
 	u64 again_ns = (now - cctx->asked_at[class]) * percent / PERCENT;
 	u64 used_ns = cctx->used_ns[class];
 
-	/* Another CPU may have looked a moment later than now. */
+	/* The CPU itself may have looked a moment later than another one's now. */
 	again_ns &= bits_if_less(cctx->asked_at[class], now);
-	used_ns = used_ns > again_ns ? used_ns - again_ns : 0;
+	return used_ns > again_ns ? used_ns - again_ns : 0;
+}
+
+/* ops.dispatch comes before ops.stopping: who ran until now was not charged yet. */
+static __always_inline bool cap_reached(const struct cpu_ctx *cctx, u32 class, u32 percent,
+					u64 used_ns, u64 now)
+{
+	used_ns += (now - cctx->since) & bits_if_less(cctx->running ^ (class + 1), 1);
+	return used_ns >= cap_allowed(percent);
+}
+
+/*
+ * Whether a class has had its share of this CPU, so that it no longer goes ahead of others. It may
+ * have the share of a window at once, and has it back over time. Call it on the CPU itself, from
+ * ops.dispatch: nobody else writes down what it has back.
+ */
+static __always_inline bool over_cap(struct cpu_ctx *cctx, u32 class, u32 percent)
+{
+	u64 now = bpf_ktime_get_ns(), used_ns = cap_used(cctx, class, percent, now);
+
 	cctx->used_ns[class] = used_ns;
 	cctx->asked_at[class] = now;
-	cctx->allowed_ns[class] = allowed_ns;
-	/* ops.dispatch comes before ops.stopping: who ran until now was not charged yet. */
-	used_ns += (now - cctx->since) & bits_if_less(cctx->running ^ (class + 1), 1);
-	return used_ns >= allowed_ns;
+	cctx->allowed_ns[class] = cap_allowed(percent);
+	return cap_reached(cctx, class, percent, used_ns, now);
+}
+
+/* The same of any CPU, as it stands. */
+static __always_inline bool seems_over_cap(const struct cpu_ctx *cctx, u32 class, u32 percent)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	return cap_reached(cctx, class, percent, cap_used(cctx, class, percent, now), now);
 }
 
 /*
@@ -115,7 +141,7 @@ static __always_inline bool cpu_claim(s32 cpu, u32 class, u64 least_ns, u32 perc
 		return false;
 	running = cctx->running;
 	if (running <= class + 1 || bpf_ktime_get_ns() - cctx->since < least_ns ||
-	    (percent < PERCENT && over_cap(cctx, class, percent)) ||
+	    (percent < PERCENT && seems_over_cap(cctx, class, percent)) ||
 	    !__sync_bool_compare_and_swap(&cctx->running, running, class + 1))
 		return false;
 	/* What the victim ran is not its own. */

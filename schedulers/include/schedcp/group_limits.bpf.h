@@ -9,6 +9,9 @@
  * the order in which they may go on. Every CPU that dispatches lets go who is due; a timer wakes
  * idle ones for that.
  *
+ * What a cgroup owes is bounded by what one tick on every CPU costs it: nothing else can be beyond
+ * its quota.
+ *
  * The bound: who has waited for `ageing_ns` runs until the next tick all the same, because the
  * kernel ejects a scheduler under which a task waits for long, and because a task may hold a lock
  * in the kernel. So a cgroup with n tasks may get n ticks in that time beyond a very small quota.
@@ -30,6 +33,8 @@ enum group_limit_consts {
 
 /* How old a reading of cpu.max and cpu.idle may be. */
 #define GROUP_LOOK_NS (10 * (u64)NSEC_PER_MSEC)
+/* The longest that a kernel lets pass between two ticks. */
+#define TICK_NS (10 * (u64)NSEC_PER_MSEC)
 /* How often the timer looks when nobody is throttled. */
 #define THROTTLED_LOOK_NS (10 * (u64)NSEC_PER_MSEC)
 struct scx_task_group___limits {
@@ -104,15 +109,26 @@ static __always_inline void groups_look(struct task_struct *p, const struct grou
 	}
 }
 
-/* Charge a cgroup. Return the time until which its quota is used up. */
+static __always_inline u64 quota_cost(const struct group_node *node, u64 used)
+{
+	return used * node->period_ns / (node->quota_ns | 1);
+}
+
+/*
+ * Charge a cgroup. Return the time until which its quota is used up. Who runs all the same, because
+ * they waited for `ageing_ns`, would otherwise leave a debt without end to those who come later.
+ */
 static __always_inline u64 group_pay(struct group_node *node, u64 used, u64 now)
 {
-	u64 cost = used * node->period_ns / (node->quota_ns | 1), saved = now - node->period_ns;
+	u64 cost = quota_cost(node, used), saved = now - node->period_ns;
+	u64 latest = now + node->period_ns + quota_cost(node, TICK_NS * scx_bpf_nr_cpu_ids());
 	u64 paid = node->paid_until;
 
 	/* Another CPU may charge it meanwhile, and that must not be lost. */
 	if (vtime_before(paid, saved))
 		__sync_val_compare_and_swap(&node->paid_until, paid, saved);
+	if (vtime_before(latest, paid))
+		__sync_val_compare_and_swap(&node->paid_until, paid, latest);
 	return __sync_fetch_and_add(&node->paid_until, cost) + cost;
 }
 

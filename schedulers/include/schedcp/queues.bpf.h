@@ -19,8 +19,8 @@
 const volatile u64 ageing_ns = AGEING_NS;
 
 enum ageing_consts {
-	AGEING_SCANS = 8,	/* looks in one ageing_ns */
-	AGEING_SCAN_TASKS = 64, /* from the tail, where those wait who are never first */
+	AGEING_SCANS = 8,	 /* looks in one ageing_ns */
+	AGEING_SCAN_TASKS = 256, /* from one end of a queue */
 };
 
 struct wait_ctx {
@@ -154,9 +154,14 @@ static __always_inline void dsq_age_from(u64 dsq, u64 first, u64 now, u64 iter_f
 	}
 }
 
+/*
+ * Who is never first waits at the tail. Where an order does not move with time, equals may come
+ * after it without end, so that it is nearer to the head.
+ */
 static __always_inline void dsq_age(u64 dsq, u64 first, u64 now)
 {
 	dsq_age_from(dsq, first, now, SCX_DSQ_ITER_REV);
+	dsq_age_from(dsq, first, now, 0);
 }
 
 /* Call it first in ops.dispatch. Each CPU looks after the shared queue and its own. */
