@@ -21,7 +21,7 @@ from schedcp_lab.bench_cases import Case
 from schedcp_lab.bench_results import Trial
 from schedcp_lab.errors import CommandFailed
 from schedcp_lab.processes import Completed, run
-from schedcp_verifier.errors import GuestOutputError, VmLostError
+from schedcp_verifier.errors import VmError, VmLostError
 from schedcp_verifier.initramfs import archive, file, program, symlink
 from schedcp_verifier.microvm import MicroVm, VmSpec
 
@@ -204,7 +204,7 @@ def _lines(spec: VmSpec) -> Iterator[bytes | None]:
                 timer = _alarm(stopping)
                 yield line
         yield None  # a kernel that panics ends QEMU as orderly as one that powers off
-    except (VmLostError, GuestOutputError):
+    except VmError:
         yield None
     finally:
         timer.cancel()

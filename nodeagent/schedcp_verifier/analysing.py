@@ -1,8 +1,8 @@
 """The bytecode analysis: an object and a kernel in, one check for each rule out.
 
 What is certain is a failure; what the code does not decide is a warning, which the micro-VM has to
-settle; where programs are too large to be explored in full, nothing is concluded from what was not
-seen. docs/verifier-bytecode.md says of each rule what it sees and what it cannot.
+settle; what is too large to be explored in full is refused, because it was not read.
+docs/verifier-bytecode.md says of each rule what it sees and what it cannot.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schedcp_api.candidates import Argument
-from schedcp_api.verdicts import Check, Stage
+from schedcp_api.verdicts import Check, Phase, Stage
 
 from . import (
     beckoning,
@@ -231,7 +231,8 @@ def examined(scene: Scene) -> tuple[Check, ...]:
             complete=scene.complete,
         )
     )
-    return tuple(checks)
+    # Of what was not read in full, nothing holds; but what was found was found.
+    return tuple(c for c in checks if scene.complete or c.phase is not Phase.PASSED)
 
 
 def _explored(scene: Scene) -> Check:
@@ -242,11 +243,11 @@ def _explored(scene: Scene) -> Check:
             Stage.BYTECODE,
             f"every path of {len(behaviour.object.table.operations)} operations was explored",
         )
-    return warning(
+    return failed(
         "programs-explored",
         Stage.BYTECODE,
-        f"too large to be explored in full: {', '.join(behaviour.unfinished)}; nothing was "
-        "concluded from what was not seen; make them smaller, with fewer nested conditions",
+        f"too large to be explored in full: {', '.join(behaviour.unfinished)}; what was not read "
+        "may do anything; make them smaller, with fewer nested conditions",
         operations=behaviour.unfinished,
     )
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from schedcp_api.verdicts import Check, Stage
 
-from .checks import bounded, error, failed, passed
+from .checks import bounded, error, failed, passed, warning
 from .kernellog import BY_KERNEL, BY_USER_SPACE, endings
-from .records import GuestReport, LoaderData, StateData
+from .records import GuestReport, LoaderData, ProgramData, StateData
 from .verifierlog import refusal_of
 
 __all__ = ["attachment", "ended", "gone_with_its_loader", "same_enablement", "states_of"]
@@ -29,6 +29,9 @@ _REFUSED = {
 """Exit codes of the loader that are the candidate's doing (`schedcp-loader --help`)."""
 _EJECTED = (20, 21)
 _BY_ITSELF = 65
+_COMPLEXITY_MAX = 1_000_000
+_COMPLEXITY_NEAR = _COMPLEXITY_MAX // 2
+"""Compilers and kernels differ by less than that from one release to the next."""
 _RESTART = 1 << 48
 """In an exit code: SCX_ECODE_ACT_RESTART."""
 _OUT_OF_MEMORY = "Cannot allocate memory"
@@ -61,7 +64,23 @@ def attachment(report: GuestReport, ops_name: str) -> tuple[Check, ...]:
             f"{program.name} {program.verified_instructions}" for program in loaded.programs[:32]
         ],
     )
-    return verified, _attached(report, ops_name, code)
+    return verified, _budget(loaded.programs), _attached(report, ops_name, code)
+
+
+def _budget(programs: tuple[ProgramData, ...]) -> Check:
+    """Return whether the kernel could have refused a program for its size, had it been larger."""
+    near = [p for p in programs if p.verified_instructions >= _COMPLEXITY_NEAR]
+    if not near:
+        words = f"no program is near the kernel's limit of {_COMPLEXITY_MAX} verified instructions"
+        return passed("complexity", Stage.ATTACH, words)
+    named = ", ".join(f"{p.name} ({p.verified_instructions})" for p in near[:8])
+    return warning(
+        "complexity",
+        Stage.ATTACH,
+        f"near the kernel's limit of {_COMPLEXITY_MAX} verified instructions, where the next "
+        f"kernel may refuse what this one takes: {named}; make them smaller",
+        failures=["L02"],
+    )
 
 
 def _not_loaded(report: GuestReport, code: int | None, messages: str) -> Check:

@@ -59,9 +59,13 @@ class VmError(VerifierError):
 class VmLostError(VmError):
     """The guest crashed, hung, or never came to its end."""
 
-    def __init__(self, message: str, *, under_candidate: bool = False) -> None:
+    def __init__(
+        self, message: str, *, under_candidate: bool = False, late_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.under_candidate = under_candidate
+        self.late_after = late_after
+        """Of a guest that met its deadline: the CPU seconds that it had had by then."""
 
 
 class GuestOutputError(VmError):

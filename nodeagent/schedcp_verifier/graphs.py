@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from .instructions import Instruction, Kind, Operation
 from .programs import Function
@@ -48,6 +49,17 @@ class Graph:
     blocks: Mapping[int, Block]
     order: Mapping[int, int]
     live: Mapping[int, Live]
+
+    @cached_property
+    def heads(self) -> frozenset[int]:
+        """The blocks with which loops begin; the first one may be that of a callback's loop."""
+        back = {
+            successor
+            for start, at in self.order.items()
+            for successor in self.blocks[start].successors
+            if self.order[successor] <= at
+        }
+        return frozenset({self.function.first, *back})
 
 
 def graph(

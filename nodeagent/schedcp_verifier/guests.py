@@ -80,6 +80,7 @@ class GuestRun:
     report: GuestReport
     console: str
     seconds: float
+    cpu_seconds: float
 
 
 def course_plan(contract: EvaluationContract, course: Course) -> GuestPlan:
@@ -212,7 +213,7 @@ class GuestFactory:
                 f"the guest's kernel has types {report.btf_digest or 'unknown'}, but the bundle "
                 f"says {kernel.profile.btf_digest}: make the bundle anew"
             )
-        return GuestRun(report, console, time.monotonic() - started)
+        return GuestRun(report, console, time.monotonic() - started, vm.cpu_seconds)
 
     def _report(self, vm: MicroVm) -> GuestReport:
         """Return what a guest says until its end, or raise VmLostError saying who was in charge."""
@@ -221,7 +222,9 @@ class GuestFactory:
             report = parse_report(vm.lines(), charge)
         except VmLostError as lost:
             guilty = charge.candidate and not self.stopping.is_set()
-            raise VmLostError(str(lost), under_candidate=guilty) from lost
+            raise VmLostError(
+                str(lost), under_candidate=guilty, late_after=lost.late_after
+            ) from lost
         if not report.complete:
             console = vm.console.text()[-2000:]
             raise VmLostError(

@@ -20,6 +20,8 @@ __all__ = ["Influences", "step_of"]
 _BEGINNINGS = frozenset({"init", "init_cids", "init_task", "enable", "exit", "exit_task"})
 """Operations at the beginning and the end of a life: what they write is not a course of events."""
 
+_LOADS = frozenset({"init", "init_cids"})
+"""Operations that are over before any task is scheduled."""
 _HASHES = frozenset({1, 5, 9, 10})
 _SIZES = (1, 2, 4, 8)
 _ARRIVALS = frozenset({"enqueue", "runnable", "quiescent", "select_cpu", "select_cid"})
@@ -139,7 +141,7 @@ class Influences:
         own = standing_of_itself(fact)
         if own is not None:
             return own
-        if self._is_never_reached(fact):
+        if self._is_never_reached(fact) or self._is_unset(fact):
             return Standing.EXCEPTION
         return self.of_sources(s for s in (a.sources | b.sources) if not s.startswith("@"))
 
@@ -190,6 +192,36 @@ class Influences:
             and self.standing(event.path) is Standing.LASTING
             for event in self.writes.get(str(place[0]) if isinstance(place, tuple) else "", ())
         )
+
+    def _is_unset(self, fact: Fact) -> bool:
+        """Say whether a fact is that a variable is zero which init sets to something else."""
+        (name, a, b), holds = fact
+        if name != EQ or not holds or b.number != 0 or a.role is not Role.CELL:
+            return False
+        place = str(a.value[0]) if isinstance(a.value, tuple) else ""
+        events = self.all_writes.get(place, ())
+        if not events:
+            return self._kept.get(place, frozenset()) & _LOADS != frozenset()
+        return all(
+            event.operation in _LOADS
+            and "value" in event.arguments
+            and event.arguments["value"].bounds[0] > 0
+            for event in events
+        )
+
+    @cached_property
+    def _kept(self) -> Mapping[str, frozenset[str]]:
+        """By place: the operations that put an object of the kernel's into it."""
+        found: dict[str, frozenset[str]] = {}
+        for event in self.behaviour.of(Effect.KEEP):
+            if "keeper" not in event.arguments:
+                continue
+            atoms, offset = linear(event.arguments["keeper"])
+            for entry in atoms:
+                if entry.role is Role.ENTRY and isinstance(entry.value, tuple):
+                    place = f"{entry.value[0]}+{offset}"
+                    found[place] = found.get(place, frozenset()) | {event.operation}
+        return found
 
     def _configured(self, source: str) -> bool:
         """Say whether something is only ever written from outside."""

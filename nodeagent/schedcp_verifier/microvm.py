@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from .errors import GuestOutputError, ToolMissing, VmLostError
+from .errors import GuestOutputError, ToolMissing, VmError, VmLostError
 from .processes import SAFE_PATH
 
 __all__ = ["MAIN", "PORT_NAME", "VCPUS", "BoundedLog", "MicroVm", "Topology", "VmSpec"]
@@ -158,6 +158,8 @@ class MicroVm:
         self.spec = spec
         self._stopping = stopping or threading.Event()
         self.console = BoundedLog(spec.console_bytes)
+        self.cpu_seconds = 0.0
+        """What the guest has used of the host's CPU, as far as was looked: at its end."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -183,8 +185,8 @@ class MicroVm:
     def lines(self) -> Iterator[bytes]:
         """Yield what the guest says, line by line, until it has powered off.
 
-        Raise VmLostError when the deadline passes or QEMU fails, GuestOutputError when the guest
-        says more than it may.
+        Raise VmLostError when the deadline passes, VmError when QEMU fails, GuestOutputError when
+        the guest says more than it may.
         """
         pending = bytearray()
         total = 0
@@ -219,9 +221,12 @@ class MicroVm:
                 if self._stopping.is_set():
                     raise VmLostError("the guest was given up because the verifier is stopping")
                 if left <= 0:
+                    self._look_at_cpu_time()
                     raise VmLostError(
-                        f"the guest had not ended after {self.spec.deadline_seconds:g} s; "
-                        f"its console ends:\n{self.console.text()[-2000:]}"
+                        f"the guest had not ended after {self.spec.deadline_seconds:g} s, "
+                        f"{self.cpu_seconds:.0f} of them on a CPU; "
+                        f"its console ends:\n{self.console.text()[-2000:]}",
+                        late_after=self.cpu_seconds,
                     )
                 for key, _ in ready:
                     data = os.read(key.fd, _CHUNK)
@@ -232,10 +237,17 @@ class MicroVm:
                     else:
                         yield data
 
+    def _look_at_cpu_time(self) -> None:
+        """Note what QEMU has used, which the kernel tells until it is reaped."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        self.cpu_seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _reap(self) -> None:
+        self._look_at_cpu_time()
         status = self._ended()
         if status != 0:
-            raise VmLostError(
+            # A guest that panics or faults ends QEMU in order: this is the host's doing.
+            raise VmError(
                 f"QEMU ended with status {status}; it said:\n{self.console.text()[-2000:]}"
             )
 

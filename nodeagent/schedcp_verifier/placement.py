@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .conditions import EQ, Way
 from .cpus import Cpus, literal, name_of
 from .effects import Effect
+from .events import Asked, Event
 from .findings import Finding, Placed, Scene, possibly, surely
 from .queueids import QueueKind
 from .standings import Standing
@@ -20,6 +21,8 @@ _CPU_NAMES = frozenset(
     | {"bpf_get_smp_processor_id"}
 )
 _ENQ_MIGRATION_DISABLED = 16
+_COUNTED_LEAST = 4
+"""Whoever names fewer CPUs than that has picked them."""
 _FIRST = ("bpf_cpumask_first", "bpf_cpumask_first_and")
 _QUIET = ("init", "init_cids", "exit", "dump", "dump_cpu", "dump_cid", "dump_task")
 
@@ -122,7 +125,8 @@ def cpus_chosen(scene: Scene) -> Iterator[Finding]:
     returns = [e for e in scene.behaviour.of("return") if e.operation in _SELECT]
     real = [e for e in returns if scene.standing(e.path) is not Standing.EXCEPTION]
     numbers = [literal(scene, e.arguments["value"]) for e in real]
-    for event, number in zip(real, numbers, strict=True):
+    said = list(zip(real, numbers, strict=True))
+    for event, number in said:
         lines = [scene.behaviour.line(event)]
         for way in event.path:
             astray = cpus.astray(event.arguments["value"], way)
@@ -139,7 +143,7 @@ def cpus_chosen(scene: Scene) -> Iterator[Finding]:
                     "R12",
                     lines=lines,
                 )
-        if number is not None and 0 < number < 1 << 31:
+        if number is not None and 0 < number < 1 << 31 and not _is_counted(scene, event, said):
             yield surely(
                 f"select_cpu returns CPU {number}, which is written into the code: pick a CPU out "
                 "of p->cpus_ptr, or take the number from a knob",
@@ -165,12 +169,13 @@ def cpus_chosen(scene: Scene) -> Iterator[Finding]:
 
 def cpus_named(scene: Scene) -> Iterator[Finding]:
     """Q12: no CPU's number is written into the code."""
-    for asked in scene.behaviour.asked:
-        name, a, b = asked.question
-        number = literal(scene, b)
-        if name != EQ or number is None or number >= 1 << 31 or asked.operation in _QUIET:
-            continue
-        if not _is_cpu(a):
+    compared = [
+        (asked, literal(scene, asked.question[2]))
+        for asked in scene.behaviour.asked
+        if asked.question[0] == EQ and asked.operation not in _QUIET and _is_cpu(asked.question[1])
+    ]
+    for asked, number in compared:
+        if number is None or number >= 1 << 31 or _is_computed(scene, asked):
             continue
         words = (
             f"compares a CPU with {number}, which is written into the code: other machines have "
@@ -184,17 +189,30 @@ def cpus_named(scene: Scene) -> Iterator[Finding]:
         if "cpu" in event.arguments and event.operation not in _QUIET
     ]
     for event, number in spoken:
-        line = scene.behaviour.line(event)
-        others = {n for other, n in spoken if scene.behaviour.line(other) == line}
-        if number is None or not 0 < number < 1 << 31 or others >= {*range(number)}:
-            # All numbers from 0 on are a loop that was unrolled.
+        if number is None or not 0 < number < 1 << 31 or _is_counted(scene, event, spoken):
             continue
         yield surely(
             f"{'kicks' if event.what is Effect.KICK else 'asks about'} CPU {number}, which is "
             "written into the code",
             "Q12",
-            lines=[line],
+            lines=[scene.behaviour.line(event)],
         )
+
+
+def _is_computed(scene: Scene, asked: Asked) -> bool:
+    """Say whether a number that is compared was counted or computed on the way there."""
+    section, slot = asked.place
+    instruction = scene.behaviour.object.code[section][slot]
+    number = stripped(asked.question[2])
+    return not instruction.immediate and number.role is Role.NUMBER and not number.sources
+
+
+def _is_counted(scene: Scene, at: Event, named: Iterable[tuple[Event, int | None]]) -> bool:
+    """Say whether all numbers from 0 to that of a place are named there: a loop counts them."""
+    line = scene.behaviour.line(at)
+    numbers = {n for other, n in named if n is not None and scene.behaviour.line(other) == line}
+    mine = max((n for other, n in named if other is at and n is not None), default=0)
+    return numbers >= {*range(max(mine, _COUNTED_LEAST))}
 
 
 def _is_cpu(term: Term) -> bool:

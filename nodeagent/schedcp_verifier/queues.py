@@ -112,12 +112,15 @@ def _made_for_few(scene: Scene, queue: Queue, events: list[Placed]) -> int | Non
 
 def _is_fixed(queue: Queue) -> bool:
     """Say whether how many queues are made is written in the code."""
-    return queue.kind is QueueKind.NUMBER or all(
-        atom.role is Role.ELEMENT
-        and len(atom.parts) > 1
-        and atom.parts[1].number is not None
-        and not any(source.startswith("knob:") for source in atom.parts[1].sources)
-        for atom, _ in queue.atoms
+    return queue.kind is QueueKind.NUMBER or (
+        bool(queue.atoms)
+        and all(
+            atom.role is Role.ELEMENT
+            and len(atom.parts) > 1
+            and atom.parts[1].number is not None
+            and not any(source.startswith("knob:") for source in atom.parts[1].sources)
+            for atom, _ in queue.atoms
+        )
     )
 
 
@@ -190,6 +193,8 @@ def _made_sometimes(
 ) -> Iterator[Finding]:
     """R01: what is made only on some machines is used on those only."""
     makers = [item for item in scene.created if meet(item.queue, queue)]
+    if any(item.queue.is_vague for item in makers):
+        return  # a loop that counts up to the number of CPUs, of which this is not the beginning
     conditions = [_of_machine(way) for item in makers for way in item.event.path]
     if not conditions or not all(conditions):
         return

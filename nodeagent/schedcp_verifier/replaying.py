@@ -5,7 +5,8 @@ Pure: a report in, figures and a check out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -33,6 +34,12 @@ WARM = "default-warm"
 FLOOR = "default-floor"
 _SERVED = 0.9
 """How much of its wakeups and of its CPU time the target must at least keep."""
+_KEPT = 0.5
+"""How much of its CPU time a neighbour must at least keep, whatever all of them together lose."""
+_NOTABLE = 0.05
+"""From which share of all neighbours' CPU time on one of them is looked at by itself."""
+_LEAST_FIDELITY = 50.0
+"""Below this many percent a replay is not the profile's, and proves nothing."""
 _ON_THE_CANDIDATE = (11, 12, 13, 14, 15, 17, 18, 20, 21)
 """Exit codes of the loader that are the candidate's doing (`schedcp-loader --help`)."""
 _FIGURES = {
@@ -76,6 +83,7 @@ def judge_replay(
     baseline, candidate = _medians(baselines), _medians(candidates)
     figure = _FIGURES.get(contract.metric, "wakeup_p99_ns")
     before, after = (getattr(figures, figure) for figures in (baseline, candidate))
+    measured = contract.metric in _FIGURES and before > 0
     loss = _relative(baseline.neighbour_cpu_ns, candidate.neighbour_cpu_ns)
     replay = Replay(
         baseline=baseline,
@@ -87,18 +95,22 @@ def judge_replay(
         fidelity=percent_text(_fidelity(baseline, profile, report, spec)),
         spread=percent_text(_spread([getattr(figures, figure) for figures in candidates])),
     )
-    if contract.metric not in _FIGURES or not before:
-        why = "has no figure in a replay" if contract.metric not in _FIGURES else "was not measured"
-        words = f"{contract.metric} {why}, so that nothing is judged by it; the canary measures it"
-        return Replayed(
-            (skipped("replay", Stage.REPLAY, words, **_evidence(replay, spec)),), replay
-        )
-    short = _shortfall(report, contract)
-    return Replayed((_decision(replay, contract, spec, figure=figure, short=short),), replay)
+    decision = _decision(
+        replay,
+        contract,
+        figure if measured else None,
+        harm=_harm(report, contract),
+        left_out=spec.left_out,
+    )
+    return Replayed((decision,), replay)
 
 
 def _target(report: GuestReport, arm: str) -> list[GroupData]:
     return [group for group in report.groups[arm].values() if group.group.startswith("t")]
+
+
+def _neighbours(report: GuestReport, arm: str) -> list[GroupData]:
+    return [group for group in report.groups[arm].values() if group.group.startswith("n")]
 
 
 def _unsound(report: GuestReport, contract: EvaluationContract) -> Check | None:
@@ -121,12 +133,20 @@ def _unsound(report: GuestReport, contract: EvaluationContract) -> Check | None:
     return None
 
 
-def _shortfall(report: GuestReport, contract: EvaluationContract) -> str:
-    """Return what the target got less of than it should, empty when nothing."""
+def _harm(report: GuestReport, contract: EvaluationContract) -> str:
+    """Return who got much less than under the kernel's own scheduler; empty when nobody did."""
 
-    def total(arm: str, what: Callable[[GroupData], int]) -> int:
-        arms = (f"{arm}-{seed}" for seed in range(1, contract.seeds + 1))
-        return sum(what(group) for name in arms for group in _target(report, name))
+    def arms(kind: str) -> list[str]:
+        return [f"{kind}-{seed}" for seed in range(1, contract.seeds + 1)]
+
+    def total(kind: str, what: Callable[[GroupData], int]) -> int:
+        return sum(what(group) for arm in arms(kind) for group in _target(report, arm))
+
+    def by_neighbour(kind: str) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for arm in arms(kind):
+            found.update({g.group: g.cpu_time_ns for g in _neighbours(report, arm)})
+        return found
 
     measures: tuple[tuple[str, Callable[[GroupData], int]], ...] = (
         ("wakeups", lambda group: group.wakeups),
@@ -137,7 +157,12 @@ def _shortfall(report: GuestReport, contract: EvaluationContract) -> str:
         before, after = total("default", what), total("candidate", what)
         if after < _SERVED * before:
             short.append(f"{100 * after // before}% of its {name}")
-    return f"the target got only {' and '.join(short)}" if short else ""
+    harm = [f"the target got only {' and '.join(short)}"] if short else []
+    usual, tried = by_neighbour("default"), by_neighbour("candidate")
+    for name, before in sorted(usual.items()):
+        if before >= _NOTABLE * usual.total() and tried[name] < _KEPT * before:
+            harm.append(f"neighbour {name} got only {100 * tried[name] // before}% of its CPU time")
+    return "; ".join(harm)
 
 
 def _broken_arm(report: GuestReport, ops_name: str, contract: EvaluationContract) -> Check | None:
@@ -184,15 +209,13 @@ def _program_gone(report: GuestReport, arm: str) -> Check:
 
 
 def _figures(report: GuestReport, arm: str) -> ReplayFigures:
-    groups = report.groups[arm].values()
-    target = [group for group in groups if group.group.startswith("t")]
-    neighbours = [group for group in groups if group.group.startswith("n")]
+    target = _target(report, arm)
     return ReplayFigures(
         wakeup_p50_ns=_weighted(target, lambda group: group.wakeup_p50_ns),
         wakeup_p99_ns=_weighted(target, lambda group: group.wakeup_p99_ns),
         wakeup_p999_ns=_weighted(target, lambda group: group.wakeup_p999_ns),
         target_cpu_ns=sum(group.cpu_time_ns for group in target),
-        neighbour_cpu_ns=sum(group.cpu_time_ns for group in neighbours),
+        neighbour_cpu_ns=sum(group.cpu_time_ns for group in _neighbours(report, arm)),
         makespan_ns=max((group.makespan_ns for group in target), default=0),
     )
 
@@ -240,28 +263,42 @@ def _fidelity(
     return 100.0 * sum(likenesses) / len(likenesses)
 
 
-def _evidence(replay: Replay, spec: WorkloadSpec) -> dict[str, object]:
-    return {"fidelity": replay.fidelity, "leftOut": list(spec.left_out[:16])}
-
-
 def _decision(
-    replay: Replay, contract: EvaluationContract, spec: WorkloadSpec, *, figure: str, short: str
+    replay: Replay,
+    contract: EvaluationContract,
+    figure: str | None,
+    *,
+    harm: str,
+    left_out: Sequence[str],
 ) -> Check:
+    """Judge a replay; without a `figure` of the contract's metric, whom it harms all the same."""
+    required = contract.replay is ReplayMode.REQUIRED
     gain, loss = percent_value(replay.improvement), percent_value(replay.neighbour_loss)
+    better = f"better by {replay.improvement}" if figure else "not measured in a replay"
     words = (
-        f"{contract.metric} better by {replay.improvement}, neighbours lose "
-        f"{replay.neighbour_loss} of their CPU time, over {replay.seeds} seeds"
+        f"{contract.metric} {better}, neighbours lose {replay.neighbour_loss} of their CPU time, "
+        f"over {replay.seeds} seeds"
     )
-    evidence = {"judgedBy": figure, **_evidence(replay, spec)}
-    judge = failed if contract.replay is ReplayMode.REQUIRED else warning
-    if short:
-        return judge("replay", Stage.REPLAY, f"{short}; {words}", **evidence)
-    if gain >= percent_value(contract.minimum_improvement) and loss <= percent_value(
-        contract.maximum_neighbour_loss
-    ):
-        return passed("replay", Stage.REPLAY, words, **evidence)
-    wanted = (
-        f"{words}; asked for at least {contract.minimum_improvement} and at most "
-        f"{contract.maximum_neighbour_loss}"
-    )
-    return judge("replay", Stage.REPLAY, wanted, **evidence)
+    evidence = {
+        "judgedBy": figure or "harm alone",
+        "fidelity": replay.fidelity,
+        "leftOut": list(left_out[:16]),
+    }
+    if percent_value(replay.fidelity) < _LEAST_FIDELITY:
+        judge = error if required else warning
+        unlike = (
+            f"the replay is only {replay.fidelity} like the profile, below {_LEAST_FIDELITY:g}%, "
+            f"and proves nothing ({words}); profile for longer, or let the canary alone decide"
+        )
+        return judge("replay", Stage.REPLAY, unlike, **evidence)
+    judge = failed if required else warning
+    if harm:
+        return judge("replay", Stage.REPLAY, f"{harm}; {words}", **evidence)
+    gained = figure is None or gain >= percent_value(contract.minimum_improvement)
+    if not gained or loss > percent_value(contract.maximum_neighbour_loss):
+        asked = f"at least {contract.minimum_improvement} and " if figure else ""
+        wanted = f"{words}; asked for {asked}at most {contract.maximum_neighbour_loss}"
+        return judge("replay", Stage.REPLAY, wanted, **evidence)
+    if figure is None:
+        return skipped("replay", Stage.REPLAY, f"{words}: the canary measures it", **evidence)
+    return passed("replay", Stage.REPLAY, words, **evidence)

@@ -185,7 +185,7 @@ class Run:
             met.states[key] = state
         elif wide is None:
             met.wide[group] = state
-        elif not wide.widen(state, where):
+        elif not wide.widen(state, where, grows=position.start in graph.heads):
             return
         self._schedule(position, wide or state)
 

@@ -162,9 +162,10 @@ _CPUS = _table(
 
 _MASKS = _table(
     *(
-        Signature(f"bpf_cpumask_{name}", roles=("mask",), result=_U32, sources=("mask",))
-        for name in ("weight", "empty", "full")
+        Signature(f"bpf_cpumask_{name}", roles=("mask",), result=_BOOL, sources=("mask",))
+        for name in ("empty", "full")
     ),
+    Signature("bpf_cpumask_weight", roles=("mask",), result=_U32, sources=("mask",)),
     *(
         Signature(f"bpf_cpumask_{name}", roles=roles, result=(0, CPUS_MAX), sources=("mask",))
         for name, roles in (
@@ -181,7 +182,7 @@ _MASKS = _table(
         )
     ),
     *(
-        Signature(f"bpf_cpumask_{name}", roles=("mask", "mask"), result=_U32, sources=("mask",))
+        Signature(f"bpf_cpumask_{name}", roles=("mask", "mask"), result=_BOOL, sources=("mask",))
         for name in ("equal", "intersects", "subset")
     ),
     *(
@@ -337,7 +338,7 @@ _HELPERS: dict[int, Signature] = {
     177: Signature("bpf_trace_vprintk", Effect.PRINT, ("format", "size", "values", "-"), _STATUS),
     181: Signature("bpf_loop", Effect.LOOP, ("count", "callback", "context", "-"), _STATUS),
     182: Signature("bpf_strncmp", Effect.COMPARE_TEXT, ("text", "-", "text"), _STATUS),
-    194: Signature("bpf_kptr_xchg", Effect.KEEP, ("-", "node")),
+    194: Signature("bpf_kptr_xchg", Effect.KEEP, ("keeper", "node")),
     195: Signature("bpf_map_lookup_percpu_elem", Effect.LOOKUP, ("map", "key", "cpu")),
     208: Signature("bpf_ktime_get_tai_ns", sources=_TIME),
     210: Signature("bpf_cgrp_storage_get", Effect.STORAGE, ("map", "cgroup", "value", "flags")),

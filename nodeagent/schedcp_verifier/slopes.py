@@ -6,14 +6,15 @@ What a task was given by a clock some time ago counts as a clock.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
-from .arithmetic import MASK
+from .arithmetic import MASK, signed
 from .conditions import Way, refined
 from .effects import Effect
 from .findings import Scene
 from .standings import Standing
-from .terms import Role, Term, linear, stripped
+from .terms import Role, Term, stripped
 
 __all__ = ["Slopes", "known_bits"]
 
@@ -184,18 +185,28 @@ class Slopes:
 
         None where the distance depends on more than that.
         """
-        atoms, constant = linear(order)
-        if any(count < 0 for count in atoms.values()):
-            return None
-        total = constant
-        for atom, count in atoms.items():
-            slope = self.of(atom)
-            if slope is None:
+        total = 0
+        for part in _summands(order):
+            if part.number is not None:
+                total += signed(part.number)
+                continue
+            slope = self.of(part)
+            if slope is None or (part.role is Role.OPERATION and part.value == "-"):
                 return None
             if slope > 0:
                 continue
-            sources = {s for s in atom.sources if not s.startswith(("@", "argument:task"))}
+            sources = {s for s in part.sources if not s.startswith(("@", "argument:task"))}
             if self._scene.influences.of_sources(sources) is not Standing.LASTING:
                 return None
-            total += count * refined(atom, way)[0 if least else 1]
+            total += refined(part, way)[0 if least else 1]
         return total if 0 <= total < _NS_MAX else None
+
+
+def _summands(term: Term) -> Iterator[Term]:
+    """Yield what a sum is of, each as a condition may have asked about it."""
+    term = stripped(term)
+    if term.role is Role.OPERATION and term.value == "+":
+        for part in term.parts:
+            yield from _summands(part)
+    else:
+        yield term

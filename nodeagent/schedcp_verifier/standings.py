@@ -99,6 +99,9 @@ _AFFINITY = (
     "field:task_struct.migration_disabled",
     "field:task_struct.migration_flags",
 )
+_CPUS_OF_TASK = "field:task_struct.cpus_ptr"
+_WHOLE = frozenset({"bpf_cpumask_subset", "bpf_cpumask_equal", "bpf_cpumask_full"})
+"""What asks whether a task may run on all CPUs, if its mask is the last one named."""
 _FLAGS = frozenset({"argument:enqueue_flags", "argument:wake_flags"})
 
 
@@ -209,6 +212,15 @@ def _of_kernel(fact: Fact) -> Standing | None:
     return Standing.EXCEPTION if mask == _PF_EXITING else None
 
 
+def _of_mask(fact: Fact) -> Standing | None:
+    """Return the standing of a question whether a task may run everywhere, None of others."""
+    (name, a, b), holds = fact
+    asked = str(a.value[0]) if a.role is Role.RESULT and isinstance(a.value, tuple) else ""
+    if name != EQ or b.number != 0 or asked not in _WHOLE or _CPUS_OF_TASK not in a.sources:
+        return None
+    return Standing.PINNED if holds else Standing.LASTING
+
+
 def _of_affinity(fact: Fact) -> Standing:
     """A task with few CPUs is pinned; one with more is ordinary."""
     (name, a, b), holds = fact
@@ -263,6 +275,9 @@ def standing_of_itself(fact: Fact) -> Standing | None:
             return of_kernel
     if any(s in sources for s in _AFFINITY):
         return _of_affinity(fact)
+    of_mask = _of_mask(fact)
+    if of_mask is not None:
+        return of_mask
     if sources & _FLAGS and sources <= _FLAGS | {s for s in sources if is_neutral(s)}:
         return _of_flags(fact)
     if "idle" in sources:

@@ -248,9 +248,15 @@ class State:
             self.versions[name] = where
         return (self.path, self.touched, self.versions, self.held) != before
 
-    def widen(self, other: State, where: str) -> bool:
-        """Take in a state with another key; say whether this one became another thereby."""
-        widened = self.terms.widened
+    def widen(self, other: State, where: str, *, grows: bool) -> bool:
+        """Take in a state with another key; say whether this one became another thereby.
+
+        Where a loop begins, what `grows` is taken to grow on.
+        """
+
+        def widened(a: Term, b: Term) -> Term:
+            return self.terms.widened(a, b, grows=grows)
+
         registers = [widened(a, b) for a, b in zip(self.registers, other.registers, strict=True)]
         stack = {
             key: (value[0], widened(value[1], other.stack[key][1]))

@@ -18,6 +18,9 @@ _SIZE_MAX = 48
 _CHOICES_MAX = 16
 _STEPS = (8191, LOW, MASK)
 """Where a value that grows in a loop is taken to stop: the last CPU, 32 bits, 64."""
+_CPUS_MANY = 512
+"""Whoever cuts the number of a CPU off at as many, or more, only says that it is in bounds."""
+_OF_CPUS = frozenset({"place", "argument:this_cpu", "argument:previous_cpu"})
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -158,8 +161,11 @@ class Terms:
             return self.unknown(frozenset().union(*(part.sources for part in parts)), bounds)
         return self.make(Role.CHOICE, None, tuple(parts), bounds=bounds)
 
-    def widened(self, before: Term, after: Term) -> Term:
-        """Return a term for both that has as few forms as it takes for a loop to settle."""
+    def widened(self, before: Term, after: Term, *, grows: bool) -> Term:
+        """Return a term for both that has as few forms as it takes for a loop to settle.
+
+        If it grows, where it stops is guessed: elsewhere in its loop a condition may say so.
+        """
         vague: tuple[Role, ...] = (Role.RANGE, Role.UNKNOWN)
         if before is after:
             return before
@@ -169,6 +175,8 @@ class Terms:
             return self.choice(before, after)
         (low, high), (least, most) = before.bounds, after.bounds
         sources = before.sources | after.sources
+        if not grows:
+            return self.unknown(sources, (min(low, least), max(high, most)))
         if least < low and least < 0:
             return self.unknown(sources)
         highest = next(step for step in _STEPS if step >= max(high, most))
@@ -289,7 +297,7 @@ class Terms:
                 return self.low(a)
             if low >= 0 and not high & (high + 1) and high & ~y == 0:
                 return a
-            if low >= 0 and not y & (y + 1) and high <= y:
+            if low >= 0 and not y & (y + 1) and (high <= y or _is_cpu_below(a, y)):
                 return a
         if operator in (">>", "s>>") and y == 32:
             inner = self._unshifted(a)
@@ -321,6 +329,16 @@ class Terms:
                 total = self.of(before.number + distance, before.sources | sources)
                 return self._wide("+", inner, total)
         return None
+
+
+def _is_cpu_below(term: Term, limit: int) -> bool:
+    """Say whether a term is the number of a CPU, and a limit higher than machines have of them."""
+    return (
+        limit >= _CPUS_MANY - 1
+        and term.named
+        and bool(term.sources & _OF_CPUS)
+        and (term.role in (Role.ARGUMENT, Role.RESULT))
+    )
 
 
 def stripped(term: Term) -> Term:

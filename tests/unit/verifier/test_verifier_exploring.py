@@ -270,7 +270,7 @@ def test_what_is_too_much_is_left_unfinished() -> None:
             r{7 + n % 3} = {n:#x}
         on{n}:
         """
-        for n in range(3000)
+        for n in range(12_000)
     )
     text = f"r6 = *(u64 *)(r1 + 0x0)\nr7 = 0\nr8 = 0\nr9 = 0\n{branches}\nr0 = r7\nr0 += r8\nexit"
     seen = behaviour(enqueue=text)

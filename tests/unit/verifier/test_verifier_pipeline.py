@@ -30,6 +30,8 @@ from schedcp_verifier.records import parse_report
 from schedcp_verifier.verifying import Verified, Verifier
 from support.verifier import OBJECT, make_bundle, proof_lines, verdict_of, workload_profile
 
+USUAL_SECONDS = 30.0
+
 
 @dataclass
 class DyingGuests:
@@ -46,7 +48,7 @@ class DyingGuests:
         trouble = self.machine if plan.settings.get("CONTROL") else self.lost
         if trouble is not None:
             raise trouble
-        return GuestRun(parse_report(proof_lines()), "", 1.0)
+        return GuestRun(parse_report(proof_lines()), "", 1.0, USUAL_SECONDS)
 
 
 def verifier(folder: Path, guests: DyingGuests) -> tuple[Verifier, VerificationRequest, object]:
@@ -79,6 +81,17 @@ def test_a_guest_that_dies_under_the_candidate_is_tried_without_it(
         assert [(check.stage, check.phase) for check in found.checks] == [(stage, phase)]
         assert len([plan for plan in guests.plans if plan.topology == MAIN]) == boots
         assert "hangs" in str(found.checks[0]) or "garbage" in str(found.checks[0])
+
+
+@pytest.mark.parametrize(("late_after", "phase"), [(400, Phase.FAILED), (100, Phase.ERROR)])
+def test_a_guest_that_is_late_must_have_had_its_time(
+    late_after: float, phase: Phase, tmp_path: Path
+) -> None:
+    lost = VmLostError("had not ended", under_candidate=True, late_after=late_after)
+    subject, request, kernel = verifier(tmp_path, DyingGuests(lost))
+    found = subject.prove(request, kernel, payload=LoadedObject(b"", ()), ops_name="x")  # type: ignore[arg-type]
+    assert [check.phase for check in found.checks] == [phase]
+    assert ("too busy or too slow" in str(found.checks[0])) == (phase is Phase.ERROR)
 
 
 @pytest.mark.parametrize("broken", [RuntimeError("x"), OSError(28, "no space"), KeyError("x")])

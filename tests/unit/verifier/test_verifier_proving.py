@@ -77,6 +77,16 @@ def test_what_goes_wrong_fails_and_says_so(
     assert proof.losses == ()
 
 
+@pytest.mark.parametrize(("verified", "phase"), [(499_999, "Passed"), (500_000, "Warning")])
+def test_programs_near_the_kernels_limit_are_told(verified: int, phase: str) -> None:
+    lines = without(proof_lines(), b'"loader"', b'"loaded"')
+    programs = [{"name": "enqueue", "verifiedInstructions": verified}]
+    lines.append(record("loader", "proof", event="loaded", programs=programs))
+    found = judged(lines)
+    assert phases(found)["complexity"] == phase
+    assert not found.failed
+
+
 @pytest.mark.parametrize(
     ("effects", "phase"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schedcp_api.profiles import WorkloadProfile
 from schedcp_api.verdicts import EvaluationContract, Phase, ReplayMode
 from schedcp_verifier.records import parse_report
 from schedcp_verifier.replaying import Replayed, arm_names, judge_replay
@@ -43,8 +44,10 @@ def replay_lines(
     return [*lines, text_record("kmsg", "replay", "sched_ext: BPF scheduler enabled")]
 
 
-def judged(lines: list[bytes], **contract: object) -> Replayed:
-    profile = workload_profile()
+def judged(
+    lines: list[bytes], *, profile: WorkloadProfile | None = None, **contract: object
+) -> Replayed:
+    profile = profile or workload_profile()
     return judge_replay(
         parse_report(lines),
         "tried",
@@ -143,10 +146,43 @@ def test_the_kernels_log_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("metric", ["Makespan", "ThroughputOps", "prometheus"])
-def test_a_metric_that_is_not_measured_is_judged_by_nothing_else(metric: str) -> None:
+def test_of_a_metric_that_is_not_measured_only_the_harm_is_judged(metric: str) -> None:
     found = judged(replay_lines(candidate_ms=8), metric=metric)
     assert found.replay is not None
     assert found.checks[0].phase is Phase.SKIPPED
+    for mode, phase in ((ReplayMode.REQUIRED, Phase.FAILED), (ReplayMode.ADVISORY, Phase.WARNING)):
+        found = judged(replay_lines(candidate_cpu=3700), metric=metric, replay=mode)
+        assert found.checks[0].phase is phase
+        assert "lose 50.00%" in found.checks[0].message
+
+
+@pytest.mark.parametrize(
+    ("mode", "phase"), [(ReplayMode.REQUIRED, Phase.ERROR), (ReplayMode.ADVISORY, Phase.WARNING)]
+)
+def test_a_replay_that_is_not_the_profiles_proves_nothing(mode: ReplayMode, phase: Phase) -> None:
+    seen = workload_profile()
+    groups = tuple(
+        group.replace(wakeups_per_second=100 * group.wakeups_per_second)
+        for group in seen.target.thread_groups
+    )
+    busier = seen.target.replace(cpu_milli=9 * seen.target.cpu_milli, thread_groups=groups)
+    found = judged(replay_lines(), profile=seen.replace(target=busier), replay=mode)
+    assert found.checks[0].phase is phase
+    assert "proves nothing" in found.checks[0].message
+    assert found.replay is not None
+    assert float(found.replay.fidelity[:-1]) < 50
+
+
+@pytest.mark.parametrize("kept_ms", [1700, 1900])
+def test_a_neighbour_that_starves_is_not_hidden_by_one_that_profits(kept_ms: int) -> None:
+    lines = replay_lines()
+    for seed in (1, 2):
+        lines.append(group_record(f"default-{seed}", "n1", 3600))
+        lines.append(group_record(f"candidate-{seed}", "n1", kept_ms))
+        lines.append(group_record(f"candidate-{seed}", "n0", 7400 + 3600 - kept_ms))
+    check = judged(lines, maximumNeighbourLoss="5%").checks[0]
+    assert (check.phase is Phase.FAILED) == ("neighbour n1 got only 47%" in check.message)
+    assert (check.phase is Phase.PASSED) == (kept_ms > 1800)
 
 
 def test_the_figure_that_decides_is_named() -> None:
