@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from statistics import geometric_mean
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -17,12 +18,14 @@ from rich.text import Text
 
 from schedcp_lab.bench_figures import Line
 from schedcp_lab.bench_guests import DEFAULT
+from schedcp_lab.bench_scenarios import Family
 from schedcp_lab.bench_standings import rows_of, standings_of
 
 __all__ = ["Circumstances", "as_json", "plot", "text_report"]
 
 mpl.rcParams["svg.hashsalt"] = "schedcp"
 _MARKERS = "osD^vP*Xph<>"
+_OVER_TIME = "arriving"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def text_report(lines: Sequence[Line], at: Circumstances) -> Group:
     for cpus in dict.fromkeys(line.cpus for line in lines):
         here = [line for line in lines if line.cpus == cpus]
         parts += [Text(f"{cpus} CPUs", style="bold"), _figures(here), Text("")]
+        parts += [Text(words) for words in _over_batches(here)]
     parts.append(_goals(lines, at))
     parts += [Text(trouble, style="red") for trouble in at.troubles]
     parts.append(Text(_small_print(at), style="dim"))
@@ -72,9 +76,10 @@ def _small_print(at: Circumstances) -> str:
     missing = f", {at.missing} guests were not begun" if at.missing else ""
     return (
         f"kernel {at.kernel}, virtual time; {at.machine}; medians over seeds, least and most in "
-        "brackets, then how many times better than the kernel's own scheduler. Floor: the same "
-        "latency without neighbours. Bound: the least makespan, or the most CPU time, that is "
-        f"possible. {at.guests} guests, {at.reused} of them of an earlier run{missing}; took "
+        "brackets, then how many times better than the kernel's own scheduler. Behind a stroke the "
+        "floor: the same latency under the same scheduler without neighbours. Bound: the least "
+        f"makespan, or the most CPU time, that is possible. {at.guests} guests, {at.reused} of "
+        f"them of an earlier run{missing}; took "
         f"{at.seconds / 60:.1f} minutes"
     )
 
@@ -82,7 +87,7 @@ def _small_print(at: Circumstances) -> str:
 def _figures(lines: Sequence[Line]) -> Table:
     schedulers = list(dict.fromkeys(line.scheduler for line in lines))
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("scenario", "figure", "bound", "floor", *schedulers):
+    for heading in ("scenario", "figure", "bound", *schedulers):
         table.add_column(heading, overflow="fold")
     for place in dict.fromkeys((line.scenario.name, line.metric.name) for line in lines):
         here = [x for x in lines if (x.scenario.name, x.metric.name) == place]
@@ -92,10 +97,24 @@ def _figures(lines: Sequence[Line]) -> Table:
             base.scenario.name,
             f"{base.metric.name}, {base.metric.unit}",
             _bound(base),
-            "" if base.floor is None else f"{base.floor:.2f}",
             *(_cell(by_name[name]) if name in by_name else "-" for name in schedulers),
         )
     return table
+
+
+def _over_batches(lines: Sequence[Line]) -> Iterator[str]:
+    """Yield how each scheduler does over all kinds of long-tail batch that start at once."""
+    batches = [line for line in lines if line.scenario.family is Family.TAIL and line.ratio]
+    groups: dict[tuple[bool, str, str], list[float]] = {}
+    for line in batches:
+        if _OVER_TIME in line.scenario.name:
+            continue
+        key = (line.scenario.known, line.scheduler, line.metric.name)
+        groups.setdefault(key, []).append(line.ratio or 1.0)
+    for (known, scheduler, metric), ratios in groups.items():
+        if scheduler != DEFAULT:
+            kinds = f"{len(ratios)} kinds of batch, {'known' if known else 'blind'}"
+            yield f"{kinds}: {metric} {geometric_mean(ratios):.2f}x with {scheduler}"
 
 
 def _bound(line: Line) -> str:
@@ -115,7 +134,8 @@ def _cell(line: Line) -> Text:
     figures = [value.figure for value in line.values]
     spread = f" [{_short(min(figures))}-{_short(max(figures))}]" if len(figures) > 1 else ""
     bound = f" {line.to_bound:.2f}b" if line.to_bound and not line.metric.more_is_better else ""
-    text = Text(f"{_short(line.figure)}{spread}{bound}")
+    floor = "" if line.floor is None else f"/{_short(line.floor)}"
+    text = Text(f"{_short(line.figure)}{floor}{spread}{bound}")
     if line.impossible:
         text.append(" BEYOND ITS BOUND", style="bold red")
     elif line.scheduler != DEFAULT and line.ratio is not None:

@@ -91,6 +91,21 @@ def test_ratios_are_of_the_same_seed_and_stand_beside_floor_and_spread() -> None
     assert p99.floor == pytest.approx(0.05)
     (row,) = [r for r in rows_of(lines_of({4: measured})) if r.target == "4x"]
     assert (row.met, row.ratio, row.spread) == (True, 8.0, "0.500 to 2.000, n=3")
+    written = io.StringIO()
+    Console(file=written, width=220).print(text_report(lines_of({4: measured}), AT))
+    assert "0.8/0.05 [0.5-2] 8.00x" in written.getvalue()
+
+
+def test_all_kinds_of_batch_are_summed_up() -> None:
+    measured = [
+        *(batch(DEFAULT, name, 1.6) for name in ("tail-r3-known", "tail-r10-known")),
+        batch("ours", "tail-r3-known", 1.6), batch("ours", "tail-r10-known", 1.1),
+        batch(DEFAULT, "tail-arriving-blind", 1.5), batch("ours", "tail-arriving-blind", 1.1),
+    ]  # fmt: skip
+    written = io.StringIO()
+    Console(file=written, width=220).print(text_report(lines_of({4: measured}), AT))
+    assert "2 kinds of batch, known: makespan 1.21x with ours" in written.getvalue()
+    assert "blind: makespan" not in written.getvalue()
 
 
 def test_a_seed_that_a_scheduler_lost_is_told_and_meets_no_target() -> None:
