@@ -40,7 +40,7 @@ from .kernelfacts import KernelFacts
 from .programs import read_programs
 from .saturating import while_nobody_sleeps
 from .spells import while_it_lasts
-from .timebombs import Rule, later
+from .timebombs import Rule, later, without_timers
 
 __all__ = ["RULES", "Examination", "analyse_bytecode", "examined"]
 
@@ -225,6 +225,7 @@ def examined(scene: Scene) -> tuple[Check, ...]:
             bombs,
             [
                 *later(scene, lasting),
+                *without_timers(scene, lasting),
                 *while_it_lasts(scene, lasting),
                 *while_nobody_sleeps(scene, waiting),
             ],

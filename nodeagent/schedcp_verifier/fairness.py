@@ -238,6 +238,13 @@ def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterat
             "T08",
             lines=lines,
         )
+    elif slopes.wraps(order):
+        yield surely(
+            f"the order of queue {item.queue} counts time in 32 bits: some day it starts over, and "
+            "whoever waits then waits behind all who come; use 64 bits",
+            "T12",
+            lines=lines,
+        )
     else:
         yield from _far_away(scene, slopes, item, order)
 

@@ -21,6 +21,8 @@ _CLOBBERED = frozenset(range(6))
 _CELL_BYTES = 8
 _FRAME_BYTES = 512
 _ROUNDS_MAX = 64
+_LIMIT_MOST = 1 << 16
+_LIMITS_MAX = 36
 _ENDS = (Kind.JUMP, Kind.BRANCH, Kind.MAY_GOTO, Kind.EXIT)
 
 
@@ -60,6 +62,19 @@ class Graph:
             if self.order[successor] <= at
         }
         return frozenset({self.function.first, *back})
+
+    @cached_property
+    def limits(self) -> tuple[int, ...]:
+        """The numbers that something is compared with, in order: where loops may end."""
+        found = {
+            number
+            for block in self.blocks.values()
+            for instruction in block.instructions
+            if instruction.kind is Kind.BRANCH and instruction.immediate
+            for number in (instruction.imm - 1, instruction.imm, instruction.imm + 1)
+            if 0 < number <= _LIMIT_MOST
+        }
+        return tuple(sorted(found)[-_LIMITS_MAX:])
 
 
 def graph(

@@ -185,7 +185,7 @@ class Run:
             met.states[key] = state
         elif wide is None:
             met.wide[group] = state
-        elif not wide.widen(state, where, grows=position.start in graph.heads):
+        elif not wide.widen(state, where, graph.limits if position.start in graph.heads else None):
             return
         self._schedule(position, wide or state)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from .arithmetic import MASK, signed
+from .arithmetic import LOW, MASK, signed
 from .conditions import Way, refined
 from .effects import Effect
 from .findings import Scene
@@ -180,6 +180,15 @@ class Slopes:
         keyed = any(part.number is None for part in root.parts)
         return map_.kind in _OWN_MAPS or (map_.kind in _HASHES and keyed)
 
+    def wraps(self, order: Term) -> bool:
+        """Say whether an order that goes with time has room for 32 bits of it only."""
+        choices = order.parts if order.role is Role.CHOICE else (order,)
+        return any(
+            part.bounds[1] <= LOW and part.bounds[0] >= 0 and (self.of(part) or 0) > 0
+            for choice in choices
+            for part in _summands(choice, cut=False)
+        )
+
     def static_distance(self, order: Term, way: Way, *, least: bool = False) -> int | None:
         """Return how far behind the clock an order can be, or is at least, for what the task is.
 
@@ -202,11 +211,14 @@ class Slopes:
         return total if 0 <= total < _NS_MAX else None
 
 
-def _summands(term: Term) -> Iterator[Term]:
-    """Yield what a sum is of, each as a condition may have asked about it."""
-    term = stripped(term)
-    if term.role is Role.OPERATION and term.value == "+":
-        for part in term.parts:
-            yield from _summands(part)
+def _summands(term: Term, *, cut: bool = True) -> Iterator[Term]:
+    """Yield what a sum is of, each as a condition may have asked about it.
+
+    Sums and parts of 32 bits are taken for those of 64, if `cut`.
+    """
+    whole = stripped(term) if cut else term
+    if whole.role is Role.OPERATION and whole.value == "+":
+        for part in whole.parts:
+            yield from _summands(part, cut=cut)
     else:
-        yield term
+        yield whole

@@ -248,14 +248,14 @@ class State:
             self.versions[name] = where
         return (self.path, self.touched, self.versions, self.held) != before
 
-    def widen(self, other: State, where: str, *, grows: bool) -> bool:
+    def widen(self, other: State, where: str, limits: tuple[int, ...] | None) -> bool:
         """Take in a state with another key; say whether this one became another thereby.
 
-        Where a loop begins, what `grows` is taken to grow on.
+        With limits a loop begins here: what grows is taken to grow on, up to one of them.
         """
 
         def widened(a: Term, b: Term) -> Term:
-            return self.terms.widened(a, b, grows=grows)
+            return self.terms.widened(a, b, limits)
 
         registers = [widened(a, b) for a, b in zip(self.registers, other.registers, strict=True)]
         stack = {

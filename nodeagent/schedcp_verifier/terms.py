@@ -161,25 +161,27 @@ class Terms:
             return self.unknown(frozenset().union(*(part.sources for part in parts)), bounds)
         return self.make(Role.CHOICE, None, tuple(parts), bounds=bounds)
 
-    def widened(self, before: Term, after: Term, *, grows: bool) -> Term:
+    def widened(self, before: Term, after: Term, limits: tuple[int, ...] | None) -> Term:
         """Return a term for both that has as few forms as it takes for a loop to settle.
 
-        If it grows, where it stops is guessed: elsewhere in its loop a condition may say so.
+        What grows is taken to stop at one of the limits; without any it is taken as it is.
         """
         vague: tuple[Role, ...] = (Role.RANGE, Role.UNKNOWN)
         if before is after:
             return before
+        if _are_one_iterator(before, after):
+            return max(before, after, key=lambda term: _taken(term))
         if Role.NUMBER in (before.role, after.role) and before.number != after.number:
             vague = (*vague, Role.NUMBER)
         if before.role not in vague and after.role not in vague:
             return self.choice(before, after)
         (low, high), (least, most) = before.bounds, after.bounds
         sources = before.sources | after.sources
-        if not grows:
+        if limits is None:
             return self.unknown(sources, (min(low, least), max(high, most)))
         if least < low and least < 0:
             return self.unknown(sources)
-        highest = next(step for step in _STEPS if step >= max(high, most))
+        highest = next(s for s in sorted({*limits, *_STEPS}) if s >= max(high, most))
         bounds = (low if low <= least else 0, high if high >= most else highest)
         return self.unknown(sources, bounds)
 
@@ -329,6 +331,21 @@ class Terms:
                 total = self.of(before.number + distance, before.sources | sources)
                 return self._wide("+", inner, total)
         return None
+
+
+def _are_one_iterator(first: Term, second: Term) -> bool:
+    """Say whether both are an iterator that was opened once, after some turns and after more."""
+    return (
+        first.role is second.role is Role.ITERATOR
+        and first.parts == second.parts
+        and isinstance(first.value, tuple)
+        and isinstance(second.value, tuple)
+        and first.value[:2] == second.value[:2]
+    )
+
+
+def _taken(iterator: Term) -> int:
+    return int(iterator.value[2]) if isinstance(iterator.value, tuple) else 0
 
 
 def _is_cpu_below(term: Term, limit: int) -> bool:

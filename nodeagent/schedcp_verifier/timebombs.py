@@ -9,16 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
+from functools import reduce
+from itertools import chain
 
-from .conditions import EQ, ONCE, Path, Question
+from .conditions import EQ, ONCE, Path, Question, Way, joined
+from .effects import Effect
 from .endings import Endings
 from .events import Behaviour
 from .findings import Finding, Scene, possibly, surely
+from .standings import Standing
 from .terms import Role, Term
 
-__all__ = ["Rule", "certain_words", "ends", "later", "new_findings", "shown"]
+__all__ = [
+    "Rule",
+    "certain_words",
+    "ends",
+    "later",
+    "new_findings",
+    "shown",
+    "without_timers",
+]
 
 Rule = Callable[[Scene], Iterator[Finding]]
+_TIMER = "timer"
 
 
 def later(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
@@ -36,6 +49,44 @@ def later(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
         for finding in new_findings(scene, rules, answers, known):
             known.add(finding.words)
             yield make(f"{when}: {finding.words}", "T12", *finding.failures, lines=finding.lines)
+
+
+def without_timers(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
+    """T12: a timer that others rely on does not end itself."""
+    ends_at = _timer_ends(scene)
+    if ends_at is None:
+        return
+    events = tuple(e for e in scene.behaviour.events if e.operation != _TIMER)
+    changed = Scene(replace(scene.behaviour, events=events), scene.kernel)
+    known = certain_words(scene, rules)
+    at_once = (finding for rule in rules for finding in rule(changed))
+    for finding in chain(at_once, later(changed, rules)):
+        if finding.certain and finding.words not in known:
+            known.add(finding.words)
+            words = f"once the timer has ended itself, and nobody starts it: {finding.words}"
+            yield surely(words, "T12", *finding.failures, lines=(ends_at, *finding.lines))
+
+
+def _timer_ends(scene: Scene) -> str | None:
+    """Return where the only timer is started again, if not always and by nobody else."""
+    starts = scene.behaviour.of(Effect.START_TIMER)
+    callbacks = {e.name for e in scene.behaviour.of("return") if e.operation == _TIMER}
+    again = any(e.operation not in {_TIMER, "init"} for e in starts)
+    own = [event for event in starts if event.operation == _TIMER]
+    if again or len(callbacks) != 1 or not own or not scene.complete:
+        return None
+    ways = (frozenset({_usual(scene, way)}) for event in own for way in event.path)
+    always = frozenset() in reduce(joined, ways)
+    return None if always else scene.behaviour.line(own[0])
+
+
+def _usual(scene: Scene, way: Way) -> Way:
+    """Return a way without what holds but for an error."""
+    return frozenset(
+        (asked, holds)
+        for asked, holds in way
+        if scene.influences.fact_standing((asked, not holds)) is not Standing.EXCEPTION
+    )
 
 
 def certain_words(scene: Scene, rules: tuple[Rule, ...]) -> set[str]:

@@ -21,7 +21,7 @@ from support.compositions import composition_with
 CPUS = 2
 SEED = 1
 MS = 1_000_000
-WINDOW_MS = 1000
+WINDOW_MS = 2000
 NICES = {"first": -5, "second": 0, "rest": 5}
 ASSURED = {"first": 20, "second": 50, "rest": 30}
 """In percent, and not in the order of the classes' nice values."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from schedcp_api.verdicts import Phase
-from schedcp_verifier.errors import GuestOutputError, VmLostError
+from schedcp_verifier.errors import GuestOutputError, VmError, VmLostError
 from schedcp_verifier.guests import GuestFactory
 from schedcp_verifier.initramfs import archive, program, symlink
 from schedcp_verifier.kernels import KernelBundle
@@ -57,9 +59,24 @@ def test_a_guest_that_never_ends_is_lost(
     script = "while :; do usleep 100000; done"
     with (
         guest(tmp_path, verifier_settings, kernel, script, deadline_seconds=5.0) as vm,
-        pytest.raises(VmLostError, match="had not ended after 5 s"),
+        pytest.raises(VmLostError, match="had not ended after 5 s") as lost,
     ):
         list(vm.lines())
+    assert 0 < (lost.value.late_after or 0) < 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_guest_that_somebody_else_ends_is_not_the_guests_doing(
+    number: signal.Signals, tmp_path: Path, verifier_settings: Settings, kernel: KernelBundle
+) -> None:
+    script = "echo up >&3; while :; do usleep 100000; done"
+    with guest(tmp_path, verifier_settings, kernel, script) as vm:
+        lines = vm.lines()
+        assert next(lines) == b"up"
+        os.kill(vm._process.pid, number)
+        with pytest.raises(VmError, match="QEMU ended with status") as ended:
+            list(lines)
+    assert not isinstance(ended.value, VmLostError)
 
 
 def test_a_guest_that_floods_is_cut_off(

@@ -60,8 +60,8 @@ RANGES = (
     Quantity(
         "cgroup_weight",
         "cgroup_weight",
-        "group_weight_of(p) < {knob}",
-        "group_weight_of(p) > {knob}",
+        "tctx->group_weight < {knob}",
+        "tctx->group_weight > {knob}",
     ),
     Quantity("threads", "threads", "threads_of(p) < {knob}", "threads_of(p) > {knob}"),
     Quantity("age_ms", "age_ns", "age_of(p) < {knob}", "age_of(p) > {knob}", "ms", "u64"),

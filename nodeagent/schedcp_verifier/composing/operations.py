@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from schedcp_api.compositions import Composition, Placement, Sharing, TaskClass, WhenWoken
 
@@ -41,7 +41,17 @@ _TABLE = (
     "init_task",
     "cpu_release",
 )
-_LOOKS = {"target": "is_target", "expected_ns": "expected_in"}
+_LOOKS = {
+    "target": "is_target(cgroup_of(p))",
+    "expected_ns": "expected_in(cgroup_of(p))",
+    "group_weight": "group_weight_of(p)",
+}
+_FIRST_LOOKS = {
+    "target": "is_target(BPF_CORE_READ(args, cgroup))",
+    "expected_ns": "expected_in(BPF_CORE_READ(args, cgroup))",
+    "group_weight": "group_weight_by_id(BPF_CORE_READ(args, cgroup, kn, id))",
+}
+"""Of a task that is made, and is not yet in its cgroup."""
 _GROUP_TABLE = ("cgroup_init", "cgroup_set_weight")
 
 
@@ -54,7 +64,7 @@ def operations_of(composition: Composition) -> Iterator[str]:
     yield _DISPATCH
     yield _runnable(composition)
     yield _running(composition)
-    yield _STOPPING
+    yield _stopping(composition)
     yield _QUIESCENT
     yield _init_task(composition)
     yield _CPU_RELEASE
@@ -72,7 +82,7 @@ def _init_task(composition: Composition) -> str:
             "\ts32 err = class_ctx_create(p);\n"
             "\tstruct task_ctx *tctx = task_ctx_of(p);\n\n"
             "\tif (!tctx)\n\t\treturn err;\n"
-            f"{_looks(composition, 'BPF_CORE_READ(args, cgroup)')}\treturn err;\n"
+            f"{_looks(composition, _FIRST_LOOKS)}\treturn err;\n"
         )
     return (
         "s32 SCHEDCP_OPS_SLEEPABLE(composed_init_task, struct task_struct *p,\n"
@@ -80,10 +90,9 @@ def _init_task(composition: Composition) -> str:
     )
 
 
-def _looks(composition: Composition, cgroup: str) -> str:
-    """Return the assignments of what a cgroup says; a task that is made is not yet in its own."""
-    fields = looks_of(composition)
-    return "".join(f"\ttctx->{field} = {_LOOKS[field]}({cgroup});\n" for field in fields)
+def _looks(composition: Composition, looks: Mapping[str, str]) -> str:
+    """Return the assignments of what a task's cgroup says."""
+    return "".join(f"\ttctx->{field} = {looks[field]};\n" for field in looks_of(composition))
 
 
 def _select_cpu(composition: Composition) -> str:
@@ -158,7 +167,7 @@ def _running(composition: Composition) -> str:
     text = (
         "void SCHEDCP_OPS(composed_running, struct task_struct *p)\n"
         f"{{\n{_CONTEXTS}{_CPU_CONTEXT}\n\tif (!wait || !tctx || !cctx)\n\t\treturn;\n"
-        f"{_looks(composition, 'cgroup_of(p)')}"
+        f"{_looks(composition, _LOOKS)}"
         "\tclass_running(p, wait, tctx, cctx, class_of(p, tctx));\n"
         "\tbound_running(p, wait, tctx, cctx);\n"
     )
@@ -171,13 +180,25 @@ def _running(composition: Composition) -> str:
     return f"{text}}}"
 
 
+def _stopping(composition: Composition) -> str:
+    """Return ops.stopping: cgroups are charged here only, where the kernel tells a task's."""
+    groups = ""
+    if charges_groups(composition):
+        groups = "\tgroup_charge(p, tctx->deferred_ns);\n\ttctx->deferred_ns = 0;\n"
+    return (
+        "void SCHEDCP_OPS(composed_stopping, struct task_struct *p, bool runnable)\n"
+        f"{{\n{_CONTEXTS}{_CPU_CONTEXT}\n\tif (!wait || !tctx || !cctx)\n\t\treturn;\n"
+        f"\tcharge(p, wait, tctx, cctx);\n{groups}}}"
+    )
+
+
 def _charge(composition: Composition) -> str:
     charges = []
     if composition.sharing is Sharing.VIRTUAL_TIME:
         weight = "share_weight_of(tctx->class)"
         charges.append(f"\tclass_charge(cctx, tctx->class, used, {weight});\n")
     if charges_groups(composition):
-        charges.append("\tgroup_charge(p, used);\n")
+        charges.append("\ttctx->deferred_ns += used;\n")
     declared = "\tu64 used;\n" if charges else ""
     stopping = "class_stopping(p, wait, tctx, cctx);\n"
     return (
@@ -198,14 +219,6 @@ static void settle(struct task_struct *p)
 		return;
 	charge(p, wait, tctx, cctx);
 	class_running(p, wait, tctx, cctx, class_of(p, tctx));
-}}"""
-
-_STOPPING = f"""\
-void SCHEDCP_OPS(composed_stopping, struct task_struct *p, bool runnable)
-{{
-{_CONTEXTS}{_CPU_CONTEXT}
-	if (wait && tctx && cctx)
-		charge(p, wait, tctx, cctx);
 }}"""
 
 _DISPATCH = f"""\

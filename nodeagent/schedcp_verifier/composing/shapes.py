@@ -66,7 +66,8 @@ def looks_of(composition: Composition) -> tuple[str, ...]:
     matches = [task_class.match for task_class in composition.classes]
     target = ("target",) if any(match.target is not None for match in matches) else ()
     expected = ("expected_ns",) if any(match.expected_ms for match in matches) else ()
-    return target + expected
+    weighed = any(match.cgroup_weight for match in matches)
+    return target + expected + (("group_weight",) if weighed else ())
 
 
 def expects_work(composition: Composition) -> bool:

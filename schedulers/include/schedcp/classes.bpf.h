@@ -17,11 +17,13 @@ enum class_consts {
 
 struct task_ctx {
 	struct behaviour behaviour;
-	u64 attained_ns; /* CPU time of its present job */
-	u64 expected_ns; /* what is listed for its cgroup; 0: nothing */
-	bool target;	 /* whether its cgroup is listed */
-	u32 class;	 /* when it got the CPU */
-	u32 clocked;	 /* class + 1 by whose clock its virtual time counts; 0: none */
+	u64 attained_ns;  /* CPU time of its present job */
+	u64 expected_ns;  /* what is listed for its cgroup; 0: nothing */
+	u64 deferred_ns;  /* what its cgroup is to be charged when it stops */
+	u32 group_weight; /* cpu.weight of its cgroup */
+	bool target;	  /* whether its cgroup is listed */
+	u32 class;	  /* when it got the CPU */
+	u32 clocked;	  /* class + 1 by whose clock its virtual time counts; 0: none */
 };
 
 struct {

@@ -30,13 +30,33 @@ struct {
 /* The average virtual time of the cgroups that run. */
 u64 group_clock;
 
-/* cpu.weight of the task's cgroup. */
+/* cpu.weight of a cgroup. */
+static __always_inline u32 group_weight_in(struct cgroup *cgroup)
+{
+	struct group_ctx *group = bpf_cgrp_storage_get(&group_ctxs, cgroup, 0, 0);
+
+	return group ? group->weight : WEIGHT_DEFAULT;
+}
+
+/* That of the task's cgroup. Only an operation on the task may ask. */
 static __always_inline u32 group_weight_of(struct task_struct *p)
 {
 	struct cgroup *cgroup = scx_bpf_task_cgroup(p);
-	struct group_ctx *group = bpf_cgrp_storage_get(&group_ctxs, cgroup, 0, 0);
-	u32 weight = group ? group->weight : WEIGHT_DEFAULT;
+	u32 weight = group_weight_in(cgroup);
 
+	bpf_cgroup_release(cgroup);
+	return weight;
+}
+
+/* That of a cgroup for whose address nobody vouches. */
+static __always_inline u32 group_weight_by_id(u64 id)
+{
+	struct cgroup *cgroup = bpf_cgroup_from_id(id);
+	u32 weight;
+
+	if (!cgroup)
+		return WEIGHT_DEFAULT;
+	weight = group_weight_in(cgroup);
 	bpf_cgroup_release(cgroup);
 	return weight;
 }
