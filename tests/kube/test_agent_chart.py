@@ -105,6 +105,7 @@ POD = verification()["spec"]["template"]["spec"]
 PRIVILEGED = {**SIGNER["securityContext"], "privileged": True, "allowPrivilegeEscalation": True}
 ROOT = {**SIGNER["securityContext"], "runAsUser": 0, "runAsNonRoot": False}
 VOLUMES = POD["volumes"]
+EMPTY = {"name": VOLUMES[2]["name"], "emptyDir": {}}
 KEY_MOUNT = {"name": "signing", "mountPath": "/signing"}
 OVER_A_PROGRAM = {"name": "request", "mountPath": "/opt/schedcp"}
 ENTRY = {"name": "SCHEDCP_VERIFIER_CLANG", "value": "/request/evil"}
@@ -152,10 +153,7 @@ def of_key(volume: Manifest) -> Manifest:
             {"volumes": [*VOLUMES, {**VOLUMES[1], "name": "x"}]},
             "and nothing else",
         ),
-        (
-            {"volumes": [*VOLUMES[:2], {**VOLUMES[2], "emptyDir": {}, "secret": None}]},
-            "and nothing else",
-        ),
+        ({"volumes": [*VOLUMES[:2], EMPTY, *VOLUMES[3:]]}, "and nothing else"),
         ({"volumes": [*VOLUMES[:2], of_key(VOLUMES[2]), *VOLUMES[3:]]}, "and nothing else"),
         (signer(volumeMounts=mounted(SIGNER, OVER_A_PROGRAM)), "never over a program"),
         (prover(volumeMounts=mounted(PROVER, KEY_MOUNT)), "does not see the signing key"),
