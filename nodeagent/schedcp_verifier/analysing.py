@@ -129,6 +129,7 @@ RULES = (
             serving.somebody_served,
             readers.sleepers_kicked,
             beckoning.idle_cpus_called,
+            beckoning.claims_are_used,
             helping.neighbours_help,
             helping.local_queues_left,
             helping.books_closed,

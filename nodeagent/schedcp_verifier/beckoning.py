@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .calling import INSERTED
 from .conditions import SLT, ULT, Way
 from .cpus import name_of
 from .effects import Effect
+from .events import Event
 from .findings import Finding, Scene, surely
 from .queueids import Queue, QueueKind, meet
 from .standings import Standing
 from .terms import Term, stripped
 
-__all__ = ["idle_cpus_called", "short_queues_served"]
+__all__ = ["claims_are_used", "idle_cpus_called", "short_queues_served"]
 
 _SELECT = frozenset({"select_cpu", "select_cid"})
 _WHERE_IT_WAS = frozenset({"previous_cpu", "bpf_get_smp_processor_id", "scx_bpf_this_cid"})
+_CLAIMS = frozenset({"scx_bpf_pick_idle_cpu", "scx_bpf_pick_idle_cpu_node"})
 _COUNT = "scx_bpf_dsq_nr_queued"
 
 
 def idle_cpus_called(scene: Scene) -> Iterator[Finding]:
     """T06: somebody looks for a CPU that is idle when a task begins to wait in a queue of all."""
     operations = scene.behaviour.object.table.operations
-    looks = scene.behaviour.of(Effect.ASK_IDLE, Effect.KICK)
-    if not _SELECT & set(operations) or "update_idle" in operations or looks:
+    looks = [e for e in scene.behaviour.of(Effect.ASK_IDLE, Effect.KICK) if not _is_at_home(e)]
+    standings = {scene.standing(look.path) for look in looks}
+    at_times = not looks or max(standings) is Standing.CHANGING
+    if not _SELECT & set(operations) or "update_idle" in operations or not at_times:
         return
     returns = [e for e in scene.behaviour.of("return") if e.operation in _SELECT]
     stays = all(name_of(stripped(e.arguments["value"])) in _WHERE_IT_WAS for e in returns)
@@ -35,13 +40,44 @@ def idle_cpus_called(scene: Scene) -> Iterator[Finding]:
         and scene.standing(item.event.path) is Standing.LASTING
     ]
     if returns and stays and shared and scene.complete:
+        seldom = "only now and then somebody looks" if looks else "nobody looks"
         yield surely(
-            "select_cpu leaves every task on the CPU where it was, and nobody looks for an idle "
-            "one: CPUs sleep on while tasks wait; use scx_bpf_select_cpu_dfl(), or pick an idle "
-            "CPU after the insert and kick it (SCX_KICK_IDLE)",
+            f"select_cpu leaves every task on the CPU where it was, and {seldom} for an idle one: "
+            "CPUs sleep on while tasks wait; use scx_bpf_select_cpu_dfl(), or pick an idle CPU "
+            "after each insert and kick it (SCX_KICK_IDLE)",
             "T06",
             lines=scene.lines(shared),
         )
+
+
+def _is_at_home(look: Event) -> bool:
+    """Say whether select_cpu asks about the CPU where a task was, and about no other."""
+    cpu = look.arguments.get("cpu")
+    return look.operation in _SELECT and cpu is not None and name_of(stripped(cpu)) in _WHERE_IT_WAS
+
+
+def claims_are_used(scene: Scene) -> Iterator[Finding]:
+    """T06: an idle CPU that was claimed, so that nobody else is given it, gets work or is woken."""
+    kicked = {stripped(e.arguments["cpu"]) for e in scene.behaviour.of(Effect.KICK)}
+    for event in scene.behaviour.of("return"):
+        if event.operation not in _SELECT or event.status[:1] == (INSERTED,):
+            continue
+        answer = stripped(event.arguments["value"])
+        for way in event.path:
+            claimed = {
+                stripped(a)
+                for (name, a, b), holds in way
+                if name == SLT and b.number == 0 and not holds and name_of(stripped(a)) in _CLAIMS
+            }
+            if any(cpu is not answer and cpu not in kicked for cpu in claimed):
+                yield surely(
+                    "select_cpu picks an idle CPU, which is then taken for busy, and neither gives "
+                    "it the task nor wakes it: it sleeps on while tasks wait; return that CPU, or "
+                    "kick it",
+                    "T06",
+                    lines=[scene.behaviour.line(event)],
+                )
+                break
 
 
 def short_queues_served(scene: Scene) -> Iterator[Finding]:

@@ -29,6 +29,10 @@ _MOVING = re.compile(
     r"time|random|field:task_struct\.(se\.|scx\.(slice|dsq_vtime)|nv?i?vcsw|[us]time|gtime)"
 )
 """What is another number each time: whoever does not keep it does not find an entry again."""
+_OTHERS = frozenset({"current"})
+"""Whoever wakes is another one each time, too."""
+_PLACES = frozenset({"place", "argument:this_cpu", "argument:previous_cpu"})
+_COUNTED = frozenset({"iteration", "iterator"})
 _KEPT = ("cell:", "map:", "call:", "memory")
 _BEGINNINGS = ("init", "init_cids", "exit")
 _SINGLE = (QueueKind.NUMBER, QueueKind.GLOBAL, QueueKind.LOCAL)
@@ -122,7 +126,10 @@ def _is_found_again(written: Event, deleted: Event) -> bool:
     key = deleted.arguments.get("key")
     if key is None or not key.sources or any(s.startswith(_KEPT) for s in key.sources):
         return True
-    return {s for s in written.arguments["key"].sources if _MOVING.match(s)} <= key.sources
+    sources = written.arguments["key"].sources
+    if sources & _PLACES and not key.sources & _COUNTED:
+        return False  # an entry for each CPU besides, and one of them is struck out
+    return {s for s in sources if _MOVING.match(s) or s in _OTHERS} <= key.sources
 
 
 def queues_shrink(scene: Scene) -> Iterator[Finding]:

@@ -42,7 +42,8 @@ def errors_are_errors(scene: Scene) -> Iterator[Finding]:
             low = high = signed(low, 32)
         above = low >= 0 and 0 < high < 1 << 31
         if above or high < -_ERRORS:
-            found = possibly if low == 0 else surely
+            counted = event.arguments["value"].role is Role.RANGE
+            found = possibly if low == 0 and not counted else surely
             yield found(
                 f"{event.operation} can return {low if low == high else 'a number above 0'}, which "
                 "is no error number: the kernel ends the scheduler; return 0 when all is well, and "
