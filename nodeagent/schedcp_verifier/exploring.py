@@ -27,7 +27,7 @@ from .terms import Role, Term, Terms
 
 __all__ = ["explore"]
 
-_STEPS_MAX = 1_500_000
+_STEPS_MAX = 1_000_000
 _EVENTS_MAX = 10_000
 _DEPTH_MAX = 8
 _CALLBACKS_MAX = 16
