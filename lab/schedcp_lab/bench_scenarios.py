@@ -69,6 +69,11 @@ class Scenario:
     """Whether the expected run times are handed over."""
     nothing_to_gain: bool = False
 
+    @property
+    def at_once(self) -> bool:
+        """Whether it is a batch whose jobs are all there at the start."""
+        return self.jobs is not None and not any(job.at_ns for job in self.jobs(1, 1))
+
     def least_ns(self, cpus: int, seed: int) -> float | None:
         """Return the least makespan that is possible, of a batch."""
         if self.jobs is None:

@@ -25,7 +25,6 @@ __all__ = ["Circumstances", "as_json", "plot", "text_report"]
 
 mpl.rcParams["svg.hashsalt"] = "schedcp"
 _MARKERS = "osD^vP*Xph<>"
-_OVER_TIME = "arriving"
 
 
 @dataclass(frozen=True)
@@ -104,13 +103,12 @@ def _figures(lines: Sequence[Line]) -> Table:
 
 def _over_batches(lines: Sequence[Line]) -> Iterator[str]:
     """Yield how each scheduler does over all kinds of long-tail batch that start at once."""
-    batches = [line for line in lines if line.scenario.family is Family.TAIL and line.ratio]
     groups: dict[tuple[bool, str, str], list[float]] = {}
-    for line in batches:
-        if _OVER_TIME in line.scenario.name:
+    for line in lines:
+        if line.scenario.family is not Family.TAIL or not line.scenario.at_once or not line.ratio:
             continue
         key = (line.scenario.known, line.scheduler, line.metric.name)
-        groups.setdefault(key, []).append(line.ratio or 1.0)
+        groups.setdefault(key, []).append(line.ratio)
     for (known, scheduler, metric), ratios in groups.items():
         if scheduler != DEFAULT:
             kinds = f"{len(ratios)} kinds of batch, {'known' if known else 'blind'}"

@@ -7,9 +7,11 @@ from enum import StrEnum
 
 from .arithmetic import FULL, Bounds
 
-__all__ = ["CPUS_MAX", "Effect", "Signature"]
+__all__ = ["CPUS_MAX", "CPU_SOURCES", "Effect", "Signature"]
 
 CPUS_MAX = 8192
+CPU_SOURCES = frozenset({"place", "argument:this_cpu", "argument:previous_cpu"})
+"""What the number of a CPU comes from."""
 """The most CPUs that a kernel can be built for."""
 
 

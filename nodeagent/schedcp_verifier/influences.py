@@ -201,7 +201,7 @@ class Influences:
         place = str(a.value[0]) if isinstance(a.value, tuple) else ""
         events = self.all_writes.get(place, ())
         if not events:
-            return self._kept.get(place, frozenset()) & _LOADS != frozenset()
+            return bool(self._kept.get(place, frozenset()) & _LOADS)
         return all(
             event.operation in _LOADS
             and "value" in event.arguments

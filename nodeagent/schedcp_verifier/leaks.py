@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .effects import Effect
+from .effects import CPU_SOURCES, Effect
 from .events import Event
 from .findings import Finding, Scene, possibly, surely
 from .queueids import QueueKind, meet
@@ -31,7 +31,6 @@ _MOVING = re.compile(
 """What is another number each time: whoever does not keep it does not find an entry again."""
 _OTHERS = frozenset({"current"})
 """Whoever wakes is another one each time, too."""
-_PLACES = frozenset({"place", "argument:this_cpu", "argument:previous_cpu"})
 _COUNTED = frozenset({"iteration", "iterator"})
 _KEPT = ("cell:", "map:", "call:", "memory")
 _BEGINNINGS = ("init", "init_cids", "exit")
@@ -127,8 +126,9 @@ def _is_found_again(written: Event, deleted: Event) -> bool:
     if key is None or not key.sources or any(s.startswith(_KEPT) for s in key.sources):
         return True
     sources = written.arguments["key"].sources
-    if sources & _PLACES and not key.sources & _COUNTED:
-        return False  # an entry for each CPU besides, and one of them is struck out
+    here_only = key.sources & CPU_SOURCES and not key.sources & _COUNTED
+    if sources & CPU_SOURCES and here_only:
+        return False  # an entry for each CPU besides, and that of this one is struck out
     return {s for s in sources if _MOVING.match(s) or s in _OTHERS} <= key.sources
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import product
 
 from .arithmetic import MASK, computed, signed
-from .effects import CPUS_MAX
+from .effects import CPU_SOURCES, CPUS_MAX
 from .influences import Influences
 from .terms import Role, Term, linear, stripped
 
@@ -212,7 +212,7 @@ def _chosen(atoms: dict[Term, int], influences: Influences) -> list[int] | None:
 
 
 def _is_cpu(term: Term) -> bool:
-    return bool(term.sources & {"place", "argument:this_cpu", "argument:previous_cpu"})
+    return bool(term.sources & CPU_SOURCES)
 
 
 def _of_number(value: int, *, one_of: bool = False) -> Queue:

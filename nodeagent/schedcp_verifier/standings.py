@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from .arithmetic import signed
 from .conditions import EQ, SLT, ULT, Fact
+from .effects import CPU_SOURCES
 from .terms import Role, Term, linear, stripped
 
 __all__ = [
@@ -21,7 +22,6 @@ _PF_EXITING = 0x4
 _PF_KERNEL = 0x0420_0032
 """PF_IDLE, PF_IO_WORKER, PF_WQ_WORKER, PF_KTHREAD, PF_NO_SETAFFINITY: user tasks have none."""
 _WAKEUP = 1
-_CPUS = frozenset({"place", "argument:this_cpu", "argument:previous_cpu"})
 _MACHINES = (2, 4, 16, 64, 512)
 _COUNTS = (("scx_bpf_nr_cpu_ids",), ("scx_bpf_nr_cids",))
 _FEW_CPUS = 64
@@ -125,7 +125,7 @@ def _is_pointer(term: Term) -> bool:
 def _is_no_cpu(fact: Fact) -> bool:
     """Say whether a fact is that of a CPU whose number is out of bounds."""
     (name, a, b), holds = fact
-    if holds or name not in (ULT, SLT) or not _CPUS & a.sources or a.role is Role.OPERATION:
+    if holds or name not in (ULT, SLT) or not CPU_SOURCES & a.sources or a.role is Role.OPERATION:
         return False
     return b.number is None or b.number >= _FEW_CPUS
 

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable
 from enum import StrEnum
 
 from .arithmetic import FULL, LOW, MASK, Bounds, computed, result_bounds, signed
+from .effects import CPU_SOURCES
 
 __all__ = ["Role", "Term", "Terms", "linear", "stripped"]
 
@@ -20,7 +21,6 @@ _STEPS = (8191, LOW, MASK)
 """Where a value that grows in a loop is taken to stop: the last CPU, 32 bits, 64."""
 _CPUS_MANY = 512
 """Whoever cuts the number of a CPU off at as many, or more, only says that it is in bounds."""
-_OF_CPUS = frozenset({"place", "argument:this_cpu", "argument:previous_cpu"})
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -353,7 +353,7 @@ def _is_cpu_below(term: Term, limit: int) -> bool:
     return (
         limit >= _CPUS_MANY - 1
         and term.named
-        and bool(term.sources & _OF_CPUS)
+        and bool(term.sources & CPU_SOURCES)
         and (term.role in (Role.ARGUMENT, Role.RESULT))
     )
 

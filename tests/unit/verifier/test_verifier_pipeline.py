@@ -92,6 +92,11 @@ def test_a_guest_that_is_late_must_have_had_its_time(
     found = subject.prove(request, kernel, payload=LoadedObject(b"", ()), ops_name="x")  # type: ignore[arg-type]
     assert [check.phase for check in found.checks] == [phase]
     assert ("too busy or too slow" in str(found.checks[0])) == (phase is Phase.ERROR)
+    guests = DyingGuests(lost)
+    subject, request, kernel = verifier(tmp_path, guests)
+    found = subject.replay(request, kernel, payload=LoadedObject(b"", ()), ops_name="x")  # type: ignore[arg-type]
+    assert [check.phase for check in found.checks] == [Phase.ERROR]
+    assert "fewer seeds" in str(found.checks[0])
 
 
 @pytest.mark.parametrize("broken", [RuntimeError("x"), OSError(28, "no space"), KeyError("x")])
