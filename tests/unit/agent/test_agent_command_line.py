@@ -17,6 +17,21 @@ from support.agent import IDLE, KERNEL, OTHER_UID, POD_UID, FakeProbes, group, w
 ENABLED = SchedExt(supported=True, state="enabled", ops="schedcp_x", enable_seq=3)
 
 
+class Clock:
+    """A clock on which nothing but a sleep takes time: always one tick, whatever was asked for."""
+
+    tick = 1.0
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _seconds: float) -> None:
+        self.now += self.tick
+
+
 def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
     monkeypatch.setattr("sys.argv", ["schedcp-agent", *arguments])
     with pytest.raises(SystemExit) as end:
@@ -193,9 +208,14 @@ class TestRestore:
         assert signals == [(43, signal.SIGTERM)]
 
     def test_one_quiet_look_while_a_loader_starts_proves_nothing(
-        self, place: restore.Place, signals: list[tuple[int, int]]
+        self,
+        place: restore.Place,
+        signals: list[tuple[int, int]],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        assert self.attempt(place, IDLE, ENABLED, IDLE, quiet=0.5) > 4
+        monkeypatch.setattr(restore, "time", clock := Clock())
+        assert self.attempt(place, IDLE, ENABLED, IDLE, quiet=5 * Clock.tick, seconds=60) == 8
+        assert clock.now == 7 * Clock.tick
         assert signals == []
 
     @pytest.mark.parametrize(
