@@ -30,6 +30,8 @@ from .verdicts import ContractLoss
 EXPECTED_RUNTIME_SECONDS_MAX = 2_000_000
 """About 23 days; a scheduler sorts everything beyond twelve alike."""
 
+MOST_DEPARTED = 64
+
 BlockSeed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -39,12 +41,15 @@ class PodRole(StrEnum):
     TARGET = "Target"
 
 
+PodUid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$", max_length=36)]
+
+
 class TrackedPod(Noun):
     """A pod whose threads count as the target; every other pod on the node is a neighbour."""
 
     namespace: ObjectName
     name: ObjectName
-    uid: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{36}$", max_length=36)]
+    uid: PodUid
     expected_runtime_seconds: Annotated[
         int | None, Field(ge=1, le=EXPECTED_RUNTIME_SECONDS_MAX)
     ] = None
@@ -231,6 +236,14 @@ class AssignmentStatus(Noun):
     since: Timestamp
 
 
+class DepartedPod(Noun):
+    """What a pod had used when its cgroup was gone, whatever became of its work."""
+
+    uid: PodUid
+    cpu_milliseconds: int = Field(ge=0, le=2**53)
+    at: Timestamp
+
+
 class SchedulerNodeStateStatus(Noun):
     """What the agent observes."""
 
@@ -252,6 +265,8 @@ class SchedulerNodeStateStatus(Noun):
     profile: ProfileResult | None = None
     last_exit: ExitInfo | None = None
     quarantine: Annotated[tuple[Quarantined, ...], Field(max_length=64)] = ()
+    departed: Annotated[tuple[DepartedPod, ...], Field(max_length=MOST_DEPARTED)] = ()
+    """The pods that went last, the latest at the end."""
     cpu_pressure: Percent | None = None
     cpu_demands: Annotated[tuple[ContractLoss, ...], Field(max_length=8)] | None = None
     """Parts of the CPU contract that pods on the node ask for; none until somebody looked."""

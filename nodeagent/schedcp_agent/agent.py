@@ -138,7 +138,7 @@ class Agent:
         spec = self._memory.desired.spec if self._memory.desired else None
         view, ended = self._parts.loader.poll(now=now)
         sched_ext = self._parts.read_sched_ext()
-        self._parts.measuring.refresh(spec.workloads if spec else ())
+        self._parts.measuring.refresh(spec.workloads if spec else (), now=now)
         trip = self._watch_guard(spec, view, sched_ext, uptime=uptime)
         self._see_to_objects(ended)
         observed = self._observed(view, ended, sched_ext, trip, uptime=uptime)
@@ -319,6 +319,7 @@ class Agent:
             probes_problem=self._parts.measuring.problem,
             record_problem=self._parts.record.problem,
             pod_pressure_permille=self._parts.measuring.pod_pressure_permille(),
+            departed=self._parts.measuring.departures.gone,
         )
         status = status_of(self._memory, observed, facts, previous=self._status, now=now)
         due = (

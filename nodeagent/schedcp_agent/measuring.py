@@ -15,6 +15,7 @@ from schedcp_api.verdicts import ContractLoss
 
 from . import cgroups, profiler, sides
 from .demands import ALWAYS, demands_of
+from .departures import Departures
 from .errors import ProbesUnavailable
 from .histograms import Histogram, total
 from .probes.port import NOBODY, OTHER_PODS, GroupReading, Probes, SideReading, Tracked
@@ -46,6 +47,7 @@ class Measuring:
         self.demands: frozenset[ContractLoss] = ALWAYS
         """What they ask for of the CPU contract, the agent's own pod left out."""
         self._demands_at: tuple[tuple[int, ...], int] | None = None
+        self.departures = Departures()
         self.ledger = Ledger()
         self.problem = "the probes are being compiled"
 
@@ -54,13 +56,14 @@ class Measuring:
         """Return whether there are probes."""
         return self._probes is not None
 
-    def refresh(self, workloads: tuple[TrackedWorkload, ...]) -> None:
+    def refresh(self, workloads: tuple[TrackedWorkload, ...], *, now: datetime) -> None:
         """Look at the pods again, point the probes at them, and read everything once."""
         self._settle()
         self.pods = pods = cgroups.find_pods(self._cgroup_root)
         allotted = sides.allot(self.ledger, workloads)
         pod_sides = sides.sides_of_pods(pods, workloads, allotted, own_pod=self._own_pod)
         usages = {pod.uid: cgroups.read_usage(pod.path) for pod in pods}
+        self.departures = self.departures.after(usages, now=now)
         read_ns = self._clock_ns()
         self._look_at_demands(read_ns)
         elapsed_usec = (read_ns - self._read_ns) // 1000

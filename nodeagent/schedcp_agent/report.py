@@ -9,6 +9,7 @@ from schedcp_api.nodestates import (
     Assignment,
     AssignmentStatus,
     AttachedScheduler,
+    DepartedPod,
     RunState,
     SchedulerNodeStateStatus,
     SwitchbackProgress,
@@ -28,6 +29,7 @@ class Facts:
     boot_id: str = ""
     metrics_address: str = ""
     pod_pressure_permille: int = 0
+    departed: tuple[DepartedPod, ...] = ()
     probes_problem: str = ""
     """Why there are no probes; empty when there are."""
     spec_problem: str = ""
@@ -64,6 +66,7 @@ def status_of(
         profile=memory.profile,
         last_exit=memory.last_exit,
         quarantine=memory.quarantine,
+        departed=facts.departed,
         cpu_pressure=percent_text(facts.pod_pressure_permille / 10),
         cpu_demands=tuple(sorted(observed.demands)),
         conditions=_conditions(memory, observed, facts, previous, generation=generation, now=now),
@@ -72,7 +75,7 @@ def status_of(
 
 def same_but_for_time(one: SchedulerNodeStateStatus, other: SchedulerNodeStateStatus) -> bool:
     """Return whether two statuses differ in nothing worth writing before the next heartbeat."""
-    changes = {"heartbeat_at": None, "cpu_pressure": None}
+    changes = {"heartbeat_at": None, "cpu_pressure": None, "departed": ()}
     return one.model_copy(update=changes) == other.model_copy(update=changes)
 
 

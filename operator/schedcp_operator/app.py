@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from .cluster import Cluster
 from .errors import NotLeader, OperatorError, TemporaryError
 from .handlers import watch
+from .job_learner import JobLearner
 from .job_verifier import JobVerifier
 from .keeper import KeeperSettings, NodeKeeper
 from .kube import STATES, Kube
@@ -224,6 +225,7 @@ async def _term(parts: _Parts) -> None:
     def rules() -> Rules:
         return replace(settings.rules(), keys=parts.trust.keys, leading_since=began)
 
+    jobs = JobLearner(parts.store, parts.cluster)
     keeper = NodeKeeper(
         parts.kube,
         parts.cluster,
@@ -233,6 +235,7 @@ async def _term(parts: _Parts) -> None:
             renew=timedelta(seconds=settings.node_lease_renew_seconds),
             profile_seconds=settings.profile_seconds,
         ),
+        expected=jobs.expected_seconds,
         clock=_now,
     )
     performer = Performer(
@@ -259,21 +262,22 @@ async def _term(parts: _Parts) -> None:
     )
     policies = PolicyLoop(desk)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_keep(parts, keeper), name="keeper")
+        group.create_task(_keep(parts, keeper, jobs), name="keeper")
         group.create_task(RunLoops(desk).run(), name="runs")
         group.create_task(policies.run(), name="policies")
         group.create_task(policies.watch_needs(), name="needs")
         group.create_task(_relist(parts), name="relist")
 
 
-async def _keep(parts: _Parts, keeper: NodeKeeper) -> None:
+async def _keep(parts: _Parts, keeper: NodeKeeper, jobs: JobLearner) -> None:
     while True:
-        try:
-            await keeper.sync()
-        except NotLeader:
-            raise
-        except OperatorError as err:
-            _log.warning("nodes: %s", err)
+        for what, step in (("jobs", jobs.learn), ("nodes", keeper.sync)):
+            try:
+                await step()
+            except NotLeader:
+                raise
+            except OperatorError as err:
+                _log.warning("%s: %s", what, err)
         pause = min(parts.settings.resync_seconds, parts.settings.node_lease_renew_seconds / 2)
         await parts.cluster.wait(pause)
 

@@ -189,10 +189,17 @@ class Cluster:
             (
                 pod
                 for pod in pods.values()
-                if pod.namespace in namespaces and selector.pod_selector.matches(pod.labels)
+                if not pod.succeeded
+                and pod.namespace in namespaces
+                and selector.pod_selector.matches(pod.labels)
             ),
             key=lambda pod: (pod.namespace, pod.name),
         )
+
+    def succeeded_pods(self) -> Mapping[str, PodObject]:
+        """Return the pods whose work is done, by UID."""
+        pods: Mapping[str, PodObject] = self._objects[PODS.kind]
+        return {pod.uid: pod for pod in pods.values() if pod.succeeded}
 
     def workloads(self, spec: SchedulerPolicySpec) -> list[WorkloadObject]:
         """Return the workloads whose pods a policy is about."""

@@ -26,7 +26,7 @@ from .cluster import Cluster
 from .errors import Conflict, NotFound, NotLeader, OperatorError
 from .kube import POLICIES, RUNS, STATES, Json, KubeApi
 from .leader import Leader
-from .objects import NodeObject, PolicyObject, RunObject, StateObject
+from .objects import NodeObject, PodObject, PolicyObject, RunObject, StateObject
 
 __all__ = ["KeeperSettings", "NodeKeeper", "desired_spec", "is_alive", "tracked_workloads"]
 
@@ -125,8 +125,13 @@ def desired_spec(
     )
 
 
-def tracked_workloads(cluster: Cluster) -> Mapping[str, tuple[TrackedWorkload, ...]]:
-    """Return what each node's agent shall measure, by node."""
+def tracked_workloads(
+    cluster: Cluster, expected: Callable[[PodObject], int | None]
+) -> Mapping[str, tuple[TrackedWorkload, ...]]:
+    """Return what each node's agent shall measure, by node.
+
+    `expected` returns what was learned of a pod's job, in CPU seconds.
+    """
     found: dict[str, list[TrackedWorkload]] = {}
     for name in sorted(cluster.policies):
         policy = cluster.policies[name]
@@ -135,7 +140,7 @@ def tracked_workloads(cluster: Cluster) -> Mapping[str, tuple[TrackedWorkload, .
         for pod in cluster.target_pods(policy.spec):
             node = cluster.nodes.get(pod.node)
             if node is not None and policy.spec.nodes.matches(node.labels):
-                pods.setdefault(pod.node, []).append(pod.tracked())
+                pods.setdefault(pod.node, []).append(pod.tracked(expected=expected(pod)))
         for node_name, tracked in pods.items():
             entry = TrackedWorkload(policy=name, workload=workload, pods=tuple(tracked[:256]))
             found.setdefault(node_name, []).append(entry)
@@ -160,19 +165,21 @@ class NodeKeeper:
         leader: Leader,
         *,
         settings: KeeperSettings,
+        expected: Callable[[PodObject], int | None],
         clock: Callable[[], datetime],
     ) -> None:
         self._kube = kube
         self._cluster = cluster
         self._leader = leader
         self._settings = settings
+        self._expected = expected
         self._clock = clock
         self._lock = asyncio.Lock()
 
     async def sync(self, nodes: tuple[str, ...] = ()) -> None:
         """Bring these nodes in line; without names, all of them. One's trouble stays its own."""
         async with self._lock:
-            tracked = tracked_workloads(self._cluster)
+            tracked = tracked_workloads(self._cluster, self._expected)
             for name in nodes or tuple(sorted(self._cluster.nodes)):
                 node = self._cluster.nodes.get(name)
                 if node is None:

@@ -18,6 +18,7 @@ from schedcp_api.policies import SchedulerPolicySpec, SchedulerPolicyStatus
 from schedcp_api.runs import OptimizationRunSpec, OptimizationRunStatus
 
 from .errors import PermanentError
+from .jobs import JobKey, job_key
 from .kube import Json
 from .views import Run
 
@@ -98,7 +99,7 @@ class NodeObject:
 
 @dataclass(frozen=True)
 class PodObject:
-    """A running pod on a node."""
+    """A pod on a node that runs, or whose work is done."""
 
     namespace: str
     name: str
@@ -108,14 +109,19 @@ class PodObject:
     expected_runtime_seconds: int | None = None
     annotation_problem: str = ""
     """Why its expected run time is not known although it is annotated."""
+    succeeded: bool = False
+    """Its work is done; otherwise it runs."""
+    restarted: bool = False
+    """Some of its containers began more than once, so that its CPU time is of several attempts."""
+    job: JobKey | None = None
 
-    def tracked(self) -> TrackedPod:
-        """Return the pod as the agents are told of it."""
+    def tracked(self, *, expected: int | None = None) -> TrackedPod:
+        """Return the pod as the agents are told of it; what its annotation says comes first."""
         return TrackedPod(
             namespace=self.namespace,
             name=self.name,
             uid=self.uid,
-            expected_runtime_seconds=self.expected_runtime_seconds,
+            expected_runtime_seconds=self.expected_runtime_seconds or expected,
         )
 
 
@@ -206,11 +212,12 @@ def node_object(raw: Json) -> NodeObject:
 
 
 def pod_object(raw: Json) -> PodObject | None:
-    """Parse a Pod; None unless it runs on a node and is not being deleted."""
-    metadata = raw["metadata"]
+    """Parse a Pod; None unless it runs on a node and is not being deleted, or has succeeded."""
+    metadata, status = raw["metadata"], raw.get("status") or {}
     node = (raw.get("spec") or {}).get("nodeName")
-    running = (raw.get("status") or {}).get("phase") == "Running"
-    if not node or not running or metadata.get("deletionTimestamp"):
+    succeeded = status.get("phase") == "Succeeded"
+    runs = status.get("phase") == "Running" and not metadata.get("deletionTimestamp")
+    if not node or not (runs or succeeded):
         return None
     namespace, name = metadata["namespace"], metadata["name"]
     text = (metadata.get("annotations") or {}).get(EXPECTED_RUNTIME)
@@ -221,8 +228,19 @@ def pod_object(raw: Json) -> PodObject | None:
             f"Pod {namespace}/{name}: annotation {EXPECTED_RUNTIME}: {text[:64]!r} is not a whole "
             f"number from 1 to {EXPECTED_RUNTIME_SECONDS_MAX}: correct it"
         )
-    labels = metadata.get("labels") or {}
-    return PodObject(namespace, name, metadata["uid"], labels, node, expected, problem)
+    containers = status.get("containerStatuses") or []
+    return PodObject(
+        namespace,
+        name,
+        metadata["uid"],
+        metadata.get("labels") or {},
+        node,
+        expected,
+        problem,
+        succeeded=succeeded,
+        restarted=any(container.get("restartCount") for container in containers),
+        job=job_key(raw),
+    )
 
 
 def expected_runtime(text: str) -> int | None:

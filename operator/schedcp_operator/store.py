@@ -1,4 +1,4 @@
-"""The store: blobs under their digest, lessons, and imported sources. An SQLite file by default.
+"""The store: blobs by digest, lessons, runs of jobs, imported sources. By default an SQLite file.
 
 Nothing here says how far a run has come: that is in the run's status only.
 """
@@ -19,6 +19,7 @@ from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.runs import Lesson
 
 from .errors import StoreUnavailable
+from .jobs import MOST_JOB_RUNS, JobRun
 from .library import LibraryEntry
 
 __all__ = ["LESSONS", "MOST_LESSONS", "SqliteStore", "Store", "readable"]
@@ -36,6 +37,8 @@ CREATE TABLE IF NOT EXISTS blobs (
     digest TEXT PRIMARY KEY, data BLOB NOT NULL, size INTEGER NOT NULL, used_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS lessons (
     digest TEXT PRIMARY KEY, at TEXT NOT NULL, lesson TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS job_runs (
+    uid TEXT PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sources (
     name TEXT PRIMARY KEY, digest TEXT NOT NULL, manifest TEXT NOT NULL, source TEXT NOT NULL);
 """
@@ -55,6 +58,12 @@ class Store(Protocol):
 
     async def lessons(self) -> tuple[Lesson, ...]:
         """Return every lesson, the latest first."""
+
+    async def add_job_runs(self, runs: tuple[JobRun, ...]) -> None:
+        """Keep what jobs took; the same ones again change nothing."""
+
+    async def job_runs(self) -> tuple[JobRun, ...]:
+        """Return every run of a job that is kept, the latest first."""
 
     async def add_source(self, manifest: SchedulerManifest, source: str) -> str:
         """Keep an imported scheduler under its name; return the source's digest."""
@@ -168,6 +177,29 @@ class SqliteStore:
             return [str(row[0]) for row in rows.fetchall()]
 
         return readable(Lesson, await self._run(read))
+
+    async def add_job_runs(self, runs: tuple[JobRun, ...]) -> None:
+        """Keep what jobs took; the same ones again change nothing."""
+        rows = [(run.uid, run.at.isoformat(), run.model_dump_json(by_alias=True)) for run in runs]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.executemany("INSERT OR IGNORE INTO job_runs VALUES (?, ?, ?)", rows)
+            db.execute(
+                "DELETE FROM job_runs WHERE uid IN"
+                " (SELECT uid FROM job_runs ORDER BY at DESC LIMIT -1 OFFSET ?)",
+                (MOST_JOB_RUNS,),
+            )
+
+        await self._run(write)
+
+    async def job_runs(self) -> tuple[JobRun, ...]:
+        """Return every run of a job that is kept, the latest first."""
+
+        def read(db: sqlite3.Connection) -> list[str]:
+            rows = db.execute("SELECT run FROM job_runs ORDER BY at DESC, uid")
+            return [str(row[0]) for row in rows.fetchall()]
+
+        return readable(JobRun, await self._run(read))
 
     async def add_source(self, manifest: SchedulerManifest, source: str) -> str:
         """Keep an imported scheduler under its name; return the source's digest."""

@@ -11,6 +11,7 @@ from schedcp_api.manifests import SchedulerManifest
 from schedcp_api.runs import Lesson
 
 from .errors import StoreUnavailable
+from .jobs import MOST_JOB_RUNS, JobRun
 from .library import LibraryEntry
 from .store import LESSONS, MOST_LESSONS, readable
 
@@ -19,6 +20,7 @@ __all__ = ["RedisStore"]
 _BLOB_SECONDS = 90 * 24 * 3600
 """Blobs that nobody reads for this long are dropped."""
 _LESSONS = "schedcp:lessons"
+_JOB_RUNS = "schedcp:job-runs"
 _SOURCES = "schedcp:sources"
 _MANIFESTS = "schedcp:manifests"
 
@@ -57,6 +59,17 @@ class RedisStore:
         """Return every lesson, the latest first."""
         found = await _asked(self._redis.zrevrange(_LESSONS, 0, -1))
         return readable(Lesson, found)
+
+    async def add_job_runs(self, runs: tuple[JobRun, ...]) -> None:
+        """Keep what jobs took; the same ones again change nothing."""
+        members = {run.model_dump_json(by_alias=True): run.at.timestamp() for run in runs}
+        if members:
+            await _asked(self._redis.zadd(_JOB_RUNS, members))
+            await _asked(self._redis.zremrangebyrank(_JOB_RUNS, 0, -MOST_JOB_RUNS - 1))
+
+    async def job_runs(self) -> tuple[JobRun, ...]:
+        """Return every run of a job that is kept, the latest first."""
+        return readable(JobRun, await _asked(self._redis.zrevrange(_JOB_RUNS, 0, -1)))
 
     async def add_source(self, manifest: SchedulerManifest, source: str) -> str:
         """Keep an imported scheduler under its name; return the source's digest."""

@@ -1,17 +1,19 @@
 """The operator as a process against a real API server; the other sides are small servers."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from schedcp_api.nodestates import DepartedPod
 from schedcp_api.tokens import open_signed
 from schedcp_lab.control_plane import ControlPlane
 from support.api_server import POLICIES, RUNS, STATES, Api, Json, api_client
 from support.operator_library import BUILT, PROGRAM
 from support.operator_nouns import KEY, OLD_KERNEL
-from support.operator_world import POLICY, World, operator_world, policy, prepare, rolled_out
+from support.operator_world import PODS, POLICY, World, operator_world, policy, prepare, rolled_out
 from support.stage_gate import StageGate
 
 
@@ -38,6 +40,30 @@ def gate(api: Api) -> Iterator[StageGate]:
     made = StageGate(api)
     yield made
     made.remove()
+
+
+def job_pod(api: Api, name: str, *, phase: str) -> str:
+    """A pod of the policy's that renders the same picture as any other; its UID."""
+    container = {"name": "main", "image": "render:1", "args": ["picture"]}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "checkout"}},
+        "spec": {"nodeName": "node-1", "containers": [container]},
+    }
+    created = api.create(PODS, pod)
+    api.merge(f"{PODS}/{name}/status", {"status": {"phase": phase}})
+    return str(created["metadata"]["uid"])
+
+
+def expects(world: World, pod: str, seconds: int) -> bool:
+    """Whether a node's agent is told that a pod's job takes so long."""
+    return any(
+        (told["name"], told.get("expectedRuntimeSeconds")) == (pod, seconds)
+        for state in world.api.items(STATES)
+        for workload in state["spec"].get("workloads", [])
+        for told in workload["pods"]
+    )
 
 
 def test_a_rollout_ends_in_a_promotion(world: World) -> None:
@@ -84,6 +110,23 @@ def test_a_pinned_program_that_no_agent_has_reaches_no_verifier(world: World) ->
     assert (outcome["kind"], outcome["reason"]) == ("Error", "ProgramNotOnNodes")
     assert "agent.programs.enabled" in outcome["message"]
     assert world.behaviour.verifications == 0
+
+
+def test_a_job_is_expected_to_take_what_it_took(world: World) -> None:
+    world.start()
+    world.apply(policy())
+    uid = job_pod(world.api, "render-1", phase="Succeeded")
+    took = DepartedPod(uid=uid, cpu_milliseconds=90_400, at=datetime.now(UTC))
+    world.behaviour.departed["node-1"] = (took,)
+    job_pod(world.api, "render-2", phase="Running")
+    world.wait(partial(expects, world, "render-2", 90), "the agent is told what the job will take")
+    world.kill()
+    world.api.delete(f"{PODS}/render-1")
+    world.api.delete(f"{PODS}/render-2")
+    world.behaviour.departed.clear()
+    world.start()
+    job_pod(world.api, "render-3", phase="Running")
+    world.wait(partial(expects, world, "render-3", 90), "the next operator knows it, too")
 
 
 def test_no_gain_is_rolled_back(world: World) -> None:

@@ -15,7 +15,7 @@ from schedcp_operator.settings import JobSettings
 from schedcp_operator.store_redis import RedisStore
 from support.api_server import NAMESPACES, api_client
 from support.operator_library import manifest
-from support.operator_nouns import lesson
+from support.operator_nouns import job_run, lesson
 
 RESTRICTED = "schedcp-restricted"
 
@@ -49,6 +49,10 @@ async def test_what_one_replica_keeps_another_finds(server: tuple[str, Process])
     both = (lesson(1), lesson(2))
     assert await first.add_lessons(both) == await second.add_lessons(both)
     assert {found.run for found in await second.lessons()} == {"run-1", "run-2"}
+    runs = (job_run(1), job_run(2))
+    await first.add_job_runs(runs)
+    await first.add_job_runs(runs[:1])
+    assert await second.job_runs() == runs[::-1]
     source = await first.add_source(manifest("mine"), "int x;")
     assert (await second.sources())["mine"].source_digest == source
     assert await second.source(source) == "int x;"

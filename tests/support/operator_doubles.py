@@ -24,6 +24,7 @@ from schedcp_operator.errors import (
     OperatorError,
     Refused,
 )
+from schedcp_operator.jobs import JobRun
 from schedcp_operator.kube import Json, Listing, Resource
 from schedcp_operator.library import LibraryEntry
 from schedcp_operator.store import LESSONS
@@ -131,6 +132,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.kept: dict[str, Lesson] = {}
+        self.jobs: dict[str, JobRun] = {}
         self.imported: dict[str, tuple[LibraryEntry, str]] = {}
         self.problem: OperatorError | None = None
 
@@ -159,6 +161,16 @@ class MemoryStore:
         """Every lesson."""
         self._check()
         return tuple(self.kept.values())
+
+    async def add_job_runs(self, runs: tuple[JobRun, ...]) -> None:
+        """Keep runs of jobs."""
+        self._check()
+        self.jobs.update({run.uid: run for run in runs})
+
+    async def job_runs(self) -> tuple[JobRun, ...]:
+        """Every run of a job."""
+        self._check()
+        return tuple(self.jobs.values())
 
     async def add_source(self, manifest: SchedulerManifest, source: str) -> str:
         """Keep a source."""

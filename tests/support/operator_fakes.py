@@ -24,6 +24,7 @@ from schedcp_api.nodestates import (
     Assignment,
     AssignmentStatus,
     AttachedScheduler,
+    DepartedPod,
     ProfilePhase,
     ProfileResult,
     RunState,
@@ -69,6 +70,8 @@ class Behaviour:
     """Agents do not give a scheduler up."""
     block_seconds: float = 0
     """How long a block of a switchback takes; 0: all of them are over at once."""
+    departed: dict[str, tuple[DepartedPod, ...]] = field(default_factory=dict)
+    """The pods that went from each node."""
     kernel: KernelProfile = KERNEL
     programs: tuple[BuiltProgram, ...] = ()
     """What verifier and agents came with."""
@@ -226,6 +229,7 @@ class FakeAgents:
                 observed_epoch=spec.lease_epoch,
                 kernel=self._behaviour.kernel,
                 programs=self._behaviour.programs,
+                departed=self._behaviour.departed.get(name, ()),
             )
         fresh = before.heartbeat_at is not None and now - before.heartbeat_at < timedelta(seconds=1)
         if fresh and status.replace(heartbeat_at=before.heartbeat_at) == before:

@@ -28,6 +28,7 @@ from schedcp_api.services import TokenRequest
 from schedcp_api.signatures import key_id_of, sign_verdict
 from schedcp_api.tokens import DeploymentToken, sign
 from schedcp_api.verdicts import Check, Phase, Replay, ReplayFigures, Stage, Verdict
+from schedcp_operator.jobs import JobRun
 from schedcp_operator.views import Rules, Run
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -195,5 +196,16 @@ def lesson(number: int) -> Lesson:
         candidate=candidate(),
         result=AttemptResult.PROMOTED,
         outcome=None,
+        at=NOW + timedelta(minutes=number),
+    )
+
+
+def job_run(number: int) -> JobRun:
+    """One of many runs of one job, a minute after the one before."""
+    return JobRun(
+        uid=f"uid-{number}",
+        exact=digest_of(b"exact"),
+        program=digest_of(b"program"),
+        cpu_milliseconds=5_000,
         at=NOW + timedelta(minutes=number),
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from schedcp_api.nodestates import DepartedPod, SchedulerNodeStateStatus
 from schedcp_operator.cluster import Cluster
 from schedcp_operator.kube import NAMESPACES, NODES, PODS, POLICIES, RUNS, Json
 from schedcp_operator.objects import EXPECTED_RUNTIME
@@ -50,6 +51,12 @@ def raw_pod(name: str, node: str, *, app: str = "checkout", phase: str = "Runnin
         "spec": {"nodeName": node},
         "status": {"phase": phase},
     }
+
+
+def raw_node_state(name: str, *, departed: tuple[DepartedPod, ...]) -> Json:
+    """A SchedulerNodeState whose agent says which pods went."""
+    status = SchedulerNodeStateStatus(departed=departed)
+    return {"metadata": {"name": name}, "spec": {}, "status": status.to_json()}
 
 
 def annotated(expected: str | None, *, version: int) -> Json:

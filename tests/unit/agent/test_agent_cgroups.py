@@ -9,7 +9,7 @@ from schedcp_agent.cgroups import Usage, find_pods, ids_below, parse_pressure, r
 from schedcp_agent.demands import ALWAYS, demands_of
 from schedcp_agent.measuring import Measuring
 from schedcp_api.verdicts import ContractLoss
-from support.agent import OTHER_UID, POD_UID
+from support.agent import NOW, OTHER_UID, POD_UID
 
 PRESSURE = (
     "some avg10=12.34 avg60=1.00 avg300=0.10 total=98765\n"
@@ -92,9 +92,9 @@ def test_a_limit_that_is_changed_while_a_pod_runs_is_seen_before_long(tmp_path: 
     measuring = Measuring(
         Future(), cgroup_root=tmp_path, own_pod=OTHER_UID, clock_ns=lambda: next(clock)
     )
-    measuring.refresh(())
+    measuring.refresh((), now=NOW)
     assert measuring.demands == ALWAYS
     (pod / "cpu.max").write_text("50000 100000\n")
-    measuring.refresh(())
-    measuring.refresh(())
+    measuring.refresh((), now=NOW)
+    measuring.refresh((), now=NOW)
     assert ContractLoss.CPU_MAX in measuring.demands

@@ -86,12 +86,13 @@ class Node:
         self.spec = wish(profile_request=REQUEST)
 
     def tick(self, seconds: int) -> ProfileResult | None:
-        self.measuring.refresh(self.spec.workloads)
+        now = NOW + timedelta(seconds=seconds)
+        self.measuring.refresh(self.spec.workloads, now=now)
         self.result = self.answering.tick(
             self.result,
             self.spec,
             kernel_digest=KERNEL.content_digest(),
-            now=NOW + timedelta(seconds=seconds),
+            now=now,
         )
         return self.result
 

@@ -16,7 +16,7 @@ from schedcp_operator.views import Run
 from support.operator_doubles import MemoryKube
 from support.operator_driver import Driver, finished
 from support.operator_nouns import NOW, run
-from support.operator_objects import annotated, filled, primed, raw_policy
+from support.operator_objects import annotated, filled, primed, raw_pod, raw_policy
 
 SETTINGS = KeeperSettings(lease_seconds=30, renew=timedelta(seconds=10), profile_seconds=20)
 
@@ -26,10 +26,17 @@ def wanted(cluster: Cluster, node: str, *, now: datetime = NOW, epoch: int = 3) 
     return desired_spec(
         cluster,
         node,
-        workloads=tracked_workloads(cluster).get(node, ()),
+        workloads=tracked_workloads(cluster, lambda _: None).get(node, ()),
         epoch=epoch,
         now=now,
         settings=SETTINGS,
+    )
+
+
+def keeper_of(kube: MemoryKube, cluster: Cluster, leader: Leader) -> NodeKeeper:
+    """A keeper that has learned nothing of jobs."""
+    return NodeKeeper(
+        kube, cluster, leader, settings=SETTINGS, expected=lambda _: None, clock=lambda: NOW
     )
 
 
@@ -57,6 +64,22 @@ async def test_a_node_is_told_what_a_pods_job_is_expected_to_take() -> None:
     cluster.put(PODS, annotated(None, version=99))
     (tracked,) = wanted(cluster, "node-1").workloads
     assert "expectedRuntimeSeconds" not in tracked.pods[0].to_json()
+
+
+@pytest.mark.parametrize(("annotation", "told"), [("3600", 3600), (None, 7), ("1h", 7)])
+async def test_what_was_learned_is_told_where_nobody_says_better(
+    annotation: str | None, told: int
+) -> None:
+    cluster = await primed(filled(MemoryKube()))
+    cluster.put(PODS, annotated(annotation, version=98))
+    ((tracked,),) = tracked_workloads(cluster, lambda _: 7).values()
+    assert [pod.expected_runtime_seconds for pod in tracked.pods] == [told]
+
+
+async def test_a_pod_whose_work_is_done_is_no_target() -> None:
+    kube = filled(MemoryKube())
+    kube.put(PODS, raw_pod("pod-1", "node-1", phase="Succeeded"), namespace="shop")
+    assert not tracked_workloads(await primed(kube), lambda _: 7)
 
 
 async def test_a_bad_annotation_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -160,7 +183,7 @@ async def test_the_keeper_makes_and_mends_states() -> None:
     cluster = await primed(kube)
     clock = Clock()
     leader = await leading(kube, clock)
-    keeper = NodeKeeper(kube, cluster, leader, settings=SETTINGS, clock=lambda: NOW)
+    keeper = keeper_of(kube, cluster, leader)
     await keeper.sync()
     state = await kube.get(STATES, "node-1")
     assert state["metadata"]["ownerReferences"][0]["kind"] == "Node"
@@ -184,7 +207,7 @@ async def test_a_node_in_trouble_keeps_no_other_from_its_lease() -> None:
     kube.refuse(STATES, "node-1")
     cluster = await primed(kube)
     leader = await leading(kube, Clock())
-    await NodeKeeper(kube, cluster, leader, settings=SETTINGS, clock=lambda: NOW).sync()
+    await keeper_of(kube, cluster, leader).sync()
     assert (await kube.get(STATES, "node-2"))["spec"]["leaseEpoch"] == 1
 
 
@@ -192,7 +215,7 @@ async def test_a_status_of_a_newer_agent_is_read_as_far_as_it_goes() -> None:
     kube = filled(MemoryKube())
     cluster = await primed(kube)
     leader = await leading(kube, Clock())
-    keeper = NodeKeeper(kube, cluster, leader, settings=SETTINGS, clock=lambda: NOW)
+    keeper = keeper_of(kube, cluster, leader)
     await keeper.sync()
     state = await kube.get(STATES, "node-1")
     kube.put(STATES, {**state, "status": {"observedGeneration": 5, "fromTheFuture": {"a": 1}}})
@@ -204,7 +227,7 @@ async def test_a_state_of_a_higher_epoch_ends_the_leadership() -> None:
     kube = filled(MemoryKube())
     cluster = await primed(kube)
     leader = await leading(kube, Clock())
-    keeper = NodeKeeper(kube, cluster, leader, settings=SETTINGS, clock=lambda: NOW)
+    keeper = keeper_of(kube, cluster, leader)
     await keeper.sync()
     state = await kube.get(STATES, "node-1")
     kube.put(STATES, {**state, "spec": {**state["spec"], "leaseEpoch": 9}})
@@ -220,7 +243,7 @@ async def test_a_keeper_that_does_not_lead_writes_nothing() -> None:
     clock = Clock()
     leader = await leading(kube, clock)
     clock.seconds += 8
-    keeper = NodeKeeper(kube, cluster, leader, settings=SETTINGS, clock=lambda: NOW)
+    keeper = keeper_of(kube, cluster, leader)
     version = kube.version
     with pytest.raises(NotLeader):
         await keeper.sync()

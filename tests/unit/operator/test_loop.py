@@ -120,7 +120,14 @@ class Floor:
         leader = Leader(self.kube, lease, epoch_floor=floor, clock=lambda: 100.0)
         await leader.contend()
         settings = KeeperSettings(lease_seconds=60, renew=timedelta(seconds=10), profile_seconds=1)
-        keeper = NodeKeeper(self.kube, self.cluster, leader, settings=settings, clock=lambda: NOW)
+        keeper = NodeKeeper(
+            self.kube,
+            self.cluster,
+            leader,
+            settings=settings,
+            expected=lambda _: None,
+            clock=lambda: NOW,
+        )
         performer = Performer(
             store=self.store,
             verifier=self.verifier,

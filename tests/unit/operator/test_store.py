@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 
 from schedcp_api.base import digest_of
+from schedcp_operator import store as stores
 from schedcp_operator.errors import StoreUnavailable
 from schedcp_operator.store import SqliteStore
 from support.operator_library import manifest
-from support.operator_nouns import lesson
+from support.operator_nouns import job_run, lesson
 
 MIB = 1024 * 1024
 
@@ -46,6 +47,19 @@ async def test_a_corrupt_blob_is_mended_by_the_right_bytes(tmp_path: Path) -> No
     assert await kept.put_blob(b"right") == digest
     assert await kept.get_blob(digest) == b"right"
     await kept.close()
+
+
+async def test_runs_of_jobs_outlive_the_process_and_the_oldest_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "MOST_JOB_RUNS", 2)
+    first = store(tmp_path)
+    await first.add_job_runs((job_run(1), job_run(3)))
+    await first.add_job_runs((job_run(3), job_run(2)))
+    await first.close()
+    second = store(tmp_path)
+    assert await second.job_runs() == (job_run(3), job_run(2))
+    await second.close()
 
 
 async def test_one_damaged_row_hides_no_other(tmp_path: Path) -> None:
