@@ -8,15 +8,16 @@ waits, because nothing in it moves with time?
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 
-from .conditions import EQ, Way
+from .conditions import EQ, Way, joined
 from .cpus import TRIES
 from .effects import Effect
 from .events import Event
 from .findings import Finding, Placed, Scene, possibly, surely
 from .queueids import Queue, QueueKind, meet
 from .slopes import Slopes, known_bits
-from .standings import Standing
+from .standings import Standing, is_exiting
 from .terms import Role, Term
 
 __all__ = ["first_come", "heads_are_bounded", "orders_move", "priorities_end"]
@@ -26,10 +27,14 @@ _BUILT_IN = (QueueKind.LOCAL, QueueKind.LOCAL_ON, QueueKind.GLOBAL)
 
 
 def priorities_end(scene: Scene) -> Iterator[Finding]:
-    """T08, T09: no queue is served only when one is empty that some tasks can keep filled."""
+    """T08, T09, T04: no queue is served only when one is empty that some tasks can keep filled."""
     users = (item.queue for item in scene.waiting if _is_waited_in(item.queue))
     for queue in dict.fromkeys(users):
-        behind = [item for item in _feeders(scene, queue) if _feeding(scene, item)]
+        behind = [
+            item
+            for item in _feeders(scene, queue)
+            if _feeding(scene, item) or _is_fed_by_exiting(scene, item)
+        ]
         if not behind:
             continue
         yield from _behind_others(scene, queue, behind)
@@ -57,6 +62,31 @@ def _feeding(scene: Scene, item: Placed) -> Standing:
     return min(standing, picked)
 
 
+def _filling(scene: Scene, feeders: list[Placed]) -> Standing:
+    """Return how lastingly a queue is filled: by one of its inserts, or by all that enqueue has.
+
+    Where some go by one way and all others by another, and both fill it, anybody can.
+    """
+    standing = max((_feeding(scene, item) for item in feeders), default=Standing.EXCEPTION)
+    paths = [
+        item.event.path
+        for item in feeders
+        if item.event.what is Effect.INSERT
+        and item.event.operation == "enqueue"
+        and scene.influences.of_sources(item.event.arguments["queue"].sources) is Standing.LASTING
+    ]
+    return max(standing, scene.standing(reduce(joined, paths))) if paths else standing
+
+
+def _is_fed_by_exiting(scene: Scene, item: Placed) -> bool:
+    """T04: say whether tasks on their way out, which must run to get there, wait in a queue."""
+    return scene.hands_over_exiting and any(
+        any(is_exiting(fact) for fact in way)
+        and scene.influences.way_standing(frozenset(f for f in way if not is_exiting(f)))
+        for way in item.event.path
+    )
+
+
 def _behind_others(scene: Scene, queue: Queue, behind: list[Placed]) -> Iterator[Finding]:
     takers = [
         item
@@ -78,17 +108,18 @@ def _behind_others(scene: Scene, queue: Queue, behind: list[Placed]) -> Iterator
         feeders = [
             item for item in _feeders(scene, first) if not _comes_from_elsewhere(scene, item, queue)
         ]
-        standing = max((_feeding(scene, item) for item in feeders), default=Standing.EXCEPTION)
+        standing = _filling(scene, feeders)
         lines = scene.lines([*(item for item, _ in ways), *feeders, *behind])
         words = (
             f"queue {queue} is looked at only when {first} is empty, and {_reason(standing)}: "
             "give the other one a turn now and then (a counter, a time), or move on whoever has "
             "waited too long"
         )
+        failure = "T08" if any(_feeding(scene, item) for item in behind) else "T04"
         if standing is Standing.LASTING:
-            yield surely(words, "T08", lines=lines)
+            yield surely(words, failure, lines=lines)
         elif standing in (Standing.CHANGING, Standing.PINNED):
-            yield possibly(words, "T08", lines=lines)
+            yield possibly(words, failure, lines=lines)
 
 
 def _moves_back(scene: Scene, item: Placed, queue: Queue) -> bool:

@@ -18,6 +18,9 @@ from .terms import Term
 __all__ = ["Finding", "Placed", "Scene", "possibly", "surely"]
 
 
+_ENQ_EXITING = 1 << 2
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong, or that could not be told."""
@@ -105,6 +108,11 @@ class Scene:
         """Everything that takes a task out of a queue, also out of a map of the object's own."""
         pops = self.behaviour.of(Effect.POP)
         return (*self.consumers, *(Placed(event, _map_of(event)) for event in pops))
+
+    @property
+    def hands_over_exiting(self) -> bool:
+        """Whether the kernel shall hand over tasks that are on their way out."""
+        return bool(self.behaviour.object.table.numbers.get("flags", 0) & _ENQ_EXITING)
 
     @property
     def complete(self) -> bool:

@@ -10,7 +10,7 @@ from .cpus import name_of
 from .effects import Effect
 from .events import Event
 from .findings import Finding, Scene, possibly, surely
-from .queueids import meet
+from .queueids import QueueKind, meet
 from .readers import is_own
 from .slopes import known_bits
 from .standings import Standing
@@ -27,6 +27,7 @@ _CROWD = 4096
 _TIMER_NS = 100_000
 _NEARLY_FULL = 960
 """Of 1024, which is all that a CPU can do."""
+_OF_TASK = frozenset({"scx_bpf_task_cpu", "scx_bpf_task_cid"})
 _MOST = ("scx_bpf_cpuperf_cap", "scx_bpf_cidperf_cap")
 _HOT = ("enqueue", "dispatch", "running", "stopping", "tick", "runnable", "quiescent", "select_cpu")
 
@@ -188,8 +189,7 @@ def chance_places(scene: Scene) -> Iterator[Finding]:
         if place is None or not _by_chance(event, place) or _is_for_all(scene, place, event):
             continue
         for way in event.path:
-            compared = any(_compares(scene, a) or _compares(scene, b) for (_, a, b), _ in way)
-            if not compared:
+            if _is_blind(scene, event, place, way):
                 yield surely(
                     f"chance decides where {event.operation} puts a task, whether that CPU is "
                     "idle or busy: look for an idle one, or compare two by their queues",
@@ -206,9 +206,37 @@ def _place(event: Event) -> Term | None:
 
 
 def _by_chance(event: Event, place: Term) -> bool:
-    """Say whether chance picks a place, or the next CPU in turn for a task that stays there."""
-    stays_there = event.what == "return" and event.status[:1] == (INSERTED,)
-    return "random" in place.sources or (stays_there and "any" in place.sources)
+    """Say whether chance picks a place, or the next CPU in turn."""
+    return "random" in place.sources or (event.what == "return" and "any" in place.sources)
+
+
+def _is_blind(scene: Scene, event: Event, place: Term, way: Way) -> bool:
+    """Say whether nothing is asked about CPUs, or nothing but whether the one picked is idle."""
+    stays = event.status[:1] == (INSERTED,)
+    if not _compared(scene, way) and ("random" in place.sources or stays):
+        return True
+    picked = stripped(place)
+    others = frozenset(fact for fact in way if not any(picked in s.parts for s in fact[0][1:]))
+    lasting = scene.influences.way_standing(others) is Standing.LASTING
+    blind = event.what == "return" and not stays and lasting and not _compared(scene, others)
+    return blind and _stay_where_they_are(scene)
+
+
+def _compared(scene: Scene, way: Way) -> bool:
+    return any(_compares(scene, a) or _compares(scene, b) for (_, a, b), _ in way)
+
+
+def _stay_where_they_are(scene: Scene) -> bool:
+    """Say whether enqueue puts ordinary tasks into a queue of the CPU that select_cpu picked."""
+    return any(
+        item.event.operation == "enqueue"
+        and scene.standing(item.event.path) is Standing.LASTING
+        and (
+            item.queue.kind is QueueKind.LOCAL
+            or any(name_of(stripped(atom)) in _OF_TASK for atom, _ in item.queue.atoms)
+        )
+        for item in scene.inserts
+    )
 
 
 def _is_for_all(scene: Scene, place: Term, event: Event) -> bool:

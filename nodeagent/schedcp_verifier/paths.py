@@ -20,7 +20,6 @@ __all__ = ["inserted_once", "tasks_kept"]
 _OVERWRITE = 2
 _TASKS_MAX = 1 << 22
 """How many tasks a kernel numbers at most."""
-_ENQ_EXITING = 4
 _ALLOCATED = ("bpf_obj_new", "bpf_percpu_obj_new")
 _FULL_MAPS = frozenset({1, 5, 9, 10, 22, 23})
 """Hashes, queues and stacks, which can be full."""
@@ -204,9 +203,8 @@ def _stores(scene: Scene) -> Iterator[Finding]:
 
 def _gone(scene: Scene) -> Iterator[Finding]:
     """T04: tasks on their way out have no number any more when they are looked up."""
-    flags = scene.behaviour.object.table.numbers.get("flags", 0)
     finds = [e for e in scene.behaviour.of(Effect.FIND_TASK) if e.name.startswith("bpf_task_from")]
-    if not flags & _ENQ_EXITING or not finds:
+    if not scene.hands_over_exiting or not finds:
         return
     for event in scene.behaviour.of("return"):
         stored = event.operation == "enqueue" and event.status[:1] == (STORED,)

@@ -44,7 +44,7 @@ def slices_end(scene: Scene) -> Iterator[Finding]:
             continue
         lines = [scene.behaviour.line(event)]
         known = _bounds(event, slice_)[1] if _is_known(scene, event, slice_) else 0
-        longest = max(known, _from_table(scene, slice_))
+        longest = max(known, min((n or 0 for n in _from_table(scene, slice_)), default=0))
         if slice_.number == _TRUNCATED_INFINITE:
             yield surely(
                 "a slice of 0xffffffff ns: SCX_SLICE_INF was cut to 32 bits; keep it in a u64",
@@ -88,18 +88,21 @@ def _adds(name: str, event: Event) -> bool:
     return len(own) == 1 and atoms[own[0]] == 1 and bool(grows) and not asked
 
 
-def _from_table(scene: Scene, slice_: Term) -> int:
-    """Return the least that is ever written into the entry of a map that a slice is read from."""
+def _from_table(scene: Scene, slice_: Term) -> list[int | None]:
+    """Return all that is ever written into the entry of a map that a slice is read from.
+
+    None is something that is not a number in the code; without a known entry there is nothing.
+    """
     if slice_.role is not Role.CELL or not isinstance(slice_.value, tuple):
-        return 0
+        return []
     key = _key_of(slice_.parts[0])
-    written = scene.influences.all_writes.get(str(slice_.value[0]), ())
-    values = [
-        store.arguments["value"].number or 0
-        for store in written
+    if key is None:
+        return []
+    return [
+        store.arguments["value"].number
+        for store in scene.influences.all_writes.get(str(slice_.value[0]), ())
         if "root" in store.arguments and _key_of(store.arguments["root"]) in (key, None)
     ]
-    return min(values, default=0) if key is not None else 0
 
 
 def _key_of(root: Term) -> int | None:
@@ -205,6 +208,9 @@ def slices_last(scene: Scene) -> Iterator[Finding]:
         if event.what != Effect.INSERT and not _is_cut(scene, event):
             continue
         low, high = _bounds(event, slice_)
+        table = [n for n in _from_table(scene, slice_) if n is not None]
+        if table and len(table) == len(_from_table(scene, slice_)):
+            high = min(high, max(table))
         floor = _among(slice_, _ENDLESS) or 0
         if _shared_out(slice_) and max(low, floor) < _SHORTEST_NS:
             shortest = _among(slice_, _CROWD)

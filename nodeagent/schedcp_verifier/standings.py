@@ -11,6 +11,7 @@ from .terms import Role, Term, linear, stripped
 
 __all__ = [
     "Standing",
+    "is_exiting",
     "is_neutral",
     "is_static",
     "is_uniprocessor",
@@ -210,6 +211,11 @@ def _of_kernel(fact: Fact) -> Standing | None:
     if mask & _PF_KERNEL:
         return Standing.KERNEL
     return Standing.EXCEPTION if mask == _PF_EXITING else None
+
+
+def is_exiting(fact: Fact) -> bool:
+    """Say whether a fact is that a task is on its way out."""
+    return _of_kernel(fact) is Standing.EXCEPTION
 
 
 def _of_mask(fact: Fact) -> Standing | None:
