@@ -1,5 +1,7 @@
 """Figures from Prometheus. The only module that asks it."""
 
+import asyncio
+import json
 import math
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +13,13 @@ import httpx
 from schedcp_api import metrics
 from schedcp_api.policies import BuiltinMetric, MetricSource
 
+from .bodies import PLAIN, read_body
 from .errors import PrometheusUnavailable, Refused
 
-__all__ = ["Figures", "Prometheus", "query_of"]
+__all__ = ["MAX_ANSWER_BYTES", "Figures", "Prometheus", "query_of"]
+
+MAX_ANSWER_BYTES = 64 * 1024
+"""Every question asks for one value, whose labels and warnings are far from taking this."""
 
 
 class Figures(Protocol):
@@ -59,7 +65,7 @@ def _slope(counter: str) -> str:
 
 
 class Prometheus:
-    """Prometheus' HTTP interface, with a deadline on every question."""
+    """Prometheus' HTTP interface; every answer has a deadline as a whole, and a longest length."""
 
     def __init__(
         self,
@@ -77,9 +83,11 @@ class Prometheus:
             base_url=url.rstrip("/"),
             timeout=timeout_seconds,
             verify=verify,
+            headers=PLAIN,
             trust_env=False,
             transport=transport,
         )
+        self._timeout_seconds = timeout_seconds
         self._token_file = token_file
 
     async def close(self) -> None:
@@ -113,29 +121,49 @@ class Prometheus:
         form = {"query": query}
         if at is not None:
             form["time"] = f"{at.timestamp():.3f}"
+        status, body = await self._answer(form)
+        said = body.decode(errors="replace")
+        if status in (400, 422):
+            raise Refused(f"Prometheus refuses {query!r}: {said[:500]}")
+        if status != 200:
+            raise PrometheusUnavailable(f"{self._client.base_url}: status {status}: {said[:200]}")
+        return _single(body, query)
+
+    async def _answer(self, form: dict[str, str]) -> tuple[int, bytes]:
+        """Return status and body; a body that is too long is cut off one byte later."""
         headers = self._credentials()
+        where = self._client.base_url
         try:
-            response = await self._client.post("/api/v1/query", data=form, headers=headers)
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._client.stream("POST", "/api/v1/query", data=form, headers=headers) as found,
+            ):
+                body = await read_body(found.aiter_bytes(), limit=MAX_ANSWER_BYTES)
+                return found.status_code, body
         except httpx.HTTPError as err:
+            raise PrometheusUnavailable(f"{where}: {type(err).__name__}: {err}") from err
+        except TimeoutError as err:
             raise PrometheusUnavailable(
-                f"{self._client.base_url}: {type(err).__name__}: {err}"
+                f"{where}: no whole answer within {self._timeout_seconds:g} s"
             ) from err
-        if response.status_code in (400, 422):
-            raise Refused(f"Prometheus refuses {query!r}: {response.text[:500]}")
-        if response.status_code != 200:
-            raise PrometheusUnavailable(
-                f"{self._client.base_url}: status {response.status_code}: {response.text[:200]}"
-            )
-        return _single(response, query)
 
 
-def _single(response: httpx.Response, query: str) -> float | None:
+def _single(body: bytes, query: str) -> float | None:
     """Return the one value of an answer; more than one series is a wrong query, not a figure."""
+    # What does not even begin like an answer is somebody else's, a proxy's page for instance.
+    if len(body) > MAX_ANSWER_BYTES and body.lstrip().startswith(b"{"):
+        raise Refused(
+            f"{query!r} gives more than {MAX_ANSWER_BYTES} bytes instead of one value: it must"
+            " give one series for each node; select by $node, and aggregate, as with sum()"
+        )
     try:
-        result = response.json()["data"]["result"]
+        result = json.loads(body)["data"]["result"]
         values = [float(series["value"][1]) for series in result]
     except (ValueError, KeyError, TypeError, IndexError) as err:
         raise PrometheusUnavailable(f"the answer to {query!r} is not an instant vector") from err
     if len(values) > 1:
-        raise Refused(f"{query!r} gives {len(values)} series; aggregate it to one for each node")
+        raise Refused(
+            f"{query!r} gives {len(values)} series: it must give one for each node;"
+            " select by $node, and aggregate, as with sum()"
+        )
     return values[0] if values else None

@@ -1,5 +1,6 @@
 """The Execution Verifier, asked over its unix socket."""
 
+import asyncio
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,7 @@ from schedcp_api.services import (
 from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import VerificationRequest
 
+from .bodies import PLAIN, read_body
 from .errors import NotFound, Refused, SettingsError, VerifierUnavailable
 
 _Reply = TypeVar("_Reply", bound=BaseModel)
@@ -65,7 +67,7 @@ def public_keys(pems: tuple[str, ...]) -> tuple[Ed25519PublicKey, ...]:
 
 
 class SocketVerifier:
-    """`schedcp-verifier serve` on a unix socket."""
+    """`schedcp-verifier serve` on a unix socket; no answer is longer than an object may be."""
 
     def __init__(
         self,
@@ -76,8 +78,12 @@ class SocketVerifier:
     ) -> None:
         self._socket = socket
         transport = transport or httpx.AsyncHTTPTransport(uds=str(socket))
+        self._timeout_seconds = timeout_seconds
         self._client = httpx.AsyncClient(
-            transport=transport, base_url="http://verifier", timeout=timeout_seconds
+            transport=transport,
+            base_url="http://verifier",
+            timeout=timeout_seconds,
+            headers=PLAIN,
         )
 
     async def close(self) -> None:
@@ -99,10 +105,10 @@ class SocketVerifier:
 
     async def fetch(self, digest: str) -> bytes:
         """Return the built object, checked against its digest."""
-        response = await self._ask("GET", f"/v1/objects/{digest}")
-        if len(response.content) > MAX_BLOB_BYTES or digest_of(response.content) != digest:
+        data = await self._ask("GET", f"/v1/objects/{digest}")
+        if digest_of(data) != digest:
             raise Refused(f"the verifier's object {digest} does not have that digest")
-        return response.content
+        return data
 
     async def sign(self, request: TokenRequest) -> str:
         """Return a token for an accepted verification; raise Refused when it is not."""
@@ -112,34 +118,48 @@ class SocketVerifier:
         """Return the signer's public keys, PEM."""
         return _parsed(PublicKeys, await self._ask("GET", "/v1/keys")).keys
 
-    async def _ask(self, method: str, path: str, body: BaseModel | None = None) -> httpx.Response:
+    async def _ask(self, method: str, path: str, body: BaseModel | None = None) -> bytes:
         content = body.model_dump_json(by_alias=True, exclude_none=True) if body else None
         headers = {"Content-Type": "application/json"} if body else {}
         try:
-            response = await self._client.request(method, path, content=content, headers=headers)
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._client.stream(method, path, content=content, headers=headers) as response,
+            ):
+                data = await read_body(response.aiter_bytes(), limit=MAX_BLOB_BYTES)
         except httpx.HTTPError as err:
             raise VerifierUnavailable(
                 f"{self._socket}: {type(err).__name__}: {err}; does the verifier run?"
             ) from err
+        except TimeoutError as err:
+            raise VerifierUnavailable(
+                f"{self._socket}: no whole answer to {method} {path} within"
+                f" {self._timeout_seconds:g} s; is the verifier overloaded?"
+            ) from err
         if response.status_code == 404:
             raise NotFound(f"the verifier does not know {path}")
         if 400 <= response.status_code < 500:
-            raise Refused(_reason(response))
+            raise Refused(_reason(response.status_code, data))
         if response.status_code >= 500:
-            raise VerifierUnavailable(_reason(response))
-        return response
+            raise VerifierUnavailable(_reason(response.status_code, data))
+        if len(data) > MAX_BLOB_BYTES:
+            raise Refused(
+                f"the verifier's answer to {method} {path} is longer than {MAX_BLOB_BYTES} bytes,"
+                " more than an object may be; do verifier and operator have the same version?"
+            )
+        return data
 
 
-def _reason(response: httpx.Response) -> str:
+def _reason(status: int, data: bytes) -> str:
     try:
-        reply = ErrorReply.model_validate_json(response.content)
+        reply = ErrorReply.model_validate_json(data)
     except ValidationError:
-        return f"the verifier answered {response.status_code}: {response.text[:300]}"
+        return f"the verifier answered {status}: {data[:300].decode(errors='replace')}"
     return f"the verifier answered {reply.reason}: {reply.message}"
 
 
-def _parsed(model: type[_Reply], response: httpx.Response) -> _Reply:
+def _parsed(model: type[_Reply], data: bytes) -> _Reply:
     try:
-        return model.model_validate_json(response.content)
+        return model.model_validate_json(data)
     except ValidationError as err:
         raise VerifierUnavailable(f"the verifier's answer is no {model.__name__}: {err}") from err

@@ -1,5 +1,7 @@
 """Prometheus, the verifier's client, and the HTTP interface, without a network."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from schedcp_operator.errors import (
     StoreUnavailable,
     VerifierUnavailable,
 )
-from schedcp_operator.prometheus import Prometheus, query_of
+from schedcp_operator.prometheus import MAX_ANSWER_BYTES, Prometheus, query_of
 from schedcp_operator.server import TokenReviewer, application
 from schedcp_operator.verifier_client import SocketVerifier
 from support.operator_doubles import MemoryKube, MemoryStore
@@ -90,6 +92,69 @@ async def test_no_figures(answer: Any, status: int, error: type[Exception]) -> N
         await value_of(prometheus(answer, status=status))
 
 
+class Body:
+    """A body that goes on for as long as it is read, or stops coming after its first chunk."""
+
+    def __init__(self, first: bytes, *, stops: bool = False) -> None:
+        self._first = first
+        self.stops = stops
+        self.taken = 0
+
+    def __call__(self, _: httpx.Request) -> httpx.Response:
+        """The answer."""
+        return httpx.Response(200, content=self._chunks())
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        yield self._first
+        if self.stops:
+            await asyncio.Event().wait()
+        while True:
+            self.taken += 1024
+            yield bytes(1024)
+
+
+def deadline_seconds(answer: object) -> float:
+    """A short deadline where one is met, and none that matters elsewhere."""
+    return 0.05 if isinstance(answer, Body) and answer.stops else 30.0
+
+
+def series(count: int) -> bytes:
+    """The answer to a query that selects everything."""
+    one = b'{"metric":{"__name__":"up","node":"n"},"value":[0,"1"]}'
+    return b'{"status":"success","data":{"result":[' + b",".join([one] * count) + b"]}}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (Body(b'{"status":'), Refused, "more than 65536 bytes instead of one value: it must give"),
+        (Body(b"<html>"), PrometheusUnavailable, "not an instant vector"),
+        (Body(b'{"status":', stops=True), PrometheusUnavailable, "no whole answer within 0.05 s"),
+        (lambda _: httpx.Response(200, content=series(100_000)), Refused, "more than 65536 bytes"),
+        (lambda _: httpx.Response(200, content=series(2)), Refused, "gives 2 series: it must give"),
+    ],
+    ids=["endless", "somebody else's", "trickling", "every series", "two series"],
+)
+async def test_answers_to_queries_are_bounded(
+    answer: Callable[[httpx.Request], httpx.Response], error: type[Exception], words: str
+) -> None:
+    transport = httpx.MockTransport(answer)
+    client = Prometheus("http://p", timeout_seconds=deadline_seconds(answer), transport=transport)
+    with pytest.raises(error, match=words):
+        await value_of(client)
+    if isinstance(answer, Body):
+        assert answer.taken <= MAX_ANSWER_BYTES + 1024
+
+
+async def test_a_value_with_labels_and_warnings_fits() -> None:
+    labels = {f"label_{number}": "x" * 250 for number in range(64)}
+    answer = {
+        "data": {"result": [{"metric": labels, "value": [0, "0.5"]}]},
+        "warnings": ["x" * 1000] * 10,
+    }
+    assert await value_of(prometheus(answer)) == 0.5
+
+
 async def test_a_token_that_is_not_there_is_prometheus_being_unavailable(tmp_path: Path) -> None:
     client = Prometheus("http://prometheus", timeout_seconds=1, token_file=tmp_path / "token")
     with pytest.raises(PrometheusUnavailable, match="cannot be read"):
@@ -111,6 +176,32 @@ async def test_an_object_must_have_its_digest() -> None:
     assert await good.fetch(digest_of(b"object")) == b"object"
     with pytest.raises(Refused, match="does not have that digest"):
         await good.fetch(digest_of(b"another"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (Body(b"\x7fELF"), Refused, "is longer than 8388608 bytes"),
+        (Body(b"\x7fELF", stops=True), VerifierUnavailable, "no whole answer to GET"),
+        (
+            lambda _: httpx.Response(200, content=bytes(MAX_BLOB_BYTES + 1)),
+            Refused,
+            "is longer than 8388608 bytes",
+        ),
+    ],
+    ids=["endless", "trickling", "too large"],
+)
+async def test_objects_are_bounded(
+    answer: Callable[[httpx.Request], httpx.Response], error: type[Exception], words: str
+) -> None:
+    transport = httpx.MockTransport(answer)
+    client = SocketVerifier(
+        Path("/v.sock"), timeout_seconds=deadline_seconds(answer), transport=transport
+    )
+    with pytest.raises(error, match=words):
+        await client.fetch(digest_of(b"object"))
+    if isinstance(answer, Body):
+        assert answer.taken <= MAX_BLOB_BYTES + 1024
 
 
 @pytest.mark.parametrize(

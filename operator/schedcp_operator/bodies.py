@@ -1,0 +1,18 @@
+"""Bodies of answers, read up to a limit: nobody's answer may be as long as it likes."""
+
+from collections.abc import AsyncIterable
+
+__all__ = ["PLAIN", "read_body"]
+
+PLAIN = {"Accept-Encoding": "identity"}
+"""What is not compressed cannot grow without bounds here."""
+
+
+async def read_body(chunks: AsyncIterable[bytes], *, limit: int) -> bytes:
+    """Return a body, and of one that is longer than `limit` only one byte more than that."""
+    data = bytearray()
+    async for chunk in chunks:
+        data += chunk
+        if len(data) > limit:
+            break
+    return bytes(data[: limit + 1])
