@@ -71,7 +71,9 @@ class _Parts:
 
 def _verifier(settings: Settings, kube: Kube, store: Store, stack: AsyncExitStack) -> Verifier:
     if settings.verifier is VerifierKind.JOB:
-        return JobVerifier(kube, store, settings=settings.job, namespace=settings.namespace)
+        return JobVerifier(
+            kube, store, settings=settings.job, namespace=settings.namespace, clock=_now
+        )
     verifier = SocketVerifier(settings.verifier_socket)
     stack.push_async_callback(verifier.close)
     return verifier

@@ -8,6 +8,8 @@ left if that holds together. The chart's admission policy lets the operator make
 import base64
 import binascii
 import logging
+from collections.abc import Callable
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -24,6 +26,7 @@ from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import VerificationRequest
 
 from .errors import Conflict, NotFound, Refused, SettingsError
+from .job_pods import HOPELESS, IMAGE, Waiting, broken_containers, waiting
 from .kube import CONFIG_MAPS, JOBS, PODS, Json, KubeApi
 from .settings import JobSettings
 from .store import Store
@@ -33,7 +36,8 @@ __all__ = ["JobVerifier"]
 _log = logging.getLogger(__name__)
 _MOST_LOG_BYTES = 9_500_000
 """A kubelet keeps ten megabytes of a container's log; a longer answer would lose its head."""
-_MOST_SAID_CHARS = 600
+_SLOW_SECONDS = 30
+"""Starting a pod may take this long before it is worth a word."""
 _COMPONENT = {"app.kubernetes.io/name": "schedcp", "app.kubernetes.io/component": "verifier"}
 _USER = 65532
 PROVER, SIGNER = "prover", "signer"
@@ -44,7 +48,13 @@ class JobVerifier:
     """Verifications as Jobs in the operator's namespace."""
 
     def __init__(
-        self, kube: KubeApi, store: Store, *, settings: JobSettings, namespace: str
+        self,
+        kube: KubeApi,
+        store: Store,
+        *,
+        settings: JobSettings,
+        namespace: str,
+        clock: Callable[[], datetime],
     ) -> None:
         if not settings.image:
             raise SettingsError("the verifier's Jobs need an image: SCHEDCP_OPERATOR_JOB__IMAGE")
@@ -52,6 +62,7 @@ class JobVerifier:
         self._store = store
         self._settings = settings
         self._namespace = namespace
+        self._clock = clock
         self._tokens: dict[str, str] = {}
 
     async def start(self, request: VerificationRequest, claims: TokenClaims) -> Verification:
@@ -104,7 +115,24 @@ class JobVerifier:
             said = failed[0].get("message") or failed[0].get("reason") or "no reason given"
             why = [words for pod in await self._pods(job) for words in broken_containers(pod)]
             return _lost(verification, "; ".join((f"job {name} failed: {said}", *why)))
-        return _running(verification)
+        found = waiting(job, await self._pods(job))
+        return self._waits(verification, found) if found else _running(verification)
+
+    def _waits(self, verification: str, found: Waiting) -> Verification:
+        """Return a verification whose pod does not start: lost when it has not for too long.
+
+        Without the operator's end to it, its Job's deadline would delete the pod, and why with it.
+        """
+        settings = self._settings
+        seconds = found.seconds(self._clock())
+        if found.usual and seconds < _SLOW_SECONDS:
+            return _running(verification)
+        longest = settings.stuck_seconds if found.reason in HOPELESS else settings.start_seconds
+        words = f"{found}; {_advice(found, settings, self._namespace)}"
+        if seconds < longest:
+            return _running(verification, words)
+        name = job_name(verification)
+        return _lost(verification, f"job {name} cannot start in {seconds:.0f} s: {words}")
 
     async def _pods(self, job: Json) -> list[Json]:
         """Return a Job's own pods: those of an earlier one of its name may still be going."""
@@ -161,26 +189,6 @@ class JobVerifier:
 def job_name(verification: str) -> str:
     """Return the name of the Job for a verification."""
     return f"schedcp-verify-{verification.removeprefix('sha256:')[:20]}"
-
-
-def broken_containers(pod: Json) -> list[str]:
-    """Return what a pod's containers that ended with a failure ended with, and last said.
-
-    What they said is hostile, too: it is bounded, and cannot act on the terminal that shows it.
-    """
-    status = pod.get("status") or {}
-    found = []
-    for container in (
-        *status.get("initContainerStatuses", []),
-        *status.get("containerStatuses", []),
-    ):
-        ended = (container.get("state") or {}).get("terminated") or {}
-        if ended.get("exitCode"):
-            words = str(ended.get("message") or "nothing said")
-            said = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-            reason = f"{ended.get('reason', 'Error')}, status {ended['exitCode']}"
-            found.append(f"{container['name']}: {reason}: {said[-_MOST_SAID_CHARS:]}")
-    return found
 
 
 def parsed_reply(log: bytes, id_: str) -> tuple[SignedReply, bytes | None]:
@@ -350,8 +358,25 @@ def _kernels_mounts(settings: JobSettings) -> list[Json]:
     return [{"name": "kernels", "mountPath": settings.kernels_path, "readOnly": True}]
 
 
-def _running(id_: str) -> Verification:
-    return Verification(id=id_, state=VerificationState.RUNNING, message=f"job {job_name(id_)}")
+def _advice(found: Waiting, settings: JobSettings, namespace: str) -> str:
+    """Return what a person can look at."""
+    if found.reason in IMAGE:
+        account = f"the pull secrets of service account {settings.service_account}"
+        return f"check the image {settings.image} and {account}"
+    more = f"kubectl -n {namespace} describe {found.where} says more"
+    if not found.placed:
+        device = f" and {settings.kvm_resource}" if settings.kvm_resource else ""
+        return f"it asks for {settings.cpu} CPUs, {settings.memory}{device} on one node; {more}"
+    claim = (settings.kernels_volume.get("persistentVolumeClaim") or {}).get("claimName")
+    needed = f"Secrets {settings.signing_key_secret} and {settings.trusted_keys_secret}"
+    if claim:
+        needed += f", and claim {claim}"
+    return f"check {needed}; {more}"
+
+
+def _running(id_: str, words: str = "") -> Verification:
+    message = f"job {job_name(id_)}" + (f": {words}" if words else "")
+    return Verification(id=id_, state=VerificationState.RUNNING, message=message[:2048])
 
 
 def _lost(id_: str, message: str) -> Verification:

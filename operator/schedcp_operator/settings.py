@@ -88,6 +88,11 @@ class JobSettings(BaseModel):
     runtime_class: str = ""
     """RuntimeClass of the Job's pod, a Kata one for instance; empty: the cluster's default."""
     deadline_seconds: int = Field(default=1500, ge=30)
+    stuck_seconds: int = Field(default=120, ge=1)
+    """A pod that has no image or cannot be configured for so long is given up."""
+    start_seconds: int = Field(default=600, ge=1)
+    """A pod that has no node for so long, or does not start without saying why, is given up; nodes
+    may have to be made first, images to be fetched, and other verifications to end."""
     pull_policy: str = "IfNotPresent"
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ async def asking(
             MemoryStore(),
             settings=settings or installation.settings,
             namespace=NAMESPACE,
+            clock=lambda: datetime.now(UTC),
         )
     finally:
         await kube.close()

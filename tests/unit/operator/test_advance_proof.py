@@ -58,6 +58,20 @@ def test_a_lost_verification_is_tried_again_a_bounded_number_of_times() -> None:
     assert ended.pending_outcome.reason == "VerifierCouldNotTell"
 
 
+def test_a_verification_that_never_starts_says_so_to_the_end() -> None:
+    driver = at(RunStage.VERIFYING)
+    why = "job j: pod p waits: Unschedulable: Insufficient memory."
+    held = Verification(id=digest_of(b"v"), state=VerificationState.RUNNING, message=why)
+    driver.tell(VerificationSeen(held))
+    assert driver.run.status.message.endswith(why)
+    driver.now += timedelta(hours=5)
+    driver.refresh()
+    ended = driver.observe().status.pending_outcome
+    assert ended is not None
+    assert (ended.kind, ended.reason) == (OutcomeKind.ERROR, "VerificationTimedOut")
+    assert why in ended.message
+
+
 def test_a_forgotten_verification_is_asked_for_anew() -> None:
     driver = at(RunStage.VERIFYING)
     running = Verification(id=digest_of(b"v"), state=VerificationState.RUNNING)

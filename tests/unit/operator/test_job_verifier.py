@@ -1,6 +1,7 @@
 """Verifications as Jobs: what is created, and what of the answer is believed."""
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from schedcp_operator.job_verifier import (
 from schedcp_operator.kube import CONFIG_MAPS, JOBS, PODS
 from schedcp_operator.settings import JobSettings
 from support.operator_doubles import MemoryKube, MemoryStore
-from support.operator_nouns import KERNEL, KEY, OBJECT, candidate, token, verdict
+from support.operator_nouns import KERNEL, KEY, NOW, OBJECT, candidate, token, verdict
 
 NAMESPACE = "schedcp-system"
 SETTINGS = JobSettings(image="registry.example/verifier:1")
@@ -67,7 +68,14 @@ class Bench:
     def __init__(self) -> None:
         self.kube = MemoryKube()
         self.store = MemoryStore()
-        self.verifier = JobVerifier(self.kube, self.store, settings=SETTINGS, namespace=NAMESPACE)
+        self.now = NOW
+        self.verifier = self.restarted()
+
+    def restarted(self, settings: JobSettings = SETTINGS) -> JobVerifier:
+        """A verifier that has just begun."""
+        return JobVerifier(
+            self.kube, self.store, settings=settings, namespace=NAMESPACE, clock=lambda: self.now
+        )
 
     async def ended(self, log: bytes) -> Verification:
         """Start the Job, let it succeed with this log, and ask how it stands."""
@@ -131,8 +139,7 @@ async def test_the_answer_is_read_and_the_object_kept() -> None:
     request = TokenRequest(verification=ID, claims=CLAIMS)
     signed = await bench.verifier.sign(request)
     assert open_signed(signed, (KEY.public_key(),)).run == "checkout-1"
-    restarted = JobVerifier(bench.kube, bench.store, settings=SETTINGS, namespace=NAMESPACE)
-    assert await restarted.sign(request) == signed
+    assert await bench.restarted().sign(request) == signed
 
 
 PROGRAM = candidate("scx_tried").replace(program_digest=digest_of(b"a program"))
@@ -210,6 +217,91 @@ async def test_a_failed_job_says_which_container_failed_and_what_it_said_last() 
     assert len(lost.message) < 1000
 
 
+def at(seconds: int = 0) -> str:
+    """A time as the API server writes it."""
+    return (NOW + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def scheduled(status: str = "True", **more: str) -> list[dict[str, str]]:
+    """The conditions of a pod that has a node, or none."""
+    return [{"type": "PodScheduled", "status": status, "lastTransitionTime": at(), **more}]
+
+
+def containers(prover: dict[str, Any], signer: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The status of a pod on a node, by its containers' states."""
+    starting = {"waiting": {"reason": "PodInitializing"}}
+    return {
+        "phase": "Pending",
+        "conditions": scheduled(),
+        "initContainerStatuses": [{"name": "prover", "state": prover}],
+        "containerStatuses": [{"name": "signer", "state": signer or starting}],
+    }
+
+
+def held(reason: str, message: str = "") -> dict[str, Any]:
+    """The state of a container that waits."""
+    return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+
+
+NO_ROOM = {
+    "phase": "Pending",
+    "conditions": scheduled("False", reason="Unschedulable", message="Insufficient memory."),
+}
+PROVED = {"terminated": {"exitCode": 0, "finishedAt": at(900)}}
+NO_KEY = held("CreateContainerConfigError", 'secret "schedcp-signing-key" not found')
+STARTING = containers(held("PodInitializing"))
+MISSING = "PodInitializing; check Secrets schedcp-signing-key and schedcp-trusted-keys, and claim k"
+RUNNING, LOST = VerificationState.RUNNING, VerificationState.LOST
+
+
+@pytest.mark.parametrize(
+    ("pod", "seconds", "state", "words"),
+    [
+        (NO_ROOM, 0, RUNNING, "waits since 12:00:00 UTC: Unschedulable: Insufficient memory.; it"),
+        (NO_ROOM, 599, RUNNING, "it asks for 2 CPUs, 3Gi on one node"),
+        (NO_ROOM, 600, LOST, "cannot start in 600 s: pod schedcp-verify-"),
+        ({"phase": "Pending"}, 0, RUNNING, ""),
+        (containers(held("ErrImagePull", "no\x1b host")), 119, RUNNING, "ErrImagePull: no host;"),
+        (containers(held("ImagePullBackOff")), 120, LOST, "check the image registry.example/v"),
+        (containers(held("InvalidImageName")), 120, LOST, "prover of pod schedcp-verify-"),
+        (containers(NO_KEY), 120, LOST, 'secret "schedcp-signing-key" not found; check Secrets'),
+        (containers(PROVED, NO_KEY), 1019, RUNNING, "waits since 12:15:00 UTC: CreateContainer"),
+        (containers(PROVED, NO_KEY), 1020, LOST, "signer of pod schedcp-verify-"),
+        (STARTING, 29, RUNNING, ""),
+        (STARTING, 30, RUNNING, MISSING),
+        (STARTING, 600, LOST, MISSING),
+        ({"phase": "Pending", "conditions": scheduled()}, 600, LOST, "its kubelet has not said"),
+        (containers({"running": {}}), 1499, RUNNING, ""),
+        (containers(PROVED), 929, RUNNING, ""),
+        (containers(PROVED, {"running": {}}), 1499, RUNNING, ""),
+        (containers({"terminated": {"exitCode": 1}}), 1499, RUNNING, ""),
+        ({"phase": "Failed"}, 1499, RUNNING, ""),
+        (None, 29, RUNNING, ""),
+        (None, 30, RUNNING, "waits since 12:00:00 UTC: it has no pod; it asks"),
+        (None, 600, LOST, "describe job schedcp-verify-"),
+    ],
+)
+async def test_a_job_that_does_not_start_says_why_and_is_given_up(
+    pod: dict[str, Any] | None, seconds: int, state: VerificationState, words: str
+) -> None:
+    bench = Bench()
+    claim = {"persistentVolumeClaim": {"claimName": "k", "readOnly": True}}
+    verifier = bench.restarted(SETTINGS.model_copy(update={"kernels_volume": claim}))
+    await verifier.start(REQUEST, CLAIMS)
+    job = await bench.kube.get(JOBS, job_name(ID), namespace=NAMESPACE)
+    job["metadata"]["creationTimestamp"] = at()
+    bench.kube.put(JOBS, job, namespace=NAMESPACE)
+    if pod is not None:
+        await bench.pod(pod)
+    bench.now = NOW + timedelta(seconds=seconds)
+    found = await verifier.status(ID)
+    assert (found.state, found.verdict) == (state, None)
+    assert words in found.message
+    assert bool(words) == (found.message != f"job {job_name(ID)}")
+    again = await verifier.start(REQUEST, CLAIMS)
+    assert again.state is RUNNING
+
+
 async def test_a_job_without_its_pod_is_lost() -> None:
     bench = Bench()
     await bench.verifier.start(REQUEST, CLAIMS)
@@ -236,7 +328,7 @@ async def test_what_no_job_made_is_not_found() -> None:
 
 def test_jobs_need_an_image() -> None:
     with pytest.raises(SettingsError, match="JOB__IMAGE"):
-        JobVerifier(MemoryKube(), MemoryStore(), settings=JobSettings(), namespace=NAMESPACE)
+        Bench().restarted(JobSettings())
 
 
 def test_the_pod_may_do_nothing_but_verify() -> None:
