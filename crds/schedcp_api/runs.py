@@ -138,6 +138,9 @@ class BlockFigure(Noun):
     guardrails: Annotated[dict[str, ShortText], Field(max_length=8)] = Field(default_factory=dict)
     valid: bool = True
     invalid_reason: ShortText = ""
+    scrapes: int | None = Field(default=None, ge=0)
+    """How often Prometheus scraped the target that it scraped most, answered or not; absent where
+    that is not known."""
 
 
 class Attempt(Noun):

@@ -11,13 +11,11 @@ up to it, and the interval's ends are order statistics of the subset means.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from schedcp_api.base import percent_text, percent_value
 from schedcp_api.nodestates import Arm
@@ -25,7 +23,8 @@ from schedcp_api.policies import BuiltinMetric, Direction, Guardrail, MetricSour
 from schedcp_api.policies import SchedulerPolicySpec as Spec
 from schedcp_api.runs import BlockFigure, Outcome, OutcomeKind, RailFinding
 
-ALPHA = 0.05
+from .pairing import ALPHA, Pair, chance_of_worse, pairs_of, silent_pairs, without_outages
+
 MINIMUM_PAIRS = 5
 """Fewer pairs cannot reach ALPHA: the smallest p value is 2 ** -pairs."""
 LARGEST_LOST_SHARE = 0.25
@@ -46,14 +45,6 @@ _FLOORS = {
     BuiltinMetric.NEIGHBOUR_CPU_PRESSURE: 0.01,
 }
 """Added to both arms where a figure may well be 0: ratios of next to nothing mean nothing."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An ON and an OFF block that stand side by side, as figures of one metric."""
-
-    on: float
-    off: float
 
 
 @dataclass(frozen=True)
@@ -118,58 +109,6 @@ def _limits(means: NDArray[np.float64], patterns: int) -> tuple[float, float]:
     return float(ordered[rejecting]), float(ordered[-1 - rejecting])
 
 
-def pairs_of(blocks: Iterable[BlockFigure], *, guardrail: str = "") -> tuple[list[Pair], int]:
-    """Return the complete pairs of one figure, in order, and how many pairs were scheduled.
-
-    A pair counts only if both of its blocks are valid and have a figure.
-    """
-    slots = _slots(blocks)
-    complete: list[Pair] = []
-    for slot in slots.values():
-        figures = {arm: _figure(block, guardrail) for arm, block in slot.items()}
-        on, off = figures.get(Arm.ON), figures.get(Arm.OFF)
-        if on is not None and off is not None:
-            complete.append(Pair(on=on, off=off))
-    return complete, len(slots)
-
-
-def _slots(blocks: Iterable[BlockFigure]) -> dict[tuple[str, int], dict[Arm, BlockFigure]]:
-    """Return the blocks by node and number of their pair, in order."""
-    slots: dict[tuple[str, int], dict[Arm, BlockFigure]] = defaultdict(dict)
-    for block in sorted(blocks, key=lambda item: (item.node, item.index)):
-        slots[block.node, block.index // 2][block.arm] = block
-    return slots
-
-
-def _chance_of_worse(worse: int, better: int) -> float:
-    """Return how likely it is that so many pairs are worse by chance (sign test)."""
-    return float(binomtest(worse, worse + better, 0.5, alternative="greater").pvalue)
-
-
-def _silent_pairs(blocks: Iterable[BlockFigure], guardrail: str, arm: Arm) -> list[str]:
-    """Name the pairs whose block of `arm` ran as it should and has no figure, while the other has.
-
-    To leave them out would be to leave out the harm.
-    """
-    other = Arm.OFF if arm is Arm.ON else Arm.ON
-    return [
-        f"{node} pair {number}"
-        for (node, number), slot in _slots(blocks).items()
-        if len(slot) == len(Arm)
-        and slot[arm].valid
-        and _figure(slot[arm], guardrail) is None
-        and _figure(slot[other], guardrail) is not None
-    ]
-
-
-def _figure(block: BlockFigure, guardrail: str) -> float | None:
-    text = block.guardrails.get(guardrail, "") if guardrail else block.value
-    if not block.valid or not text:
-        return None
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
 def gains_of(
     pairs: Iterable[Pair], direction: Direction, *, metric: MetricSource
 ) -> list[float] | None:
@@ -204,6 +143,7 @@ def percent_change(gain: float, direction: Direction) -> float:
 def judge(blocks: tuple[BlockFigure, ...], spec: Spec, *, scheduled_pairs: int) -> Outcome:
     """Return the outcome of a canary that was scheduled with so many pairs on all its nodes."""
     objective = spec.objective
+    blocks = without_outages(blocks)
     measured = _measured(
         blocks, scheduled_pairs, direction=objective.direction, metric=objective.metric
     )
@@ -250,19 +190,19 @@ def _silenced(
     No figure counts as the worst there is (a worst-rank score), in either arm. With a silent ON
     block nothing is ever better, and it is worse if that many pairs are by a sign test.
     """
-    silent = _silent_pairs(blocks, name, Arm.ON)
+    silent = silent_pairs(blocks, name, Arm.ON)
     if not silent:
         return None
     gains = [_gain(pair.on, pair.off, direction) for pair in complete if min(pair.on, pair.off) > 0]
     worse = len(silent) + sum(gain < 0 for gain in gains)
-    better = len(_silent_pairs(blocks, name, Arm.OFF)) + sum(gain > 0 for gain in gains)
-    chance = _chance_of_worse(worse, better)
+    better = len(silent_pairs(blocks, name, Arm.OFF)) + sum(gain > 0 for gain in gains)
+    chance = chance_of_worse(worse, better)
     whose = f" of guard rail {name}" if name else ""
     message = (
         f"{len(silent)} ON blocks{whose} have no figure although their partners have one"
-        f" ({', '.join(silent[:4])}): what keeps a workload, or the agent that measures it,"
-        f" from running leaves no figure; as the worst there is, {worse} pairs are worse and"
-        f" {better} better (p = {chance:.4f})"
+        f" ({', '.join(silent[:4])}): what keeps a workload, the agent that measures it, or"
+        f" Prometheus from running leaves no figure; as the worst there is, {worse} pairs are worse"
+        f" and {better} better (p = {chance:.4f})"
     )
     if chance <= ALPHA:
         return Outcome(kind=OutcomeKind.WORSE, reason="Silenced", message=message)

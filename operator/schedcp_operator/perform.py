@@ -224,6 +224,12 @@ class Performer:
             rail.name: _text(await self._value(run, rail.name, node, window))
             for rail in run.policy.guardrails
         }
+        # Without a metric of the agents it is not known that Prometheus scrapes any, and it may
+        # know no other target than the workload.
+        ours = (run.policy.objective.metric, *(rail.metric for rail in run.policy.guardrails))
+        if any(metric.builtin is not None for metric in ours):
+            scrapes = await self.figures.scrapes(start=block.started_at, end=block.ended_at)
+            figure = figure.replace(scrapes=scrapes)
         return figure.replace(value=_text(value), guardrails=rails)
 
     async def _value(

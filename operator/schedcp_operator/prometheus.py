@@ -33,6 +33,12 @@ class Figures(Protocol):
     ) -> float | None:
         """Return the figure of one node between two times, or None when there is no data."""
 
+    async def scrapes(self, *, start: datetime, end: datetime) -> int | None:
+        """Return how often the target that is scraped most was scraped between two times.
+
+        Scrapes that nobody answered count as well. None: that cannot be told.
+        """
+
 
 def query_of(metric: MetricSource, *, policy: str, node: str, seconds: int) -> str:
     """Return the PromQL for a figure over the `seconds` before the time of evaluation."""
@@ -102,10 +108,20 @@ class Prometheus:
         self, metric: MetricSource, *, policy: str, node: str, start: datetime, end: datetime
     ) -> float | None:
         """Return the figure of one node between two times, or None when there is no data."""
-        seconds = max(1, math.ceil((end - start).total_seconds()))  # The first reading is at start.
-        query = query_of(metric, policy=policy, node=node, seconds=seconds)
+        query = query_of(metric, policy=policy, node=node, seconds=_seconds(start, end))
         found = await self._ask(query, end)
         return found if found is not None and math.isfinite(found) else None
+
+    async def scrapes(self, *, start: datetime, end: datetime) -> int | None:
+        """Return how often the target that is scraped most was scraped between two times.
+
+        Prometheus itself writes `up` for each scrape, also of a target that does not answer.
+        """
+        try:
+            found = await self._ask(f"max(count_over_time(up[{_seconds(start, end)}s]))", end)
+        except Refused:  # Somebody in between allows the policies' queries only.
+            return None
+        return int(found) if found is not None else 0
 
     def _credentials(self) -> dict[str, str]:
         if self._token_file is None:
@@ -146,6 +162,11 @@ class Prometheus:
             raise PrometheusUnavailable(
                 f"{where}: no whole answer within {self._timeout_seconds:g} s"
             ) from err
+
+
+def _seconds(start: datetime, end: datetime) -> int:
+    """Return the length of a window; its first reading is at `start`."""
+    return max(1, math.ceil((end - start).total_seconds()))
 
 
 def _single(body: bytes, query: str) -> float | None:

@@ -254,6 +254,7 @@ class MemoryFigures:
 
     def __init__(self, value: float | None = 1.0) -> None:
         self.answer = value
+        self.scraped: int | None = None
         self.problem: OperatorError | None = None
         self.asked: list[tuple[str, str, datetime, datetime]] = []
 
@@ -269,3 +270,8 @@ class MemoryFigures:
         await self.ping()
         self.asked.append((metric.name, node, start, end))
         return self.answer
+
+    async def scrapes(self, *, start: datetime, end: datetime) -> int | None:
+        """The one number."""
+        await self.ping()
+        return self.scraped

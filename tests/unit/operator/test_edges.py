@@ -92,6 +92,19 @@ async def test_no_figures(answer: Any, status: int, error: type[Exception]) -> N
         await value_of(prometheus(answer, status=status))
 
 
+@pytest.mark.parametrize(
+    ("answer", "status", "scrapes"),
+    [
+        (vector("8"), 200, 8),
+        (vector(), 200, 0),
+        ({"error": "only queries of a tenant"}, 400, None),
+    ],
+)
+async def test_scrapes(answer: Any, status: int, scrapes: int | None) -> None:
+    client = prometheus(answer, status=status)
+    assert await client.scrapes(start=NOW, end=NOW + timedelta(seconds=8)) == scrapes
+
+
 class Body:
     """A body that goes on for as long as it is read, or stops coming after its first chunk."""
 

@@ -20,14 +20,13 @@ from schedcp_api.policies import (
 from schedcp_api.runs import BlockFigure, OutcomeKind, RailFinding
 from schedcp_operator.assignments import switchback
 from schedcp_operator.judge import (
-    ALPHA,
     estimate,
     gains_of,
     harm_percent,
     judge,
-    pairs_of,
     percent_change,
 )
+from schedcp_operator.pairing import ALPHA, pairs_of
 from schedcp_operator.views import Run
 from support.operator_nouns import figures, policy_spec, run
 

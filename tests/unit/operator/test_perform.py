@@ -14,6 +14,7 @@ from schedcp_api.policies import (
     BuiltinMetric,
     Guardrail,
     MetricSource,
+    Objective,
     PinnedCandidate,
     PrometheusQuery,
     Search,
@@ -258,17 +259,22 @@ async def test_trusted_keys_that_turn_bad_refuse_at_once(tmp_path: Path) -> None
 
 
 RECORDS = block_records(switchback(run(), "node-1").blocks, "x", NOW)
+OWN = Guardrail(
+    name="own", metric=MetricSource(prometheus=PrometheusQuery(query='x{node="$node"}'))
+)
 RAIL = Guardrail(name="neighbours", metric=MetricSource(builtin=BuiltinMetric.NEIGHBOUR_CPU_TIME))
 
 
 async def test_every_valid_block_is_read_in_its_own_window() -> None:
     bench = Bench()
+    bench.figures.scraped = 9
     found = at(RunStage.JUDGING, guardrails=(RAIL,))
     blocks = block_records(switchback(found, "node-1").blocks, found.attempt.ops_name, NOW)
     spoilt = (blocks[0].replace(valid=False, invalid_reason="restart"), *blocks[1:])
     came = await bench.performer.perform(found, ReadFigures((NodeBlocks("node-1", spoilt),)))
     assert isinstance(came, FiguresRead)
     assert [figure.value for figure in came.blocks] == ["", *9 * ["1"]]
+    assert [figure.scrapes for figure in came.blocks] == [None, *9 * [9]]
     assert came.blocks[1].guardrails == {"neighbours": "1"}
     assert {(start, end) for _, _, start, end in bench.figures.asked} == {
         (block.started_at, block.ended_at) for block in blocks[1:]
@@ -319,12 +325,13 @@ async def test_off_blocks_without_a_figure_are_no_figure() -> None:
 
 async def test_a_block_without_data_is_empty_and_not_zero() -> None:
     bench = Bench()
-    bench.figures.answer = None
-    found = at(RunStage.JUDGING)
+    bench.figures.answer, bench.figures.scraped = None, 9
+    found = at(RunStage.JUDGING, objective=Objective(metric=OWN.metric))
     blocks = block_records(switchback(found, "node-1").blocks, found.attempt.ops_name, NOW)
     came = await bench.performer.perform(found, ReadFigures((NodeBlocks("node-1", blocks),)))
     assert isinstance(came, FiguresRead)
-    assert {figure.value for figure in came.blocks} == {""}
+    # What else Prometheus scrapes than the workload is not known here.
+    assert {(figure.value, figure.scrapes) for figure in came.blocks} == {("", None)}
 
 
 @pytest.mark.parametrize(
@@ -343,11 +350,6 @@ async def test_no_prometheus_no_figures(
     bench.figures.problem = PrometheusUnavailable("connection refused")
     came = await bench.performer.perform(run(), effect())
     assert came == FiguresMissing("connection refused")
-
-
-OWN = Guardrail(
-    name="own", metric=MetricSource(prometheus=PrometheusQuery(query='x{node="$node"}'))
-)
 
 
 @pytest.mark.parametrize(
