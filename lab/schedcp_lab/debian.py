@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.errors import CommandFailed, PackageUnavailable
+from schedcp_lab.patience import LOCK_OPTIONS, Patience
 from schedcp_lab.processes import environment, run, run_as_root
 
 __all__ = ["KEYRING", "TARGET_SUITE", "Apt", "Debian", "Mirror", "PoolFile", "find_mirror"]
@@ -154,6 +155,7 @@ class Apt:
     folder: Path
     sources: tuple[Source, ...]
     status: Path = DPKG_STATUS
+    patience: Patience = field(default_factory=Patience)
 
     def _options(self) -> list[str]:
         return ["-c", str(self.folder / "apt.conf")]
@@ -183,9 +185,11 @@ class Apt:
         age = (time.time() if now is None else now) - updated
         if not changed and age < FRESH_SECONDS:
             return
-        run(
-            ["apt-get", *self._options(), "-qq", "-o", "APT::Update::Error-Mode=any", "update"],
-            timeout_seconds=UPDATE_TIMEOUT_SECONDS,
+        update = ["-qq", "-o", "APT::Update::Error-Mode=any", "update"]
+        self.patience.keep_trying(
+            lambda: run(
+                ["apt-get", *self._options(), *update], timeout_seconds=UPDATE_TIMEOUT_SECONDS
+            )
         )
         stamp.touch()
 
@@ -280,15 +284,18 @@ class Apt:
         return expected_files(done.stdout, packages)
 
     def install(self, packages: Iterable[str], *, suite: str | None = None) -> None:
-        """Install packages on the host as root; services are not started while this runs."""
+        """Install packages on the host as root; services are not started while this runs.
+
+        While another apt is at work there, wait.
+        """
         release = ["-t", suite] if suite else []
         env = environment({"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"})
         assignments = [f"{name}={env[name]}" for name in ("DEBIAN_FRONTEND", "RUNLEVEL")]
-        options = [*self._options(), *release, "-o", "Dpkg::Options::=--force-confold"]
-        run_as_root(
-            ["env", *assignments, "apt-get", *options, "-qq", "-y", "install", *packages],
-            timeout_seconds=INSTALL_TIMEOUT_SECONDS,
-            env=env,
+        options = [*self._options(), *LOCK_OPTIONS, *release]
+        options += ["-o", "Dpkg::Options::=--force-confold", "-qq", "-y"]
+        command = ["env", *assignments, "apt-get", *options, "install", *packages]
+        self.patience.keep_trying(
+            lambda: run_as_root(command, timeout_seconds=INSTALL_TIMEOUT_SECONDS, env=env)
         )
 
 
@@ -302,7 +309,13 @@ class Debian:
     packages: Path
 
     @classmethod
-    def open(cls, cache: Cache, *, os_release: Path = Path("/etc/os-release")) -> Debian:
+    def open(
+        cls,
+        cache: Cache,
+        *,
+        os_release: Path = Path("/etc/os-release"),
+        report: Callable[[str], None] = print,
+    ) -> Debian:
         """Read the machine's settings; nothing is fetched yet."""
         codename = _host_codename(os_release.read_text())
         done = run(
@@ -312,11 +325,15 @@ class Debian:
         mirror = find_mirror(done.stdout, codename=codename)
         nothing_installed = cache.directory("apt") / "nothing-installed"
         nothing_installed.touch()
+        patience = Patience(report)
         return cls(
             mirror=mirror,
-            host=Apt(cache.directory("apt/host"), host_sources(mirror)),
+            host=Apt(cache.directory("apt/host"), host_sources(mirror), patience=patience),
             target=Apt(
-                cache.directory("apt/target"), target_sources(mirror), status=nothing_installed
+                cache.directory("apt/target"),
+                target_sources(mirror),
+                status=nothing_installed,
+                patience=patience,
             ),
             packages=cache.directory("apt/packages"),
         )

@@ -37,7 +37,7 @@ def ensure_series(
 
     One without sched_ext is among them, with the reason why it cannot be a bundle.
     """
-    debian = Debian.open(cache)
+    debian = Debian.open(cache, report=report)
     update_lists(debian, report)
     names = debian.target.names("linux-")
     if release is not None:

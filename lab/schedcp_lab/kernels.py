@@ -74,7 +74,7 @@ def ensure_kernel(
     override = environ.get("SCHEDCP_KERNEL")
     if release is None and override:
         return _from_override(cache, Path(override))
-    debian = Debian.open(cache)
+    debian = Debian.open(cache, report=report)
     update_lists(debian, report)
     packages = find_packages(debian.target.names("linux-"), release)
     return bundled(cache, debian, packages, report=report)
@@ -83,7 +83,7 @@ def ensure_kernel(
 def ensure_second_kernel(cache: Cache, *, report: Callable[[str], None] = print) -> Path | None:
     """Return a bundle of the second series; None, and a word, where the source has it no more."""
     try:
-        debian = Debian.open(cache)
+        debian = Debian.open(cache, report=report)
         update_lists(debian, report)
         packages = find_packages(debian.target.names("linux-"), SECOND_SERIES)
         return bundled(cache, debian, packages, report=report)

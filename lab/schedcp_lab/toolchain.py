@@ -172,7 +172,7 @@ def ensure_host_tools(
     if not missing:
         return
     report(f"host tools: installing {', '.join(tool.package for tool in missing)}")
-    debian = Debian.open(cache)
+    debian = Debian.open(cache, report=report)
     debian.host.update()
     plain, backports = _split(debian, missing)
     debian.install_host(plain, from_backports=backports)

@@ -99,7 +99,7 @@ def prepare(*, kernel_release: str | None = None, report: Report = print) -> Wor
         helm = ensure_helm(cache, report=report)
     with clock.step("Kubernetes programs"):
         kube = ensure_kube_binaries(cache, report=report)
-    debian = Debian.open(cache)
+    debian = Debian.open(cache, report=report)
     with clock.step("container images"):
         images = _images(root, cache, debian)
     with clock.step("node image"):
@@ -182,7 +182,7 @@ def _images(root: Path, cache: Cache, debian: Debian) -> tuple[Path, ...]:
 
 
 def _product_images(root: Path, cache: Cache, report: Report) -> None:
-    base = base_image(cache, Debian.open(cache))
+    base = base_image(cache, Debian.open(cache, report=report))
     for spec in (
         _agent_image(root, cache),
         ImageSpec(
