@@ -29,6 +29,7 @@ from schedcp_lab.toolchain import (
     find_go,
     find_program,
     go_environment,
+    remove_go_files,
 )
 
 __all__ = [
@@ -56,6 +57,7 @@ ACCEPTED_MINORS: Mapping[str, tuple[int, ...]] = {
 VERSION_ARGUMENTS: Mapping[str, tuple[str, ...]] = {"kubectl": ("version", "--client")}
 HELM_MINIMUM = (3, 12)
 BUILT = "kube/bin"
+GO_HOME = "kube/go"
 BUILD_TIMEOUT_SECONDS = 3600.0
 PROBE_TIMEOUT_SECONDS = 60.0
 FETCH_TIMEOUT_SECONDS = 900.0
@@ -142,18 +144,27 @@ def _find_etcd(environ: Mapping[str, str]) -> Path | None:
 
 
 def _built(cache: Cache, programs: list[str], report: Callable[[str], None]) -> Path:
-    """Return the directory of the programs built from `lab/kube`."""
+    """Return the directory of the programs built from `lab/kube`.
+
+    Go compares a module with go.sum when it fetches it, and not when it finds it: so there are none
+    when a build begins. What an interrupted build had compiled is kept for the next. After one that
+    went well all of it goes, gigabytes, because nothing else here is built from Go.
+    """
     version = _pinned_version()
+    home = (cache.root / GO_HOME).absolute()
+    env = go_environment(home)
 
     def build(folder: Path) -> None:
         report(f"kube: building {', '.join(programs)} {version} (some minutes, once)")
         if find_go() is None:
             ensure_host_tools(cache, [GO_TOOL], report=report)
+        remove_go_files(Path(env["GOMODCACHE"]))
         packages = [f"k8s.io/kubernetes/cmd/{name}" for name in programs]
         flags = [
             "-trimpath",
             "-buildvcs=false",
             "-mod=readonly",
+            "-modcacherw",  # So that whoever made it can remove it.
             "-ldflags",
             _linker_flags(version),
         ]
@@ -161,8 +172,9 @@ def _built(cache: Cache, programs: list[str], report: Callable[[str], None]) -> 
             ["nice", "go", "build", *flags, "-o", f"{folder}/", *packages],
             timeout_seconds=BUILD_TIMEOUT_SECONDS,
             cwd=KUBE_MODULE,
-            env=go_environment(),
+            env=env,
         )
+        remove_go_files(home)
 
     return cache.artefact(BUILT, _build_inputs(programs), build)
 

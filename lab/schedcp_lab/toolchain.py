@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,10 @@ __all__ = [
     "find_first",
     "find_go",
     "find_program",
+    "go_environment",
     "is_static",
     "missing_tools",
+    "remove_go_files",
 ]
 
 GO_MINIMUM = (1, 23)
@@ -260,6 +262,29 @@ def _switch_off_services(tools: Sequence[HostTool]) -> None:
         )
 
 
-def go_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for Go: the machine's settings, newer toolchains allowed, no cgo."""
-    return environment({"CGO_ENABLED": "0", "GOTOOLCHAIN": "auto", **(environ or {})})
+def go_environment(home: Path) -> dict[str, str]:
+    """Return the environment for Go: the machine's settings, newer toolchains allowed, no cgo.
+
+    All that Go fetches and compiles stays below `home`, which is an absolute path. Proxies,
+    checksum databases and flags are the machine's, from variables and from `go env -w`.
+    """
+    places = {"GOPATH": home, "GOMODCACHE": home / "modules", "GOCACHE": home / "compiled"}
+    return environment(
+        {
+            "CGO_ENABLED": "0",
+            "GOTOOLCHAIN": "auto",
+            **{name: str(place) for name, place in places.items()},
+        }
+    )
+
+
+def remove_go_files(folder: Path) -> None:
+    """Remove a folder of Go's, if it is there; not all that Go fetches may be written."""
+    if not folder.exists():
+        return
+    folder.chmod(0o755)
+    for parent, names, _files in os.walk(folder):
+        for name in names:
+            if not (path := Path(parent, name)).is_symlink():
+                path.chmod(0o755)
+    shutil.rmtree(folder)
