@@ -114,5 +114,5 @@ clean: ## Remove what was built, keep what was fetched
 		|| { echo "error: a lab of this checkout is running; stop it first" >&2; exit 1; }
 	@rm -rf schedulers/.output .pytest_cache .mypy_cache .ruff_cache .cache/run .cache/bench
 
-clean-cache: clean ## Remove everything that was fetched or built; image builds leave root's files
+clean-cache: clean ## Remove all that was fetched or built, but Debian's packages; image builds leave root's files
 	@$(AS_ROOT) rm -rf --one-file-system .cache .venv

