@@ -23,7 +23,8 @@ from .loop import Desk, PolicyLoop, RunLoops
 from .observability import metrics_registry
 from .perform import Performer
 from .prometheus import Prometheus
-from .server import TokenReviewer, application, serve
+from .server import TokenReviewer, application
+from .serving import serve
 from .settings import Settings, VerifierKind
 from .store import SqliteStore, Store
 from .store_redis import RedisStore

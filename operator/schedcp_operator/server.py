@@ -1,17 +1,12 @@
-"""HTTP over TLS: blobs for the agents, health for the kubelet, metrics for Prometheus."""
+"""The web application: blobs for agents, health for the kubelet, metrics for Prometheus."""
 
-import asyncio
-import contextlib
-import logging
-import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Protocol
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import ClientDisconnect
 
 from schedcp_api.base import digest_of
 from schedcp_api.services import MAX_BLOB_BYTES, TOKEN_AUDIENCE, ErrorReply
@@ -20,9 +15,7 @@ from .errors import KubeUnavailable, Refused, StoreUnavailable
 from .kube import TOKEN_REVIEWS, KubeApi
 from .store import Store
 
-__all__ = ["Authenticator", "TokenReviewer", "application", "serve"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["Authenticator", "TokenReviewer", "application"]
 
 
 class Authenticator(Protocol):
@@ -138,70 +131,11 @@ async def _admit(request: Request, authenticator: Authenticator, agent: str) -> 
 
 async def _body(request: Request) -> bytes:
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BLOB_BYTES:
-            raise _Problem(413, "TooLarge", f"a blob has at most {MAX_BLOB_BYTES} bytes")
-    return bytes(data)
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves the process' signals to the process."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def serve(
-    app: FastAPI,
-    *,
-    host: str,
-    port: int,
-    cert_file: Path,
-    key_file: Path,
-    reload_seconds: float = 30.0,
-) -> None:
-    """Serve over TLS until cancelled; a renewed certificate is taken up within `reload_seconds`."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        ssl_certfile=cert_file,
-        ssl_keyfile=key_file,
-        log_level="warning",
-        lifespan="off",
-        timeout_graceful_shutdown=3,
-    )
-    config.load()
-    server = _Server(config)
-    reloading = asyncio.create_task(
-        _reload(config, cert_file, key_file, every_seconds=reload_seconds)
-    )
-    serving = asyncio.create_task(server.serve())
     try:
-        await asyncio.shield(serving)
-    finally:
-        reloading.cancel()
-        # Cancelled outright, uvicorn would leave its sockets open.
-        server.should_exit = True
-        await serving
-
-
-async def _reload(
-    config: uvicorn.Config, cert_file: Path, key_file: Path, *, every_seconds: float
-) -> None:
-    def stamp() -> tuple[float, float]:
-        return os.stat(cert_file).st_mtime, os.stat(key_file).st_mtime  # noqa: PTH116
-
-    seen = stamp()
-    while True:
-        await asyncio.sleep(every_seconds)
-        try:
-            now = stamp()
-            if now != seen and config.ssl is not None:
-                config.ssl.load_cert_chain(cert_file, key_file)
-                seen = now
-        except OSError as err:  # SSLError is one
-            # A rotation is two writes: between them the pair does not fit. It is looked at again.
-            _log.warning("the new certificate is not used yet: %s", err)
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_BLOB_BYTES:
+                raise _Problem(413, "TooLarge", f"a blob has at most {MAX_BLOB_BYTES} bytes")
+    except ClientDisconnect as err:
+        raise _Problem(400, "Incomplete", f"the body ended after {len(data)} bytes") from err
+    return bytes(data)
