@@ -1,19 +1,26 @@
-"""The metrics over TLS, with a certificate that is replaced while the server runs."""
+"""The metrics over TLS: renewed certificates, and connections that nobody speaks on."""
 
+import contextlib
 import http.client
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from schedcp_agent.metrics import Exporter, Snapshot
-from schedcp_agent.metrics_server import MetricsServer
+from schedcp_agent.metrics_server import Bounds, MetricsServer
 from schedcp_lab.certificates import Authority
+from support.api_server import wait_for
 from support.certificates import issue
+from support.connections import connected, ended, secured, trickled
 
 NAME = "schedcp-agent"
 TIMEOUT_SECONDS = 30.0
+BOUND = 4
+SHORT_SECONDS = 0.3
 
 
 def connect(server: MetricsServer, trusted: Authority) -> http.client.HTTPSConnection:
@@ -41,22 +48,39 @@ def health() -> list[bool]:
     return [True]
 
 
-@pytest.fixture
-def server(tmp_path: Path, first: Authority, health: list[bool]) -> Iterator[MetricsServer]:
+def made(folder: Path, health: list[bool], bounds: Bounds) -> MetricsServer:
     """A server on a port of the system's choice."""
     exporter = Exporter()
     exporter.publish(Snapshot(node="node-1", enable_seq=5))
-    made = MetricsServer(
+    return MetricsServer(
         ("127.0.0.1", 0),
         exporter,
-        certificate=tmp_path / "tls.crt",
-        key=tmp_path / "tls.key",
+        certificate=folder / "tls.crt",
+        key=folder / "tls.key",
         healthy=lambda: health[-1],
         ready=lambda: health[0] and health[-1],
+        bounds=bounds,
     )
-    made.start()
-    yield made
-    made.stop()
+
+
+@contextlib.contextmanager
+def serving(folder: Path, bounds: Bounds) -> Iterator[MetricsServer]:
+    """A server that runs."""
+    server = made(folder, [True], bounds)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path, first: Authority, health: list[bool]) -> Iterator[MetricsServer]:
+    """A server with the bounds that it has by default."""
+    server = made(tmp_path, health, Bounds())
+    server.start()
+    yield server
+    server.stop()
 
 
 def test_several_scrapes_over_one_connection(server: MetricsServer, first: Authority) -> None:
@@ -111,3 +135,71 @@ def test_plain_text_is_not_answered(server: MetricsServer, first: Authority) -> 
     connection = connect(server, first)
     assert get(connection, "/metrics")[0] == 200
     connection.close()
+
+
+def workers() -> int:
+    """Count the threads that hold a connection."""
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+def healthy(server: MetricsServer, trusted: Authority) -> bool:
+    """Ask over a new connection."""
+    connection = connect(server, trusted)
+    try:
+        return get(connection, "/healthz")[0] == 200
+    finally:
+        connection.close()
+
+
+def test_a_flood_shuts_nobody_out(tmp_path: Path, first: Authority) -> None:
+    bounds = Bounds(connections=BOUND, first_seconds=3600, next_seconds=3600)
+    wait_for(lambda: not workers(), what="other tests' connections are gone")
+    with serving(tmp_path, bounds) as server, contextlib.ExitStack() as stack:
+        idle: list[socket.socket] = []
+        for _ in range(4 * BOUND):
+            idle.append(stack.enter_context(connected(server.port)))
+            # A thread that gave its place back is seen until it has ended.
+            assert workers() <= 2 * BOUND
+        for _ in range(4 * BOUND):
+            idle.append(stack.enter_context(secured(server.port, first)))
+            assert workers() <= 2 * BOUND
+        wait_for(
+            lambda: sum(not ended(each) for each in idle) == BOUND,
+            what="as many as the bound stay open",
+            timeout_seconds=TIMEOUT_SECONDS,
+        )
+        wait_for(lambda: workers() == BOUND, what="and as many threads")
+        assert healthy(server, first)
+
+
+def test_who_was_answered_last_stays(tmp_path: Path, first: Authority) -> None:
+    bounds = Bounds(connections=2, first_seconds=3600, next_seconds=3600)
+    with serving(tmp_path, bounds) as server:
+        scraping = connect(server, first)
+        scraping.connect()
+        with secured(server.port, first) as silent:
+            assert get(scraping, "/metrics")[0] == 200
+            with secured(server.port, first) as newcomer:
+                wait_for(lambda: ended(silent), what="the silent one made room")
+                assert not ended(newcomer)
+                assert get(scraping, "/metrics")[0] == 200
+        scraping.close()
+
+
+def test_who_never_asks_is_let_go(tmp_path: Path, first: Authority) -> None:
+    bounds = Bounds(first_seconds=SHORT_SECONDS, next_seconds=3600)
+    with serving(tmp_path, bounds) as server:
+        with connected(server.port) as mute, secured(server.port, first) as shy:
+            wait_for(lambda: ended(mute), what="the one without a handshake is closed")
+            wait_for(lambda: ended(shy), what="the one without a request is closed")
+        with secured(server.port, first) as slow:
+            trickled(slow, b"GET /metrics HTTP/1.1\r\nX: ")
+        wait_for(lambda: not workers(), what="no thread is left", timeout_seconds=TIMEOUT_SECONDS)
+        assert healthy(server, first)
+
+
+def test_a_body_that_trickles_ends(tmp_path: Path, first: Authority) -> None:
+    bounds = Bounds(next_seconds=SHORT_SECONDS)
+    with serving(tmp_path, bounds) as server, secured(server.port, first) as slow:
+        trickled(slow, b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        assert healthy(server, first)

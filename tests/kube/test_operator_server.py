@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from schedcp_operator.server import application
 from schedcp_operator.serving import Bounds, serve
 from support.api_server import wait_for
 from support.certificates import issue
+from support.connections import connected, ended, secured, trickled
 from support.operator_doubles import MemoryStore
 
 NAME = "schedcp-operator"
@@ -28,7 +28,6 @@ RELOAD_SECONDS = 0.05
 DEADLINE_SECONDS = 30.0
 NOT_FOUND = 404
 BOUND = 4
-POLL_SECONDS = 0.02
 SHORT_SECONDS = 0.3
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -94,42 +93,6 @@ async def test_a_renewed_certificate_is_taken_up(
     first = issue(tmp_path, NAME)
     async with serving(tmp_path, FastAPI(), reload_seconds=RELOAD_SECONDS) as port:
         await asyncio.to_thread(rotate, tmp_path, port, first, caplog)
-
-
-def connected(port: int) -> socket.socket:
-    """Connect, and say nothing."""
-    return socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_SECONDS)
-
-
-def secured(port: int, trusted: Authority) -> ssl.SSLSocket:
-    """Connect and shake hands, and ask nothing."""
-    context = ssl.create_default_context(cadata=trusted.pem)
-    return context.wrap_socket(connected(port), server_hostname="127.0.0.1")
-
-
-def ended(connection: socket.socket) -> bool:
-    """Return whether the server closed the connection; what it says before is passed over."""
-    connection.settimeout(POLL_SECONDS)
-    try:
-        while connection.recv(65536):
-            pass
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def trickled(connection: socket.socket, data: bytes) -> None:
-    """Send `data`, and then a byte now and then until the server closes the connection."""
-    connection.sendall(data)
-
-    def closed_after_a_byte() -> bool:
-        with contextlib.suppress(OSError):
-            connection.sendall(b"a")
-        return ended(connection)
-
-    wait_for(closed_after_a_byte, what="the server ends it", timeout_seconds=DEADLINE_SECONDS)
 
 
 async def test_a_flood_shuts_nobody_out(tmp_path: Path) -> None:
