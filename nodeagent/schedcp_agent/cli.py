@@ -14,12 +14,12 @@ from schedcp_api.nodestates import TrackedWorkload
 from schedcp_api.profiles import WorkloadProfile
 
 from . import VERSION, command_profile
-from .errors import AgentError, NodeUnsuitable, NotRestored, RequestFailed
+from .errors import AgentError, NodeUnsuitable, NotRestored, RequestFailed, SettingsError
 from .kernel_probe import btf_path, read_capabilities, read_kernel_profile, read_sched_ext
 from .manifests import read_manifests, readiness_of
 from .restore import PID_FILE, Place, restore_node
 from .restore_cluster import agents_of, operator_of, restore_cluster
-from .settings import AgentSettings
+from .settings import AgentSettings, load_settings
 
 USAGE_ERROR = 64
 app = typer.Typer(
@@ -34,26 +34,25 @@ app = typer.Typer(
 def run() -> None:
     """Run the agent; settings come from SCHEDCP_AGENT_* variables."""
     from .metrics import Exporter
-    from .metrics_server import MetricsServer
+    from .metrics_server import Certificate, MetricsServer
     from .wiring import make_agent
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # httpx says every request; the watch and the heartbeat would fill the log.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    settings = AgentSettings()
+    settings = load_settings()
     logging.getLogger(__name__).info("schedcp-agent %s on node %s", VERSION, settings.node_name)
     if not settings.node_name:
         raise typer.BadParameter("SCHEDCP_AGENT_NODE_NAME is not set: it names this node's object")
-    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (settings.state_dir / PID_FILE).write_text(str(os.getpid()))
+    certificate = Certificate(settings.metrics_certificate_file, settings.metrics_key_file)
+    _keep_pid(settings.state_dir)
     exporter = Exporter()
     rank = _rank(settings.realtime_priority)
     agent = make_agent(settings, exporter, rank=rank)
     server = MetricsServer(
         (settings.metrics_bind, settings.metrics_port),
         exporter,
-        certificate=settings.metrics_certificate_file,
-        key=settings.metrics_key_file,
+        certificate=certificate,
         healthy=agent.alive,
         ready=agent.ready,
     )
@@ -68,6 +67,18 @@ def run() -> None:
         (settings.state_dir / PID_FILE).unlink(missing_ok=True)
     if not restored:
         raise NotRestored("the agent ends without proof that the kernel's own scheduler is back")
+
+
+def _keep_pid(folder: Path) -> None:
+    """Make the agent's folder, and tell `restore` there which process to ask."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / PID_FILE).write_text(str(os.getpid()))
+    except OSError as err:
+        raise SettingsError(
+            f"cannot write to {folder}: {err}; mount a folder of the node's there, or name another"
+            " in SCHEDCP_AGENT_STATE_DIR"
+        ) from err
 
 
 def _rank(priority: int) -> str:
@@ -98,7 +109,7 @@ def profile(
     chosen = [bool(command), bool(pod), cgroup is not None, pid is not None]
     if sum(chosen) != 1:
         raise typer.BadParameter("give exactly one of --pod, --cgroup, --pid, or -- COMMAND")
-    settings = AgentSettings()
+    settings = load_settings()
     root = settings.cgroup_root
     if command:
         with command_profile.started(command, cgroup_root=root) as target:
@@ -189,7 +200,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what the kernel of this node runs right now."""
-    seen = read_sched_ext(AgentSettings().sys_root)
+    seen = read_sched_ext(load_settings().sys_root)
     if seen.problem:
         raise NodeUnsuitable(f"nobody knows what runs here: {seen.problem}")
     if as_json:
@@ -226,7 +237,7 @@ def restore(
     timeout_seconds: Annotated[float, typer.Option(min=1, max=3600)] = 120.0,
 ) -> None:
     """Bring this node (or all) back to the kernel's own scheduler, and prove it."""
-    settings = AgentSettings()
+    settings = load_settings()
     if not cluster:
         restore_node(
             lambda: read_sched_ext(settings.sys_root),
@@ -266,7 +277,7 @@ def probe_kernel(
     ] = None,
 ) -> None:
     """Print this kernel's profile, and of each scheduler of the library what the kernel lacks."""
-    settings = AgentSettings()
+    settings = load_settings()
     found = {} if btf else read_kernel_profile(settings.sys_root).to_json()
     capabilities = read_capabilities(btf or btf_path(settings.sys_root))
     library = read_manifests(manifests or settings.manifests_dir)

@@ -7,6 +7,7 @@ AgentError
 ├── ManifestInvalid      a file in the folder of manifests is none
 ├── NodeUnsuitable       the node lacks what the agent cannot do without
 ├── NotRestored          the kernel's own scheduler is not back after the deadline
+├── SettingsError        the agent is set up wrongly
 └── TargetNotFound       a profile was asked for something that is not there
 
 Every message says what failed, why, and what can be done about it.
@@ -20,6 +21,7 @@ __all__ = [
     "NotRestored",
     "ProbesUnavailable",
     "RequestFailed",
+    "SettingsError",
     "TargetNotFound",
 ]
 
@@ -60,6 +62,10 @@ class NodeUnsuitable(AgentError):
 
 class NotRestored(AgentError):
     """The kernel's own scheduler is not back after the deadline."""
+
+
+class SettingsError(AgentError):
+    """The agent is set up wrongly."""
 
 
 class TargetNotFound(AgentError):

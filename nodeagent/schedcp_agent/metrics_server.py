@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from .errors import SettingsError
 from .metrics import CONTENT_TYPE, Exporter
 
 _LOG = logging.getLogger(__name__)
@@ -97,28 +98,37 @@ def _end(connection: socket.socket) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-class _Certificate:
+class Certificate:
     """The server's TLS context, made anew when the files change."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
+        """Read the files; raise SettingsError when they cannot be used."""
         self._files = (certificate, key)
         self._stamp: tuple[int, ...] = ()
-        self._context = self._load()
+        try:
+            self._context = self._load()
+        except OSError as err:  # SSLError is one
+            raise SettingsError(
+                f"cannot serve with the certificate {certificate} and the key {key}: {err}; put a"
+                " pair there, in PEM, or name others in SCHEDCP_AGENT_METRICS_CERTIFICATE_FILE and"
+                " SCHEDCP_AGENT_METRICS_KEY_FILE"
+            ) from err
 
     def current(self) -> ssl.SSLContext:
         """Return the context; the former one while new files cannot be read."""
         try:
             if self._stamps() != self._stamp:
                 self._context = self._load()
-        except (OSError, ssl.SSLError) as err:
+        except OSError as err:
             _LOG.warning("the new certificate cannot be used, the old one stays: %s", err)
         return self._context
 
     def _load(self) -> ssl.SSLContext:
+        stamp = self._stamps()  # First: its errors name the file that is missing.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(*self._files)
-        self._stamp = self._stamps()
+        self._stamp = stamp
         return context
 
     def _stamps(self) -> tuple[int, ...]:
@@ -166,18 +176,24 @@ class MetricsServer(ThreadingHTTPServer):
         address: tuple[str, int],
         exporter: Exporter,
         *,
-        certificate: Path,
-        key: Path,
+        certificate: Certificate,
         healthy: Callable[[], bool],
         ready: Callable[[], bool],
         bounds: Bounds = _BOUNDS,
     ) -> None:
         self.exporter = exporter
         self.connections = _Connections(bounds)
-        self._certificate = _Certificate(certificate, key)
+        self._certificate = certificate
         self.healthy = healthy
         self.ready = ready
-        super().__init__(address, _Handler)
+        try:
+            super().__init__(address, _Handler)
+        except OSError as err:
+            raise SettingsError(
+                f"cannot listen on port {address[1]} of {address[0]}: {err}; end what listens"
+                " there, or choose others with SCHEDCP_AGENT_METRICS_BIND and"
+                " SCHEDCP_AGENT_METRICS_PORT"
+            ) from err
         self._thread = threading.Thread(target=self.serve_forever, name="metrics", daemon=True)
 
     def start(self) -> None:

@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .errors import SettingsError
+
+_PREFIX = "SCHEDCP_AGENT_"
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -20,7 +23,7 @@ class AgentSettings(BaseSettings):
     """One tree; every field has a unit in its name where it has one."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SCHEDCP_AGENT_",
+        env_prefix=_PREFIX,
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
@@ -83,3 +86,18 @@ class AgentSettings(BaseSettings):
     """A watch is renewed after so long, so that a dead connection is noticed."""
     restart_limit: int = Field(default=3, ge=0, le=10)
     """How often a scheduler is loaded again when the kernel asks for a restart."""
+
+
+def load_settings() -> AgentSettings:
+    """Return the settings of this process, or raise SettingsError that names the variable."""
+    try:
+        return AgentSettings()
+    except ValidationError as err:
+        lines = [
+            f"{_PREFIX}{'_'.join(str(part) for part in found['loc']).upper() or '*'}"
+            f" is {str(found['input'])[:100]!r}: {found['msg']}"
+            for found in err.errors()
+        ]
+        raise SettingsError(
+            f"{'; '.join(lines)}; correct it in the environment, or in the chart's agent.settings"
+        ) from err

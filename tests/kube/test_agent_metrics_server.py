@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from schedcp_agent.errors import SettingsError
 from schedcp_agent.metrics import Exporter, Snapshot
-from schedcp_agent.metrics_server import Bounds, MetricsServer
+from schedcp_agent.metrics_server import Bounds, Certificate, MetricsServer
 from schedcp_lab.certificates import Authority
 from support.api_server import wait_for
 from support.certificates import issue
@@ -48,15 +49,14 @@ def health() -> list[bool]:
     return [True]
 
 
-def made(folder: Path, health: list[bool], bounds: Bounds) -> MetricsServer:
-    """A server on a port of the system's choice."""
+def made(folder: Path, health: list[bool], bounds: Bounds, *, port: int = 0) -> MetricsServer:
+    """A server, on a port of the system's choice unless one is given."""
     exporter = Exporter()
     exporter.publish(Snapshot(node="node-1", enable_seq=5))
     return MetricsServer(
-        ("127.0.0.1", 0),
+        ("127.0.0.1", port),
         exporter,
-        certificate=folder / "tls.crt",
-        key=folder / "tls.key",
+        certificate=Certificate(folder / "tls.crt", folder / "tls.key"),
         healthy=lambda: health[-1],
         ready=lambda: health[0] and health[-1],
         bounds=bounds,
@@ -81,6 +81,11 @@ def server(tmp_path: Path, first: Authority, health: list[bool]) -> Iterator[Met
     server.start()
     yield server
     server.stop()
+
+
+def test_a_port_that_is_taken_is_named(server: MetricsServer, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=rf"cannot listen on port {server.port} of 127"):
+        made(tmp_path, [True], Bounds(), port=server.port)
 
 
 def test_several_scrapes_over_one_connection(server: MetricsServer, first: Authority) -> None:

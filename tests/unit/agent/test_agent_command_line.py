@@ -13,6 +13,7 @@ from schedcp_agent.errors import NotRestored, TargetNotFound
 from schedcp_agent.kernel_probe import SchedExt
 from schedcp_agent.probes.port import FIRST_TARGET, OTHER_PODS
 from support.agent import IDLE, KERNEL, OTHER_UID, POD_UID, FakeProbes, group, wish
+from support.certificates import issue
 
 ENABLED = SchedExt(supported=True, state="enabled", ops="schedcp_x", enable_seq=3)
 
@@ -64,6 +65,55 @@ def test_what_is_not_there_exits_with_1(
 ) -> None:
     assert exit_code(monkeypatch, "profile", "--pod", "shop/gone") == 1
     assert "error: no running pod shop/gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [("run",), ("status",), ("restore",), ("probe-kernel",)])
+def test_a_wrong_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SCHEDCP_AGENT_HEARTBEAT_SECONDS", "5s")
+    assert exit_code(monkeypatch, *command) == 1
+    said = capsys.readouterr().err
+    assert "error: SCHEDCP_AGENT_HEARTBEAT_SECONDS is '5s': Input should be a valid number" in said
+    assert "agent.settings" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [((), "No such file or directory: '{}/tls.crt'"), (("tls.crt", "tls.key"), "[SSL]")],
+)
+def test_certificate_files_that_cannot_be_used_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    files: tuple[str, ...],
+    why: str,
+) -> None:
+    for name in files:
+        (tmp_path / name).write_text("rubbish")
+    monkeypatch.setenv("SCHEDCP_AGENT_NODE_NAME", "node-1")
+    monkeypatch.setenv("SCHEDCP_AGENT_METRICS_CERTIFICATE_FILE", str(tmp_path / "tls.crt"))
+    monkeypatch.setenv("SCHEDCP_AGENT_METRICS_KEY_FILE", str(tmp_path / "tls.key"))
+    assert exit_code(monkeypatch, "run") == 1
+    said = capsys.readouterr().err
+    start = f"error: cannot serve with the certificate {tmp_path}/tls.crt and the key {tmp_path}/"
+    assert start in said
+    assert why.format(tmp_path) in said
+    assert "Traceback" not in said
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    issue(tmp_path, "schedcp-agent")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SCHEDCP_AGENT_NODE_NAME", "node-1")
+    monkeypatch.setenv("SCHEDCP_AGENT_METRICS_CERTIFICATE_FILE", str(tmp_path / "tls.crt"))
+    monkeypatch.setenv("SCHEDCP_AGENT_METRICS_KEY_FILE", str(tmp_path / "tls.key"))
+    monkeypatch.setenv("SCHEDCP_AGENT_STATE_DIR", str(tmp_path / "file" / "state"))
+    assert exit_code(monkeypatch, "run") == 1
+    assert f"error: cannot write to {tmp_path}/file/state" in capsys.readouterr().err
 
 
 def test_status_as_json(
