@@ -68,7 +68,7 @@ test: check setup ## Every check and every tier, but for test-survival, test-sto
 test-unit: init ## Tests without network, clock or processes of their own
 	@$(PYTEST) tests/unit
 
-test-kube: setup ## Tests against a real API server
+test-kube: setup ## Tests against a real API server, and of the images as the chart runs them
 	@$(PYTEST) --require kube tests/kube
 
 test-kernel: setup ## Tests on a real sched_ext kernel in QEMU

@@ -26,6 +26,7 @@ from schedcp_lab.wheels import wheelhouse
 
 __all__ = [
     "AGENT_IMAGE",
+    "OPERATOR_IMAGE",
     "SHOP_IMAGE",
     "STEPS",
     "VERIFIER_IMAGE",
@@ -34,6 +35,7 @@ __all__ = [
     "cache_of",
     "prepare",
     "prepare_only",
+    "product_images",
     "repository_root",
 ]
 
@@ -133,7 +135,7 @@ def prepare_only(
         "helm": lambda: ensure_helm(cache, report=report),
         "schedulers": lambda: build_schedulers(root, ensure_kernel(cache, report=report)),
         "stock": lambda: ensure_stock(cache, pinned_programs(root), report=report),
-        "images": lambda: _product_images(root, cache, report),
+        "images": lambda: product_images(root, cache, report=report),
         "kernels": lambda: ensure_series(cache, kernel_release, report=report),
         "node": lambda: _machine_as_node(cache, report),
     }
@@ -181,8 +183,10 @@ def _images(root: Path, cache: Cache, debian: Debian) -> tuple[Path, ...]:
     )
 
 
-def _product_images(root: Path, cache: Cache, report: Report) -> None:
+def product_images(root: Path, cache: Cache, *, report: Report = print) -> dict[str, Path]:
+    """Return the artefact directories of the product's images by name; build what is not there."""
     base = base_image(cache, Debian.open(cache, report=report))
+    images = {}
     for spec in (
         _agent_image(root, cache),
         ImageSpec(
@@ -200,8 +204,9 @@ def _product_images(root: Path, cache: Cache, report: Report) -> None:
             },
         ),
     ):
-        built = build_image(cache, spec, base=base)
-        report(f"image {spec.name}: {built / 'image.tar'} (a docker archive)")
+        images[spec.name] = build_image(cache, spec, base=base)
+        report(f"image {spec.name}: {images[spec.name] / 'image.tar'} (a docker archive)")
+    return images
 
 
 def _agent_image(root: Path, cache: Cache) -> ImageSpec:
