@@ -37,7 +37,7 @@ from .remembering import verdict_store
 from .rendering import Console, SourceText, plain, show_checks, show_replay, show_verdict
 from .separating import answer, hand_over, read_handover, read_noun
 from .server import serve_on_socket
-from .settings import Settings
+from .settings import load_settings
 from .sharing import WAIVED_WITHOUT_POLICY
 from .signer import Signer
 from .targets import (
@@ -87,6 +87,9 @@ def run_command(arguments: list[str]) -> int:
     except VerifierError as error:
         _say(str(error))
         return UNDECIDED
+    except OSError as error:  # its repr would not name the file
+        _say(f"the verifier failed: {error}")
+        return UNDECIDED
     except Exception as error:  # noqa: BLE001 -- whatever broke is no rejection, which is 1
         _say(f"the verifier failed: {error!r}")
         return UNDECIDED
@@ -118,7 +121,7 @@ def verify(
     every: EveryOption = False,
 ) -> int:
     """Build a scheduler, prove it in a micro-VM, and print the verdict."""
-    verifier = Verifier.from_settings(Settings())
+    verifier = Verifier.from_settings(load_settings())
     program = program_of(target, verifier.library)
     verifier = verifier.having(program)
     bundle = _kernel(kernel)
@@ -155,7 +158,7 @@ def analyze(
     every: EveryOption = False,
 ) -> int:
     """Run the static stages only: Source, Build, Bytecode. This accepts nothing."""
-    verifier = Verifier.from_settings(Settings())
+    verifier = Verifier.from_settings(load_settings())
     _refuse_program(source, verifier.library, "to analyse")
     bundle = _kernel(kernel)
     request = request_of(
@@ -188,7 +191,7 @@ def patch_command(
     patch: Annotated[str, typer.Argument(help="A patch as YAML or JSON.")],
 ) -> int:
     """Print the C source that a patch makes of a scheduler of the library; judge nothing."""
-    patched = patched_of(patch, Library(Settings().schedulers_dir.resolve()))
+    patched = patched_of(patch, Library(load_settings().schedulers_dir.resolve()))
     if patched is None:
         raise UsageError(f"{patch} is no patch: a YAML file with kind: SchedulerPatch")
     typer.echo(patched.source, nl=False)
@@ -205,7 +208,7 @@ def replay(
     json: JsonOption = False,
 ) -> int:
     """Replay a profile under the default scheduler and another one; judge nothing else."""
-    verifier = Verifier.from_settings(Settings())
+    verifier = Verifier.from_settings(load_settings())
     _refuse_program(scheduler, verifier.library, "to replay alone")
     bundle = _kernel(kernel)
     contract = EvaluationContract(replay=ReplayMode.ADVISORY, seeds=seeds)
@@ -240,7 +243,7 @@ def serve(
     kernels: Annotated[Path | None, typer.Option(help="A folder of kernel bundles.")] = None,
 ) -> int:
     """Answer the operator's requests on a unix socket, until a signal."""
-    settings = Settings() if kernels is None else Settings(kernels_dir=kernels)
+    settings = load_settings(kernels)
     serve_on_socket(settings, socket)
     return 0
 
@@ -252,7 +255,7 @@ def prove(
     kernels: Annotated[Path | None, typer.Option(help="A folder of kernel bundles.")] = None,
 ) -> int:
     """Prove a request without a key, in a pod whose `sign` has it; the exit code judges nothing."""
-    settings = Settings() if kernels is None else Settings(kernels_dir=kernels)
+    settings = load_settings(kernels)
     asked = read_noun(request, VerificationRequest)
     shelf = KernelShelf(settings.kernels_dir.resolve())
     found = hand_over(Verifier.from_settings(settings), shelf, asked, handover)
@@ -275,7 +278,7 @@ def sign_result(
         read_noun(claims, TokenClaims),
         read_handover(handover),
         now=datetime.now(UTC),
-        backdate_seconds=Settings().token_backdate_seconds,
+        backdate_seconds=load_settings().token_backdate_seconds,
     )
     sys.stdout.write(f"{REPLY_MARK}{reply.model_dump_json(by_alias=True, exclude_none=True)}\n")
     return 0
@@ -300,7 +303,7 @@ def _refuse_program(target: str, library: Library, what: str) -> None:
 def _kernel(folder: Path | None) -> KernelBundle:
     if folder is not None:
         return KernelBundle.open(folder)
-    return KernelShelf(Settings().kernels_dir).newest()
+    return KernelShelf(load_settings().kernels_dir).newest()
 
 
 def _shown(target: str, request: VerificationRequest) -> SourceText | None:
@@ -330,7 +333,7 @@ def _verified(
 
         return verifier.verify(request, bundle, told, proven=proven)
 
-    settings = Settings()
+    settings = load_settings()
     try:
         signer = Signer.open(settings.state_dir)
     except OSError as error:

@@ -13,7 +13,7 @@ from schedcp_api.tokens import Revocations
 
 from .errors import UsageError
 from .keyring import KeyFolder, pem_of
-from .settings import Settings
+from .settings import load_settings
 
 __all__ = ["keygen", "keys", "revoke", "tokens"]
 
@@ -26,7 +26,7 @@ def keygen(
     ] = False,
 ) -> int:
     """Make the signing key if there is none, and print its public half as PEM."""
-    folder = KeyFolder(Settings().state_dir)
+    folder = KeyFolder(load_settings().state_dir)
     if rotate:
         folder.rotate()
     typer.echo(pem_of(folder.key().public_key()), nl=False)
@@ -35,7 +35,7 @@ def keygen(
 
 def keys() -> int:
     """Print the public keys that agents may trust, as PEM, the present one first."""
-    for key in KeyFolder(Settings().state_dir).public_keys():
+    for key in KeyFolder(load_settings().state_dir).public_keys():
         typer.echo(pem_of(key), nl=False)
         typer.echo(f"key {key_id_of(key)}", err=True)
     return 0
@@ -48,7 +48,7 @@ def revoke(
     run: Annotated[Several, typer.Option(help="An OptimizationRun: all of its tokens.")] = None,
 ) -> int:
     """Revoke, and print all that is revoked: the chart's value `revoked`. Nothing: just print."""
-    folder = KeyFolder(Settings().state_dir)
+    folder = KeyFolder(load_settings().state_dir)
     nonces = [claims.nonce for claims in folder.signed() if claims.run in run] if run else []
     if run and not nonces:
         raise UsageError(f"no token was signed here for {', '.join(run)}; see `tokens`")
@@ -67,7 +67,7 @@ def revoke(
 
 def tokens(json: Annotated[bool, typer.Option("--json", help="One object a line.")] = False) -> int:
     """Print the record of what was signed, the oldest first."""
-    for claims in KeyFolder(Settings().state_dir).signed():
+    for claims in KeyFolder(load_settings().state_dir).signed():
         if json:
             typer.echo(canonical_json(claims.to_json()).decode())
             continue

@@ -153,7 +153,7 @@ def serve_on_socket(settings: Settings, path: Path, kind: type[Verifier] = Verif
             ThreadPoolExecutor(settings.max_running, thread_name_prefix="verification")
         )
         verifier = kind.from_settings(settings)
-        signer = Signer.open(settings.state_dir.resolve())
+        signer = _signer(settings.state_dir.resolve())
         service = Service(
             Verifications(
                 verifier,
@@ -173,6 +173,16 @@ def serve_on_socket(settings: Settings, path: Path, kind: type[Verifier] = Verif
         config = uvicorn.Config(application(service), log_level="warning", access_log=False)
         _leave_signals_to_the_server()
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _signer(folder: Path) -> Signer:
+    try:
+        return Signer.open(folder)
+    except OSError as error:
+        raise VerifierError(
+            f"the signing key cannot be kept in {folder}: {error}; mount a folder there that can be"
+            " written, or name another in SCHEDCP_VERIFIER_STATE_DIR"
+        ) from error
 
 
 def _leave_signals_to_the_server() -> None:

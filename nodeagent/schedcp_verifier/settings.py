@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["Settings"]
+from .errors import UsageError
+
+__all__ = ["Settings", "load_settings"]
+
+_PREFIX = "SCHEDCP_VERIFIER_"
 
 
 class Settings(BaseSettings):
     """Settings from the environment, `SCHEDCP_VERIFIER_NAME` each."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SCHEDCP_VERIFIER_", frozen=True, use_attribute_docstrings=True
+        env_prefix=_PREFIX, frozen=True, use_attribute_docstrings=True
     )
 
     schedulers_dir: Path = Path("schedulers")
@@ -49,3 +53,19 @@ class Settings(BaseSettings):
     def programs(self) -> Path:
         """The folder of the guest's programs."""
         return self.programs_dir or self.schedulers_dir / ".output" / "bin"
+
+
+def load_settings(kernels: Path | None = None) -> Settings:
+    """Return this process' settings, or raise UsageError that names the variable.
+
+    `kernels` is a folder that was given on the command line instead.
+    """
+    try:
+        return Settings() if kernels is None else Settings(kernels_dir=kernels)
+    except ValidationError as error:
+        lines = [
+            f"{_PREFIX}{'_'.join(str(part) for part in found['loc']).upper() or '*'}"
+            f" is {str(found['input'])[:100]!r}: {found['msg']}"
+            for found in error.errors()
+        ]
+        raise UsageError(f"{'; '.join(lines)}; correct it in the environment") from error

@@ -117,6 +117,40 @@ def test_a_missing_kernel_could_not_tell(tmp_path: Path) -> None:
     assert run_command(["verify", "fifo", "--kernel", str(tmp_path)]) == 2
 
 
+@pytest.mark.parametrize("arguments", [["verify", "fifo"], ["serve", "--socket", "s"], ["keys"]])
+def test_a_wrong_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setenv("SCHEDCP_VERIFIER_MAX_RUNNING", "many")
+    assert run_command(arguments) == 64
+    said = capsys.readouterr().err
+    assert "SCHEDCP_VERIFIER_MAX_RUNNING is 'many': Input should be a valid integer" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--socket", "s"], "SCHEDCP_VERIFIER_STATE_DIR"),
+        (["keygen"], "Not a directory: '{}'"),
+    ],
+)
+def test_a_folder_for_the_key_that_cannot_be_written_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    said: str,
+) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "state"
+    monkeypatch.setenv("SCHEDCP_VERIFIER_STATE_DIR", str(folder))
+    assert run_command(arguments) == 2
+    found = capsys.readouterr().err
+    assert str(folder) in found
+    assert said.format(folder) in found
+
+
 def test_help_and_version_are_no_errors() -> None:
     assert run_command(["--help"]) == 0
     assert run_command(["version"]) == 0
