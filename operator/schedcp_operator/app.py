@@ -24,7 +24,7 @@ from .observability import metrics_registry
 from .perform import Performer
 from .prometheus import Prometheus
 from .server import TokenReviewer, application
-from .serving import serve
+from .serving import Certificate, serve
 from .settings import Settings, VerifierKind
 from .store import SqliteStore, Store
 from .store_redis import RedisStore
@@ -61,6 +61,7 @@ class _Parts:
     """Everything that lives as long as the process."""
 
     settings: Settings
+    certificate: Certificate
     kube: Kube
     cluster: Cluster
     leader: Leader
@@ -120,6 +121,7 @@ async def _take_signals(flags: _Flags) -> None:
 
 
 async def _parts(settings: Settings, stack: AsyncExitStack) -> _Parts:
+    certificate = Certificate(settings.tls_cert_file, settings.tls_key_file)
     kube = await Kube.connect(settings.kubeconfig, timeout_seconds=settings.request_timeout_seconds)
     stack.push_async_callback(kube.close)
     store = await stack.enter_async_context(open_store(settings))
@@ -143,6 +145,7 @@ async def _parts(settings: Settings, stack: AsyncExitStack) -> _Parts:
     verifier = _verifier(settings, kube, store, stack)
     return _Parts(
         settings=settings,
+        certificate=certificate,
         kube=kube,
         cluster=Cluster(),
         leader=Leader(kube, lease, epoch_floor=epoch_floor),
@@ -171,8 +174,7 @@ async def _serve(parts: _Parts) -> None:
         app,
         host=settings.http_host,
         port=settings.http_port,
-        cert_file=settings.tls_cert_file,
-        key_file=settings.tls_key_file,
+        certificate=parts.certificate,
     )
 
 

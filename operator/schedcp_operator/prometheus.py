@@ -14,7 +14,7 @@ from schedcp_api import metrics
 from schedcp_api.policies import BuiltinMetric, MetricSource
 
 from .bodies import PLAIN, read_body
-from .errors import PrometheusUnavailable, Refused
+from .errors import PrometheusUnavailable, Refused, SettingsError
 
 __all__ = ["MAX_ANSWER_BYTES", "Figures", "Prometheus", "query_of"]
 
@@ -84,7 +84,13 @@ class Prometheus:
     ) -> None:
         verify: SSLContext | bool = True
         if ca_file is not None:
-            verify = create_default_context(cafile=str(ca_file))
+            try:
+                verify = create_default_context(cafile=str(ca_file))
+            except OSError as err:  # SSLError is one
+                raise SettingsError(
+                    f"cannot trust {url} with {ca_file}: {err}; put a PEM certificate there, or"
+                    " name another file in SCHEDCP_OPERATOR_PROMETHEUS_CA_FILE"
+                ) from err
         self._client = httpx.AsyncClient(
             base_url=url.rstrip("/"),
             timeout=timeout_seconds,

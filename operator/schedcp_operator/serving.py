@@ -19,7 +19,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["Bounds", "serve"]
+from .errors import SettingsError
+
+__all__ = ["Bounds", "Certificate", "serve"]
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.1
@@ -48,13 +50,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _Certificate:
+class Certificate:
     """The server's TLS context, made anew when the files change."""
 
     def __init__(self, cert_file: Path, key_file: Path) -> None:
+        """Read the files; raise SettingsError when they cannot be used."""
         self._files = (cert_file, key_file)
-        self._seen = self._stamp()
-        self.context = self._load()
+        try:
+            self._seen = self._stamp()
+            self.context = self._load()
+        except OSError as err:  # SSLError is one
+            raise SettingsError(
+                f"cannot serve with the certificate {cert_file} and the key {key_file}: {err}; put"
+                " a pair there, in PEM, or name others in SCHEDCP_OPERATOR_TLS_CERT_FILE and"
+                " SCHEDCP_OPERATOR_TLS_KEY_FILE"
+            ) from err
 
     async def follow(self, *, every_seconds: float) -> None:
         """Take a renewed certificate up, until cancelled."""
@@ -102,7 +112,7 @@ class _Connection(H11Protocol):
 class _Connections:
     """The open connections, each held by a task."""
 
-    def __init__(self, server: uvicorn.Server, certificate: _Certificate, bounds: Bounds) -> None:
+    def __init__(self, server: uvicorn.Server, certificate: Certificate, bounds: Bounds) -> None:
         self._server = server
         self._certificate = certificate
         self._bounds = bounds
@@ -168,13 +178,11 @@ async def serve(
     *,
     host: str,
     port: int,
-    cert_file: Path,
-    key_file: Path,
+    certificate: Certificate,
     reload_seconds: float = 30.0,
     bounds: Bounds = _BOUNDS,
 ) -> None:
     """Serve over TLS until cancelled; a renewed certificate is taken up within `reload_seconds`."""
-    certificate = _Certificate(cert_file, key_file)
     config = uvicorn.Config(
         app,
         http="h11",
@@ -204,6 +212,12 @@ async def serve(
 
 def _listening(host: str, port: int, *, backlog: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=backlog)
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as err:
+        raise SettingsError(
+            f"cannot listen on port {port} of {host}: {err}; end what listens there, or choose"
+            " others with SCHEDCP_OPERATOR_HTTP_HOST and SCHEDCP_OPERATOR_HTTP_PORT"
+        ) from err
     listener.setblocking(False)
     return listener

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as NoJson
 
 from schedcp_api.runs import RunStage
 
@@ -200,3 +201,5 @@ def load_settings() -> Settings:
             for found in err.errors()
         ]
         raise SettingsError("; ".join(lines)) from err
+    except NoJson as err:
+        raise SettingsError(f"SCHEDCP_OPERATOR_*: {err}: write it as JSON") from err

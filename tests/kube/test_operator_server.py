@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,8 +17,9 @@ from prometheus_client import CollectorRegistry
 from schedcp_api.base import digest_of
 from schedcp_lab.certificates import Authority
 from schedcp_lab.ports import free_ports
+from schedcp_operator.errors import SettingsError
 from schedcp_operator.server import application
-from schedcp_operator.serving import Bounds, serve
+from schedcp_operator.serving import Bounds, Certificate, serve
 from support.api_server import wait_for
 from support.certificates import issue
 from support.connections import connected, ended, secured, trickled
@@ -74,8 +76,7 @@ async def serving(folder: Path, app: FastAPI, **options: Any) -> AsyncIterator[i
             app,
             host="127.0.0.1",
             port=port,
-            cert_file=folder / "tls.crt",
-            key_file=folder / "tls.key",
+            certificate=Certificate(folder / "tls.crt", folder / "tls.key"),
             **options,
         )
     )
@@ -175,3 +176,12 @@ async def test_a_body_that_trickles_ends(
     async with serving(tmp_path, app, bounds=bounds) as port:
         await asyncio.to_thread(slow, port)
     assert "Traceback" not in capsys.readouterr().err
+
+
+async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    issue(tmp_path, NAME)
+    certificate = Certificate(tmp_path / "tls.crt", tmp_path / "tls.key")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"cannot listen on port {port} of 127"):
+            await serve(FastAPI(), host="127.0.0.1", port=port, certificate=certificate)

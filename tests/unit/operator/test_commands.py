@@ -8,6 +8,7 @@ from schedcp_api.candidates import SchedulingPlan, WorkloadDescription
 from schedcp_api.manifests import Catalogue
 from schedcp_operator.__main__ import main
 from schedcp_operator.errors import SettingsError
+from schedcp_operator.prometheus import Prometheus
 from schedcp_operator.settings import load_settings
 from support.operator_library import BUILT, PROGRAM, program_manifest
 from support.operator_profiles import profile
@@ -173,3 +174,35 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCHEDCP_OPERATOR_DEADLINES__CANARY_SECONDS", "soon")
     with pytest.raises(SettingsError, match="SCHEDCP_OPERATOR_DEADLINES__CANARY_SECONDS"):
         load_settings()
+
+    monkeypatch.delenv("SCHEDCP_OPERATOR_DEADLINES__CANARY_SECONDS")
+    monkeypatch.setenv("SCHEDCP_OPERATOR_DEADLINES", "soon")
+    with pytest.raises(SettingsError, match='"deadlines".*write it as JSON'):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [((), "No such file or directory: '{}/tls.crt'"), (("tls.crt", "tls.key"), "[SSL]")],
+)
+def test_certificate_files_that_cannot_be_used_are_named(
+    files: tuple[str, ...],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in files:
+        (tmp_path / name).write_text("rubbish")
+    monkeypatch.setenv("SCHEDCP_OPERATOR_TLS_CERT_FILE", str(tmp_path / "tls.crt"))
+    monkeypatch.setenv("SCHEDCP_OPERATOR_TLS_KEY_FILE", str(tmp_path / "tls.key"))
+    code, _, err = ran("run", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 1
+    assert err.startswith(f"error: cannot serve with the certificate {tmp_path}/tls.crt and")
+    assert why.format(tmp_path) in err
+    assert "Traceback" not in err
+
+
+def test_a_file_to_trust_prometheus_with_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="SCHEDCP_OPERATOR_PROMETHEUS_CA_FILE"):
+        Prometheus("https://prometheus", timeout_seconds=1, ca_file=tmp_path / "ca.crt")
