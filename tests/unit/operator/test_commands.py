@@ -177,7 +177,7 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.delenv("SCHEDCP_OPERATOR_DEADLINES__CANARY_SECONDS")
     monkeypatch.setenv("SCHEDCP_OPERATOR_DEADLINES", "soon")
-    with pytest.raises(SettingsError, match='"deadlines".*write it as JSON'):
+    with pytest.raises(SettingsError, match=r'"deadlines".*write it as JSON'):
         load_settings()
 
 
