@@ -17,6 +17,10 @@ SURVIVAL := tests/e2e/test_survival.py
 STOCK := tests/kernel/test_stock_schedulers.py
 VERIFIER_JOB := tests/e2e/test_verifier_job.py
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+# The tests of the kernel tier that wait for whole proofs, which run beside those against an API
+# server; the others take one CPU at a time.
+ON_PROOFS := $(shell grep -l 'laboratory: Laboratory' tests/kernel/test_*.py)
+WITHOUT_PROOFS := $(filter-out $(ON_PROOFS) $(STOCK),$(wildcard tests/kernel/test_*.py))
 
 # `check` comes before `setup`, and apt serves one at a time.
 .NOTPARALLEL:
@@ -62,8 +66,10 @@ images: setup ## Build the container images, with the stock schedulers if they a
 	@$(LAB) setup --only images
 
 test: check setup ## Every check and every tier, but for test-survival, test-stock, test-verifier-job
-	@$(PYTEST) --require kube,kernel,e2e --durations=25 --ignore=$(SURVIVAL) --ignore=$(STOCK) \
-		--ignore=$(VERIFIER_JOB) tests/unit tests/kube tests/kernel tests/e2e
+	@bash tests/support/side_by_side.sh \
+		$(PYTEST) --require kube,kernel --durations=25 tests/kube $(ON_PROOFS) -- \
+		$(PYTEST) --require kernel --durations=25 tests/unit $(WITHOUT_PROOFS)
+	@$(PYTEST) --require e2e --durations=0 --ignore=$(SURVIVAL) --ignore=$(VERIFIER_JOB) tests/e2e
 
 test-unit: init ## Tests without network, clock or processes of their own
 	@$(PYTEST) tests/unit
