@@ -217,7 +217,7 @@ def _is_blind(scene: Scene, event: Event, place: Term, way: Way) -> bool:
         return True
     picked = stripped(place)
     others = frozenset(fact for fact in way if not any(picked in s.parts for s in fact[0][1:]))
-    lasting = scene.influences.way_standing(others) is Standing.LASTING
+    lasting = scene.influences.way_standing(way) is Standing.LASTING
     blind = event.what == "return" and not stays and lasting and not _compared(scene, others)
     return blind and _stay_where_they_are(scene)
 
@@ -227,10 +227,13 @@ def _compared(scene: Scene, way: Way) -> bool:
 
 
 def _stay_where_they_are(scene: Scene) -> bool:
-    """Say whether enqueue puts ordinary tasks into a queue of the CPU that select_cpu picked."""
+    """Say whether enqueue puts tasks into a queue of the CPU that select_cpu picked, unasked."""
     return any(
         item.event.operation == "enqueue"
-        and scene.standing(item.event.path) is Standing.LASTING
+        and any(
+            scene.influences.way_standing(way) is Standing.LASTING and not _compared(scene, way)
+            for way in item.event.path
+        )
         and (
             item.queue.kind is QueueKind.LOCAL
             or any(name_of(stripped(atom)) in _OF_TASK for atom, _ in item.queue.atoms)

@@ -95,14 +95,27 @@ def _from_table(scene: Scene, slice_: Term) -> list[int | None]:
     """
     if slice_.role is not Role.CELL or not isinstance(slice_.value, tuple):
         return []
-    key = _key_of(slice_.parts[0])
+    key, place = _key_of(slice_.parts[0]), str(slice_.value[0])
     if key is None:
         return []
-    return [
+    unseen = [
+        None
+        for event in scene.behaviour.of(Effect.UPDATE)
+        if str(event.arguments["map"].value) == place.partition("+")[0]
+        and event.arguments["value"].role is not Role.STACK
+    ]
+    return unseen + [
         store.arguments["value"].number
-        for store in scene.influences.all_writes.get(str(slice_.value[0]), ())
+        for store in scene.influences.all_writes.get(place, ())
         if "root" in store.arguments and _key_of(store.arguments["root"]) in (key, None)
     ]
+
+
+def _most_of_table(scene: Scene, slice_: Term, *, at_least: int) -> int:
+    """Return the most that a slice out of a map can be, if all that is written there is known."""
+    written = _from_table(scene, slice_)
+    known = [number for number in written if number is not None and number >= at_least]
+    return max(known) if known and None not in written else MASK
 
 
 def _key_of(root: Term) -> int | None:
@@ -208,9 +221,7 @@ def slices_last(scene: Scene) -> Iterator[Finding]:
         if event.what != Effect.INSERT and not _is_cut(scene, event):
             continue
         low, high = _bounds(event, slice_)
-        table = [n for n in _from_table(scene, slice_) if n is not None]
-        if table and len(table) == len(_from_table(scene, slice_)):
-            high = min(high, max(table))
+        high = min(high, _most_of_table(scene, slice_, at_least=low))
         floor = _among(slice_, _ENDLESS) or 0
         if _shared_out(slice_) and max(low, floor) < _SHORTEST_NS:
             shortest = _among(slice_, _CROWD)

@@ -267,24 +267,34 @@ async def _term(parts: _Parts) -> None:
     )
     policies = PolicyLoop(desk)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_keep(parts, keeper, jobs), name="keeper")
+        group.create_task(_keep(parts, keeper), name="keeper")
+        group.create_task(_learn(parts, jobs), name="jobs")
         group.create_task(RunLoops(desk).run(), name="runs")
         group.create_task(policies.run(), name="policies")
         group.create_task(policies.watch_needs(), name="needs")
         group.create_task(_relist(parts), name="relist")
 
 
-async def _keep(parts: _Parts, keeper: NodeKeeper, jobs: JobLearner) -> None:
+async def _keep(parts: _Parts, keeper: NodeKeeper) -> None:
     while True:
-        for what, step in (("jobs", jobs.learn), ("nodes", keeper.sync)):
-            try:
-                await step()
-            except NotLeader:
-                raise
-            except OperatorError as err:
-                _log.warning("%s: %s", what, err)
+        try:
+            await keeper.sync()
+        except NotLeader:
+            raise
+        except OperatorError as err:
+            _log.warning("nodes: %s", err)
         pause = min(parts.settings.resync_seconds, parts.settings.node_lease_renew_seconds / 2)
         await parts.cluster.wait(pause)
+
+
+async def _learn(parts: _Parts, jobs: JobLearner) -> None:
+    """Learn beside the keeper: leases must not wait for a store that does not answer."""
+    while True:
+        try:
+            await jobs.learn()
+        except OperatorError as err:
+            _log.warning("jobs: %s", err)
+        await parts.cluster.wait(parts.settings.resync_seconds)
 
 
 async def _relist(parts: _Parts) -> None:

@@ -64,6 +64,8 @@ class JobVerifier:
         self._namespace = namespace
         self._clock = clock
         self._tokens: dict[str, str] = {}
+        self._stuck: dict[str, datetime] = {}
+        """Since when pods wait for what hardly ever comes by itself."""
 
     async def start(self, request: VerificationRequest, claims: TokenClaims) -> Verification:
         """Create the Job for a request; one that was lost is removed and made anew."""
@@ -78,6 +80,7 @@ class JobVerifier:
                 return found
             for resource in (JOBS, CONFIG_MAPS):
                 await self._kube.delete(resource, job_name(id_), namespace=self._namespace)
+            self._stuck.clear()
             await self._create(id_, request, claims)
         return _running(id_)
 
@@ -123,11 +126,16 @@ class JobVerifier:
 
         Without the operator's end to it, its Job's deadline would delete the pod, and why with it.
         """
-        settings = self._settings
-        seconds = found.seconds(self._clock())
+        settings, now = self._settings, self._clock()
+        if found.reason in HOPELESS:
+            # It may have been on its way for long before: an image that was slow, and then failed.
+            seconds = (now - self._stuck.setdefault(found.where, now)).total_seconds()
+            longest = settings.stuck_seconds
+        else:
+            self._stuck.pop(found.where, None)
+            seconds, longest = found.seconds(now), settings.start_seconds
         if found.usual and seconds < _SLOW_SECONDS:
             return _running(verification)
-        longest = settings.stuck_seconds if found.reason in HOPELESS else settings.start_seconds
         words = f"{found}; {_advice(found, settings, self._namespace)}"
         if seconds < longest:
             return _running(verification, words)

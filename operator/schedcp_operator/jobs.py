@@ -5,7 +5,7 @@ itself. Two runs are of the same job when they run the same program with the sam
 the arguments are new, the program alone says as much as its runs agree.
 """
 
-from collections import defaultdict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any, NamedTuple, Protocol
@@ -23,6 +23,7 @@ _LATEST = 8
 """So many runs of a job count: what it works on changes with time."""
 _AGREE = 2.0
 """Runs that took more than this many times their median, or less than its part, do not agree."""
+_SETS_OF_ARGUMENTS = 2
 _INDEX = "batch.kubernetes.io/job-completion-index"
 
 
@@ -58,11 +59,11 @@ class Finished(Protocol):
 
 
 def job_key(raw: Mapping[str, Any]) -> JobKey | None:
-    """Return what a Pod, as the API server has it, does; None when no container says it."""
-    metadata = raw["metadata"]
-    containers = (raw.get("spec") or {}).get("containers") or []
-    if not containers:
+    """Return what a Pod, as the API server has it, does; None of a service, which never ends."""
+    metadata, spec = raw["metadata"], raw.get("spec") or {}
+    if spec.get("restartPolicy", "Always") == "Always":
         return None
+    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
     place = (metadata.get("annotations") or {}).get(_INDEX, "")
     programs = [[c.get("image", ""), c.get("command") or []] for c in containers]
     given = [[c.get("args") or [], c.get("env") or []] for c in containers]
@@ -74,11 +75,14 @@ def job_key(raw: Mapping[str, Any]) -> JobKey | None:
 
 
 class JobHistory:
-    """The runs of jobs that are known."""
+    """The latest runs of each job that are known; what was asked for or ran long ago is forgotten.
+
+    Runs are taken in once each, in the order in which they ended.
+    """
 
     def __init__(self, runs: Iterable[JobRun] = ()) -> None:
-        self._known: set[str] = set()
-        self._by_program: dict[str, list[JobRun]] = defaultdict(list)
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._latest: OrderedDict[str, deque[JobRun]] = OrderedDict()
         self.take_in(runs)
 
     def knows(self, uid: str) -> bool:
@@ -87,10 +91,16 @@ class JobHistory:
 
     def take_in(self, runs: Iterable[JobRun]) -> None:
         """Add runs; those that are known already change nothing."""
-        for run in runs:
-            if run.uid not in self._known:
-                self._known.add(run.uid)
-                self._by_program[run.program].append(run)
+        for run in sorted(runs, key=lambda run: run.at):
+            if run.uid in self._known:
+                continue
+            self._known[run.uid] = None
+            for key in (run.exact, run.program):
+                self._latest.setdefault(key, deque(maxlen=_LATEST)).append(run)
+                self._latest.move_to_end(key)
+        for kept in (self._known, self._latest):
+            while len(kept) > 2 * MOST_JOB_RUNS:
+                kept.popitem(last=False)
 
     def new_runs(
         self, departed: Iterable[tuple[str, DepartedPod]], finished: Mapping[str, Finished]
@@ -118,13 +128,16 @@ class JobHistory:
     def expected_seconds(self, job: JobKey | None) -> int | None:
         """Return the CPU seconds that a job will take by its latest runs; None when nobody knows.
 
-        Where the very same was run before, its program's other runs say nothing.
+        Where the very same was run before, its program's other runs say nothing. A program says
+        nothing of other arguments until runs with two sets of them agree.
         """
-        of_program = self._by_program.get(job.program, []) if job is not None else []
-        of_exact = [run for run in of_program if job is not None and run.exact == job.exact]
-        latest = sorted(of_exact or of_program, key=lambda run: run.at)[-_LATEST:]
-        if not latest:
+        if job is None:
             return None
+        latest = self._latest.get(job.exact)
+        if latest is None:
+            latest = self._latest.get(job.program)
+            if latest is None or len({run.exact for run in latest}) < _SETS_OF_ARGUMENTS:
+                return None
         middle = median(run.cpu_milliseconds for run in latest)
         if any(not middle / _AGREE <= run.cpu_milliseconds <= middle * _AGREE for run in latest):
             return None

@@ -228,7 +228,10 @@ def pod_object(raw: Json) -> PodObject | None:
             f"Pod {namespace}/{name}: annotation {EXPECTED_RUNTIME}: {text[:64]!r} is not a whole "
             f"number from 1 to {EXPECTED_RUNTIME_SECONDS_MAX}: correct it"
         )
-    containers = status.get("containerStatuses") or []
+    containers = [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]
     return PodObject(
         namespace,
         name,

@@ -13,7 +13,7 @@ import httpx
 from schedcp_api import metrics
 from schedcp_api.policies import BuiltinMetric, MetricSource
 
-from .bodies import PLAIN, read_body
+from .bodies import PLAIN, is_plain, read_body
 from .errors import PrometheusUnavailable, Refused, SettingsError
 
 __all__ = ["MAX_ANSWER_BYTES", "Figures", "Prometheus", "query_of"]
@@ -160,6 +160,8 @@ class Prometheus:
                 asyncio.timeout(self._timeout_seconds),
                 self._client.stream("POST", "/api/v1/query", data=form, headers=headers) as found,
             ):
+                if not is_plain(found.headers):
+                    raise PrometheusUnavailable(f"{where}: a compressed answer was not asked for")
                 body = await read_body(found.aiter_bytes(), limit=MAX_ANSWER_BYTES)
                 return found.status_code, body
         except httpx.HTTPError as err:

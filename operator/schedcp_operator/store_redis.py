@@ -1,5 +1,6 @@
 """The store in Redis, for several replicas. The only module that imports `redis`."""
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ __all__ = ["RedisStore"]
 
 _BLOB_SECONDS = 90 * 24 * 3600
 """Blobs that nobody reads for this long are dropped."""
+_ANSWER_SECONDS = 15.0
 _LESSONS = "schedcp:lessons"
 _JOB_RUNS = "schedcp:job-runs"
 _SOURCES = "schedcp:sources"
@@ -105,6 +107,10 @@ def _blob(digest: str) -> str:
 
 async def _asked(reply: Awaitable[Any] | Any) -> Any:
     try:
-        return await reply
+        # With its own attempts the client would ask for minutes.
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await reply
+    except TimeoutError as err:
+        raise StoreUnavailable(f"Redis: no answer within {_ANSWER_SECONDS:g} s") from err
     except (RedisError, OSError) as err:
         raise StoreUnavailable(f"Redis: {type(err).__name__}: {err}") from err

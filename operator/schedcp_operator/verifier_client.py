@@ -22,7 +22,7 @@ from schedcp_api.services import (
 from schedcp_api.tokens import TokenClaims
 from schedcp_api.verdicts import VerificationRequest
 
-from .bodies import PLAIN, read_body
+from .bodies import PLAIN, is_plain, read_body
 from .errors import NotFound, Refused, SettingsError, VerifierUnavailable
 
 _Reply = TypeVar("_Reply", bound=BaseModel)
@@ -126,6 +126,10 @@ class SocketVerifier:
                 asyncio.timeout(self._timeout_seconds),
                 self._client.stream(method, path, content=content, headers=headers) as response,
             ):
+                if not is_plain(response.headers):
+                    raise VerifierUnavailable(
+                        f"{self._socket}: a compressed answer was not asked for"
+                    )
                 data = await read_body(response.aiter_bytes(), limit=MAX_BLOB_BYTES)
         except httpx.HTTPError as err:
             raise VerifierUnavailable(

@@ -21,7 +21,7 @@ from support.connections import connected, ended, secured, trickled
 NAME = "schedcp-agent"
 TIMEOUT_SECONDS = 30.0
 BOUND = 4
-SHORT_SECONDS = 0.3
+SHORT_SECONDS = 3.0
 
 
 def connect(server: MetricsServer, trusted: Authority) -> http.client.HTTPSConnection:

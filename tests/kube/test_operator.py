@@ -49,7 +49,7 @@ def job_pod(api: Api, name: str, *, phase: str) -> str:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "labels": {"app": "checkout"}},
-        "spec": {"nodeName": "node-1", "containers": [container]},
+        "spec": {"nodeName": "node-1", "restartPolicy": "Never", "containers": [container]},
     }
     created = api.create(PODS, pod)
     api.merge(f"{PODS}/{name}/status", {"status": {"phase": phase}})

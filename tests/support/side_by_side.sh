@@ -9,9 +9,10 @@ while [ "$1" != -- ]; do
 done
 shift
 said=$(mktemp)
-nice "$@" >"$said" 2>&1 &
+# A shell has what it starts beside itself ignore an interruption.
+env --default-signal=INT nice "$@" >"$said" 2>&1 &
 beside=$!
-trap 'kill "$beside" 2>/dev/null; cat "$said"; rm -f "$said"' EXIT
+trap 'kill -INT "$beside" 2>/dev/null; wait "$beside"; cat "$said"; rm -f "$said"' EXIT
 "${first[@]}"
 status=$?
 wait "$beside"

@@ -1,6 +1,7 @@
 """Prometheus, the verifier's client, and the HTTP interface, without a network."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -131,6 +132,12 @@ def deadline_seconds(answer: object) -> float:
     return 0.05 if isinstance(answer, Body) and answer.stops else 30.0
 
 
+def compressed(_: httpx.Request) -> httpx.Response:
+    """An answer that is small until somebody unpacks it."""
+    content = gzip.compress(bytes(1 << 20))
+    return httpx.Response(200, content=content, headers={"Content-Encoding": "gzip"})
+
+
 def series(count: int) -> bytes:
     """The answer to a query that selects everything."""
     one = b'{"metric":{"__name__":"up","node":"n"},"value":[0,"1"]}'
@@ -145,8 +152,9 @@ def series(count: int) -> bytes:
         (Body(b'{"status":', stops=True), PrometheusUnavailable, "no whole answer within 0.05 s"),
         (lambda _: httpx.Response(200, content=series(100_000)), Refused, "more than 65536 bytes"),
         (lambda _: httpx.Response(200, content=series(2)), Refused, "gives 2 series: it must give"),
+        (compressed, PrometheusUnavailable, "compressed"),
     ],
-    ids=["endless", "somebody else's", "trickling", "every series", "two series"],
+    ids=["endless", "somebody else's", "trickling", "every series", "two series", "compressed"],
 )
 async def test_answers_to_queries_are_bounded(
     answer: Callable[[httpx.Request], httpx.Response], error: type[Exception], words: str
@@ -201,8 +209,9 @@ async def test_an_object_must_have_its_digest() -> None:
             Refused,
             "is longer than 8388608 bytes",
         ),
+        (compressed, VerifierUnavailable, "compressed"),
     ],
-    ids=["endless", "trickling", "too large"],
+    ids=["endless", "trickling", "too large", "compressed"],
 )
 async def test_objects_are_bounded(
     answer: Callable[[httpx.Request], httpx.Response], error: type[Exception], words: str

@@ -265,8 +265,8 @@ RUNNING, LOST = VerificationState.RUNNING, VerificationState.LOST
         (containers(held("ImagePullBackOff")), 120, LOST, "check the image registry.example/v"),
         (containers(held("InvalidImageName")), 120, LOST, "prover of pod schedcp-verify-"),
         (containers(NO_KEY), 120, LOST, 'secret "schedcp-signing-key" not found; check Secrets'),
-        (containers(PROVED, NO_KEY), 1019, RUNNING, "waits since 12:15:00 UTC: CreateContainer"),
-        (containers(PROVED, NO_KEY), 1020, LOST, "signer of pod schedcp-verify-"),
+        (containers(PROVED, NO_KEY), 119, RUNNING, "waits since 12:15:00 UTC: CreateContainer"),
+        (containers(PROVED, NO_KEY), 120, LOST, "signer of pod schedcp-verify-"),
         (STARTING, 29, RUNNING, ""),
         (STARTING, 30, RUNNING, MISSING),
         (STARTING, 600, LOST, MISSING),
@@ -293,6 +293,7 @@ async def test_a_job_that_does_not_start_says_why_and_is_given_up(
     bench.kube.put(JOBS, job, namespace=NAMESPACE)
     if pod is not None:
         await bench.pod(pod)
+    await verifier.status(ID)
     bench.now = NOW + timedelta(seconds=seconds)
     found = await verifier.status(ID)
     assert (found.state, found.verdict) == (state, None)
@@ -300,6 +301,23 @@ async def test_a_job_that_does_not_start_says_why_and_is_given_up(
     assert bool(words) == (found.message != f"job {job_name(ID)}")
     again = await verifier.start(REQUEST, CLAIMS)
     assert again.state is RUNNING
+
+
+async def test_an_image_that_came_slowly_and_then_failed_has_its_time() -> None:
+    bench = Bench()
+    await bench.verifier.start(REQUEST, CLAIMS)
+    late = NOW + timedelta(seconds=SETTINGS.stuck_seconds + 10)
+    states = []
+    for reason, now in (
+        ("ContainerCreating", NOW),
+        ("ErrImagePull", late),
+        ("ImagePullBackOff", late + timedelta(seconds=SETTINGS.stuck_seconds - 1)),
+        ("ErrImagePull", late + timedelta(seconds=SETTINGS.stuck_seconds)),
+    ):
+        await bench.pod(containers(held(reason)))
+        bench.now = now
+        states.append((await bench.verifier.status(ID)).state)
+    assert states == [RUNNING, RUNNING, RUNNING, VerificationState.LOST]
 
 
 async def test_a_job_without_its_pod_is_lost() -> None:

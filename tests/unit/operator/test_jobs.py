@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schedcp_api.nodestates import EXPECTED_RUNTIME_SECONDS_MAX, DepartedPod
+from schedcp_operator import jobs
 from schedcp_operator.errors import StoreUnavailable
 from schedcp_operator.job_learner import JobLearner
 from schedcp_operator.jobs import JobHistory, JobRun, job_key
@@ -21,7 +22,7 @@ def job(number: int, *args: str, node: str = "node-1", phase: str = "Succeeded")
     """A pod of a job that runs with these arguments."""
     raw = raw_pod(f"pod-{number}", node, phase=phase)
     container: Json = {"name": "main", "image": "render:1", "command": ["render"]}
-    raw["spec"]["containers"] = [{**container, "args": list(args)}]
+    raw["spec"] |= {"restartPolicy": "Never", "containers": [{**container, "args": list(args)}]}
     return raw
 
 
@@ -124,7 +125,27 @@ def test_a_namespace_does_not_hear_of_another() -> None:
     assert mine is not None
     assert theirs is not None
     assert mine.program != theirs.program
-    assert job_key(raw_pod("pod-1", "node-1")) is None
+
+
+def test_a_service_is_no_job_whatever_it_runs() -> None:
+    service = job(2)
+    service["spec"]["restartPolicy"] = "Always"
+    assert job_key(job(1)) is not None
+    assert job_key(service) is None
+    assert job_key(raw_pod("pod-1", "node-1")) is None, "that is what a pod is by default"
+
+
+def test_a_program_says_nothing_of_other_arguments_by_one_set_of_them() -> None:
+    history = JobHistory([ran(n, "a", milliseconds=10_000) for n in range(5)])
+    assert expected(history, "b") is None
+
+
+def test_no_more_is_kept_than_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MOST_JOB_RUNS", 2)
+    history = JobHistory([ran(n, str(n), milliseconds=1000 * n) for n in range(1, 10)])
+    assert not history.knows(ran(1, milliseconds=0).uid)
+    assert history.knows(ran(9, milliseconds=0).uid)
+    assert [expected(history, "1"), expected(history, "9")] == [None, 9]
 
 
 def gone(number: int, *, milliseconds: int = 5_000) -> DepartedPod:
@@ -166,6 +187,7 @@ async def test_what_succeeded_is_learned_once_and_outlives_its_pod() -> None:
 
 
 RESTARTED = {"containerStatuses": [{"restartCount": 0}, {"restartCount": 1}]}
+PREPARED_TWICE = {"initContainerStatuses": [{"restartCount": 1}]}
 
 
 @pytest.mark.parametrize(
@@ -175,6 +197,7 @@ RESTARTED = {"containerStatuses": [{"restartCount": 0}, {"restartCount": 1}]}
         (job(1, phase="Failed"), "node-1"),
         (job(1, node="node-2"), "node-1"),
         ({**job(1), "status": {"phase": "Succeeded", **RESTARTED}}, "node-1"),
+        ({**job(1), "status": {"phase": "Succeeded", **PREPARED_TWICE}}, "node-1"),
         (job(2), "node-1"),
         (raw_pod("pod-1", "node-1", phase="Succeeded"), "node-1"),
     ],
