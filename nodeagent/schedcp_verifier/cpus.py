@@ -7,14 +7,15 @@ from .effects import CPUS_MAX
 from .findings import Scene
 from .terms import Role, Term, linear, stripped
 
-__all__ = ["TRIES", "Cpus", "literal", "name_of"]
+__all__ = ["TASKS_CPU", "TRIES", "Cpus", "literal", "name_of"]
 
 TRIES = frozenset(
     {"scx_bpf_dsq_move_to_local", "scx_bpf_dsq_move_to_local___v2", "scx_bpf_consume", "before"}
 )
 """What takes the first task of a queue; `before` is the same in an earlier turn of a loop."""
 
-_TASKS_CPU = frozenset({"scx_bpf_task_cpu", "scx_bpf_task_cid"})
+TASKS_CPU = frozenset({"scx_bpf_task_cpu", "scx_bpf_task_cid"})
+"""What asks for the CPU that a task is on, or was put on by select_cpu."""
 _CHOSEN = frozenset(
     {"scx_bpf_select_cpu_dfl", "scx_bpf_select_cpu_and", "__scx_bpf_select_cpu_and"}
 )
@@ -78,7 +79,7 @@ class Cpus:
         if literal(self._scene, cpu) is not None:
             return False
         name = name_of(cpu)
-        if name in _TASKS_CPU or name in _CHOSEN:
+        if name in TASKS_CPU or name in _CHOSEN:
             return True if cpu.parts and cpu.parts[0] is task else None
         if name in _OF_MASK:
             return any(self._is_mask(part, task) for part in cpu.parts)
@@ -106,7 +107,7 @@ class Cpus:
             return False
         return all(
             event.operation in _RUNS
-            and name_of(stripped(event.arguments["value"])) in _TASKS_CPU | _HERE
+            and name_of(stripped(event.arguments["value"])) in TASKS_CPU | _HERE
             for event in written
             if "value" in event.arguments
         )
@@ -131,7 +132,7 @@ class Cpus:
     def is_its_own(self, cpu: Term, task: Term) -> bool:
         """Say whether a CPU is the one that the task is on."""
         cpu = stripped(cpu)
-        return name_of(cpu) in _TASKS_CPU and bool(cpu.parts) and cpu.parts[0] is task
+        return name_of(cpu) in TASKS_CPU and bool(cpu.parts) and cpu.parts[0] is task
 
     def by_pointer(self, cpu: Term, task: Term, way: Way) -> bool:
         """Say whether a CPU comes from `p->cpus_ptr`, which is one CPU for who must not move."""
@@ -194,7 +195,7 @@ class Cpus:
 
     def _is_any_cpu(self, term: Term) -> bool:
         name = name_of(term)
-        return name in _TASKS_CPU | _HERE or name in ("previous_cpu", "this_cpu")
+        return name in TASKS_CPU | _HERE or name in ("previous_cpu", "this_cpu")
 
     def _bounded(self, cpu: Term, way: Way) -> bool:
         """Say whether somebody compared a number with another before using it."""

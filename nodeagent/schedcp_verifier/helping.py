@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .conditions import EQ
-from .cpus import Cpus, name_of
+from .cpus import TASKS_CPU, Cpus, name_of
 from .effects import Effect
 from .events import Event
 from .findings import Finding, Placed, Scene, possibly, surely
@@ -22,7 +22,6 @@ _HOTPLUG = frozenset({"cpu_online", "cpu_offline", "cid_online", "cid_offline"})
 _SELECT = frozenset({"select_cpu", "select_cid"})
 _UPDATES = frozenset({"update_idle", "update_idle_cid"})
 _CORRECTIONS = frozenset({"cpu_release", "cpu_acquire", "timer", "work"})
-_CPU_OF_TASK = frozenset({"scx_bpf_task_cpu", "scx_bpf_task_cid"})
 
 
 def neighbours_help(scene: Scene) -> Iterator[Finding]:
@@ -60,7 +59,7 @@ _WHY = {
 
 
 def _is_where_it_was(item: Placed) -> bool:
-    return any(name_of(stripped(atom)) in _CPU_OF_TASK for atom, _ in item.queue.atoms)
+    return any(name_of(stripped(atom)) in TASKS_CPU for atom, _ in item.queue.atoms)
 
 
 def local_queues_left(scene: Scene) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .calling import INSERTED
 from .conditions import SLT, ULT, Way
-from .cpus import name_of
+from .cpus import TASKS_CPU, name_of
 from .effects import Effect
 from .events import Event
 from .findings import Finding, Scene, possibly, surely
@@ -27,7 +27,6 @@ _CROWD = 4096
 _TIMER_NS = 100_000
 _NEARLY_FULL = 960
 """Of 1024, which is all that a CPU can do."""
-_OF_TASK = frozenset({"scx_bpf_task_cpu", "scx_bpf_task_cid"})
 _MOST = ("scx_bpf_cpuperf_cap", "scx_bpf_cidperf_cap")
 _HOT = ("enqueue", "dispatch", "running", "stopping", "tick", "runnable", "quiescent", "select_cpu")
 
@@ -236,7 +235,7 @@ def _stay_where_they_are(scene: Scene) -> bool:
         )
         and (
             item.queue.kind is QueueKind.LOCAL
-            or any(name_of(stripped(atom)) in _OF_TASK for atom, _ in item.queue.atoms)
+            or any(name_of(stripped(atom)) in TASKS_CPU for atom, _ in item.queue.atoms)
         )
         for item in scene.inserts
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .conditions import SLT, ULT, Fact, Way
-from .cpus import Cpus, literal, name_of
+from .cpus import TASKS_CPU, Cpus, literal, name_of
 from .effects import Effect
 from .findings import Finding, Placed, Scene, possibly, surely
 from .queueids import QueueKind, meet, word_of
@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 _HERE = frozenset({"this_cpu", "bpf_get_smp_processor_id", "scx_bpf_this_cid"})
-_THERE = frozenset({"scx_bpf_task_cpu", "scx_bpf_task_cid"})
 _MANY = 256
 """As many CPUs as a machine hardly has, for those who write such a number."""
 _COUNTS = frozenset({"scx_bpf_nr_cpu_ids", "scx_bpf_nr_cids"})
@@ -59,7 +58,7 @@ def queues_of_all_cpus(scene: Scene) -> Iterator[Finding]:
     for item in scene.inserts:
         if item.queue.kind is not QueueKind.FAMILY or len(item.queue.atoms) != 1:
             continue
-        if name_of(stripped(item.queue.atoms[0][0])) not in _THERE or not scene.complete:
+        if name_of(stripped(item.queue.atoms[0][0])) not in TASKS_CPU or not scene.complete:
             continue
         takers = [t for t in scene.consumers if meet(t.queue, item.queue) is not False]
         if takers and not any(_serves_all(scene, taker) for taker in takers):
@@ -132,7 +131,7 @@ def _may_run(cpus: Cpus, item: Placed, own: list[Placed], way: Way) -> bool | No
     ]
     if not alike:
         return None
-    if name_of(stripped(index)) in _THERE or _same_shape(index, alike[0].queue.atoms[0][0]):
+    if name_of(stripped(index)) in TASKS_CPU or _same_shape(index, alike[0].queue.atoms[0][0]):
         return True
     if _base(index) is not stripped(index):
         return None if _depends_on_cells(index) else False
@@ -153,7 +152,7 @@ def _depends_on_cells(index: Term) -> bool:
 def _same_shape(index: Term, reader: Term) -> bool:
     """Say whether both are computed alike, one from the task's CPU and one from this CPU."""
     index, reader = stripped(index), stripped(reader)
-    if name_of(index) in _THERE and name_of(reader) in _HERE:
+    if name_of(index) in TASKS_CPU and name_of(reader) in _HERE:
         return True
     if index.role is not reader.role or index.value != reader.value:
         return False
@@ -173,7 +172,7 @@ def sleepers_kicked(scene: Scene) -> Iterator[Finding]:
         if not takers or not all(is_own(taker) for taker in takers):
             continue
         indices = [stripped(atom) for atom, _ in item.queue.atoms]
-        if any(name_of(_base(index)) in _THERE and index is _base(index) for index in indices):
+        if any(name_of(_base(index)) in TASKS_CPU and index is _base(index) for index in indices):
             continue
         kicked = [
             stripped(event.arguments["cpu"])

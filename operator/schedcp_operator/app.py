@@ -231,18 +231,7 @@ async def _term(parts: _Parts) -> None:
         return replace(settings.rules(), keys=parts.trust.keys, leading_since=began)
 
     jobs = JobLearner(parts.store, parts.cluster)
-    keeper = NodeKeeper(
-        parts.kube,
-        parts.cluster,
-        parts.leader,
-        settings=KeeperSettings(
-            lease_seconds=settings.node_lease_seconds,
-            renew=timedelta(seconds=settings.node_lease_renew_seconds),
-            profile_seconds=settings.profile_seconds,
-        ),
-        expected=jobs.expected_seconds,
-        clock=_now,
-    )
+    keeper = _keeper(parts, jobs)
     performer = Performer(
         store=parts.store,
         verifier=parts.verifier,
@@ -273,6 +262,22 @@ async def _term(parts: _Parts) -> None:
         group.create_task(policies.run(), name="policies")
         group.create_task(policies.watch_needs(), name="needs")
         group.create_task(_relist(parts), name="relist")
+
+
+def _keeper(parts: _Parts, jobs: JobLearner) -> NodeKeeper:
+    settings = parts.settings
+    return NodeKeeper(
+        parts.kube,
+        parts.cluster,
+        parts.leader,
+        settings=KeeperSettings(
+            lease_seconds=settings.node_lease_seconds,
+            renew=timedelta(seconds=settings.node_lease_renew_seconds),
+            profile_seconds=settings.profile_seconds,
+        ),
+        expected=jobs.expected_seconds,
+        clock=_now,
+    )
 
 
 async def _keep(parts: _Parts, keeper: NodeKeeper) -> None:

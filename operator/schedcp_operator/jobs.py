@@ -2,7 +2,7 @@
 
 An agent says what CPU time a pod had used when it went; that its work was done is known of the pod
 itself. Two runs are of the same job when they run the same program with the same arguments; where
-the arguments are new, the program alone says as much as its runs agree.
+the arguments are new, the program alone counts if its runs with several others agree.
 """
 
 from collections import OrderedDict, deque
@@ -24,6 +24,7 @@ _LATEST = 8
 _AGREE = 2.0
 """Runs that took more than this many times their median, or less than its part, do not agree."""
 _SETS_OF_ARGUMENTS = 2
+"""With fewer, nobody knows whether the arguments matter."""
 _INDEX = "batch.kubernetes.io/job-completion-index"
 
 
@@ -75,7 +76,7 @@ def job_key(raw: Mapping[str, Any]) -> JobKey | None:
 
 
 class JobHistory:
-    """The latest runs of each job that are known; what was asked for or ran long ago is forgotten.
+    """The latest runs of each job that are known; jobs that ran long ago are forgotten.
 
     Runs are taken in once each, in the order in which they ended.
     """

@@ -129,7 +129,7 @@ SCRIPTS = {
     "says nothing and ends": "",
     "says garbage in between": "say(said[:900] + b'\\xff\\0\\n' + said[900:])",
     "leaves a child that holds the channel": (
-        "say(said)\nif os.fork() == 0: os.setsid(); time.sleep(3600)"
+        "say(said)\nif os.fork() == 0: os.setsid(); time.sleep(120)"
     ),
 }
 
