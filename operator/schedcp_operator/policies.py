@@ -26,6 +26,7 @@ from schedcp_api.runs import (
 )
 
 from .eligibility import Selection, select
+from .objects import WorkloadObject
 from .policy_conditions import KEPT, NO_TRIGGER, UNNEEDED, WITHDRAWN, conditions_of
 from .policy_view import PolicyView, kept, promoted_run
 from .stages.common import PASSING
@@ -85,12 +86,22 @@ def acknowledged(view: PolicyView, *, now: datetime) -> SchedulerPolicyStatus:
     active = runs.get(status.active_run or "")
     if status.active_run in view.unreadable_runs:
         return status
+    adopted = None
     if active is None:
         unfinished = [run for run in view.runs if run.status.stage is not RunStage.FINISHED]
         adopted = min(unfinished, key=lambda run: run.name, default=None)
         status = status.replace(active_run=adopted.name if adopted else None)
     elif active.status.stage is RunStage.FINISHED:
         status = _finished(status, active, now=now)
+    status = _withdrawn(view, status, now=now)
+    # Whoever created the run did not come to say so: it takes the kept one's place all the same.
+    return status.replace(promoted=None) if adopted is not None else status
+
+
+def _withdrawn(
+    view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime
+) -> SchedulerPolicyStatus:
+    """Return the status without the kept scheduler, if there is a reason to take it off."""
     reason = withdrawal(view) if status.promoted is not None else None
     if reason is None:
         return status
@@ -197,14 +208,15 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
 
     A policy that was changed, or whose kept scheduler lost its proof by time, by a new kernel or by
     agents with other programs, has its workloads' present revisions looked at again. A rollout
-    whose run is under way is handled, also when a crash came before the policy could say so.
+    whose run is under way, or that was complete when it began, is handled, also when a crash came
+    before the policy could say so.
     """
-    under_way = {
-        (run.spec.trigger.workload, run.spec.trigger.revision)
+    under_way = [
+        run.spec.trigger
         for run in view.runs
         if run.status.stage is not RunStage.FINISHED
         and run.spec.policy_generation == view.policy.generation
-    }
+    ]
     before = {entry.workload: entry for entry in view.policy.status.workloads}
     ended = _ended(view)
     unproven = ended is not None and ended.reason in _UNPROVEN
@@ -215,16 +227,24 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
         if known is not None and known.revision != workload.revision:
             known = None
         since = known.complete_since if known is not None else None
-        begun = (workload.key, workload.revision) in under_way
+        since = (since or now) if workload.complete else None
+        begun = any(_belongs(workload, since, to=trigger) for trigger in under_way)
         found.append(
             ObservedWorkload(
                 workload=workload.key,
                 revision=workload.revision,
-                complete_since=(since or now) if workload.complete else None,
+                complete_since=since,
                 handled=begun or (known is not None and known.handled and not changed),
             )
         )
     return tuple(found)
+
+
+def _belongs(workload: WorkloadObject, since: datetime | None, *, to: RunTrigger) -> bool:
+    """Return whether a rollout, complete since then, is one that a run was started for."""
+    if (workload.key, workload.revision) == (to.workload, to.revision):
+        return True
+    return since is not None and since <= to.at
 
 
 def _start(

@@ -1,24 +1,25 @@
 """The loops over an API server in memory: what is created, written and kept apart."""
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from schedcp_api.candidates import PlanKind
 from schedcp_api.nodestates import AssignmentStatus, RunState
-from schedcp_api.policies import PinnedCandidate, Search, Trigger
-from schedcp_api.runs import RunStage
+from schedcp_api.policies import PinnedCandidate, Search
 from schedcp_operator.cluster import Cluster
-from schedcp_operator.errors import NotLeader, PrometheusUnavailable, StoreUnavailable
-from schedcp_operator.keeper import KeeperSettings, NodeKeeper
+from schedcp_operator.errors import (
+    Conflict,
+    KubeUnavailable,
+    NotLeader,
+    OperatorError,
+    PrometheusUnavailable,
+    StoreUnavailable,
+)
 from schedcp_operator.kube import (
     DAEMON_SETS,
     DEPLOYMENTS,
-    NAMESPACES,
-    NODES,
-    PODS,
     POLICIES,
     RUNS,
     STATEFUL_SETS,
@@ -26,167 +27,17 @@ from schedcp_operator.kube import (
     Json,
     Resource,
 )
-from schedcp_operator.leader import Leader, LeaseSettings
-from schedcp_operator.loop import Desk, PolicyLoop, RunLoops
-from schedcp_operator.perform import Performer
+from schedcp_operator.loop import PolicyLoop, RunLoops
 from schedcp_operator.repository import imported_manifest
-from schedcp_operator.trust import TrustedKeys
 from schedcp_operator.views import Run
-from support.operator_doubles import MemoryFigures, MemoryKube, MemoryStore, MemoryVerifier
-from support.operator_driver import Driver
+from support.operator_doubles import MemoryKube
+from support.operator_floor import Floor, ended, kept
 from support.operator_library import LIBRARY
-from support.operator_nodes import POD_UID, node
-from support.operator_nouns import NOW, RULES, policy_spec, run
+from support.operator_nouns import NOW, run
 
-TRIGGER = Trigger(stabilization_seconds=0, cooldown_seconds=0)
-LABELS = {"app": "checkout"}
 SOURCE = (
     'char _license[] SEC("license") = "GPL";\nstruct sched_ext_ops ops = {.name = "imported"};\n'
 )
-
-
-class Floor:
-    """A cluster with one policy, two nodes and their agents, and the loops over it."""
-
-    def __init__(self, kube: MemoryKube | None = None) -> None:
-        self.kube = kube or MemoryKube()
-        self.store = MemoryStore()
-        self.verifier = MemoryVerifier()
-        self.figures = MemoryFigures()
-        self.cluster = Cluster()
-        self._desk: Desk | None = None
-        for number, name in enumerate(("node-1", "node-2"), start=1):
-            self._node(name, number)
-        self.kube.put(NAMESPACES, {"metadata": {"name": "shop"}})
-        self.policy()
-
-    def _node(self, name: str, number: int) -> None:
-        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-        self.kube.put(NODES, {"metadata": {"name": name}, "status": ready})
-        pod = {
-            "metadata": {"name": f"pod-{number}", "uid": POD_UID.format(number), "labels": LABELS},
-            "spec": {"nodeName": name},
-            "status": {"phase": "Running"},
-        }
-        self.kube.put(PODS, pod, namespace="shop")
-        self.says(name)
-
-    def says(self, name: str, **status: Any) -> None:
-        """What a node's agent reports."""
-        seen = node(name, **status).status
-        known = self.kube.objects.get(("SchedulerNodeState", "", name), {"spec": {}})
-        body = {**known, "metadata": {"name": name, "generation": 1}, "status": seen.to_json()}
-        self.kube.put(STATES, body)
-
-    def policy(self, name: str = "checkout", *, status: Json | None = None, **spec: Any) -> Json:
-        """A policy that starts runs at once."""
-        body = {
-            "metadata": {"name": name, "uid": f"uid-{name}", "generation": 1},
-            "spec": policy_spec(**{"trigger": TRIGGER, **spec}).to_json(),
-            "status": status or {},
-        }
-        return self.kube.put(POLICIES, body)
-
-    def rolled_out(self, resource: Resource = DEPLOYMENTS, *, name: str = "checkout") -> None:
-        """A workload of that kind whose rollout is complete."""
-        daemons = resource is DAEMON_SETS
-        count = {"desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 2}
-        replicas = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
-        body = {
-            "metadata": {"name": name, "generation": 1},
-            "spec": {"replicas": 2, "template": {"metadata": {"labels": LABELS}}},
-            "status": {"observedGeneration": 1, **(count if daemons else replicas)},
-        }
-        self.kube.put(resource, body, namespace="shop")
-
-    def ran(self, found: Run, *, name: str | None = None) -> None:
-        """A run as the API server has it, of this policy."""
-        spec = found.spec.replace(policy_uid="uid-checkout").to_json()
-        metadata = {"name": name or found.name, "uid": "uid-run"}
-        self.kube.put(RUNS, {"metadata": metadata, "spec": spec, "status": found.status.to_json()})
-
-    async def desk(self) -> Desk:
-        """Everything that the loops work with, leading, and with the world listed anew."""
-        if self._desk is None:
-            self._desk = await self._made()
-        await self.cluster.prime(self.kube)
-        return self._desk
-
-    async def _made(self) -> Desk:
-        async def floor() -> int:
-            return 0
-
-        lease = LeaseSettings(name="l", namespace="n", identity="me", seconds=10)
-        leader = Leader(self.kube, lease, epoch_floor=floor, clock=lambda: 100.0)
-        await leader.contend()
-        settings = KeeperSettings(lease_seconds=60, renew=timedelta(seconds=10), profile_seconds=1)
-        keeper = NodeKeeper(
-            self.kube,
-            self.cluster,
-            leader,
-            settings=settings,
-            expected=lambda _: None,
-            clock=lambda: NOW,
-        )
-        performer = Performer(
-            store=self.store,
-            verifier=self.verifier,
-            figures=self.figures,
-            manifests=dict(LIBRARY.entries),
-            sync_nodes=keeper.sync,
-            trust=TrustedKeys(None, self.verifier),
-            soak=timedelta(seconds=10),
-            clock=lambda: NOW,
-        )
-        return Desk(
-            kube=self.kube,
-            cluster=self.cluster,
-            leader=leader,
-            keeper=keeper,
-            performer=performer,
-            figures=performer.figures,
-            rules=lambda: RULES,
-            poll_seconds=0.01,
-            resync_seconds=0.01,
-            clock=lambda: NOW,
-        )
-
-    async def look(self, times: int = 1) -> None:
-        """Let the policies be looked at."""
-        policies = PolicyLoop(await self.desk())
-        await policies.look_at_needs()
-        for _ in range(times):
-            await policies.look_at_all()
-
-    def status(self, name: str = "checkout") -> Json:
-        """A policy's status."""
-        found: Json = self.kube.objects["SchedulerPolicy", "", name]["status"]
-        return found
-
-    def runs(self) -> list[str]:
-        """The names of all runs."""
-        return sorted(name for kind, _, name in self.kube.objects if kind == RUNS.kind)
-
-
-def ended() -> Run:
-    """A run that was promoted."""
-    driver = Driver(run())
-    driver.until(RunStage.FINISHED)
-    return driver.run
-
-
-def kept(found: Run) -> Json:
-    """A policy's status that keeps the run's scheduler."""
-    return {
-        "observedGeneration": 1,
-        "lastRun": found.name,
-        "promoted": {
-            "run": found.name,
-            "scheduler": "latency_class",
-            "effect": "40%",
-            "promotedAt": "2026-01-01T00:00:00Z",
-        },
-    }
 
 
 @pytest.mark.parametrize("resource", [DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS])
@@ -295,6 +146,48 @@ async def test_a_run_that_was_created_before_a_crash_is_gone_on_with() -> None:
     floor.ran(Run(name, floor.cluster.runs[name].run.spec, done), name=name)
     await floor.look(times=2)
     assert floor.runs() == [name], "the rollout has had its run"
+
+
+class Forgetful(MemoryKube):
+    """An API server that fails the first write of a policy."""
+
+    def __init__(self, problem: OperatorError | None) -> None:
+        super().__init__()
+        self.problem = problem
+
+    async def replace(self, resource: Resource, body: Json, *, status: bool = False) -> Json:
+        """Replace, or fail."""
+        if resource is POLICIES and self.problem is not None:
+            problem, self.problem = self.problem, None
+            raise problem
+        return await super().replace(resource, body, status=status)
+
+
+async def rolled_out_again(problem: OperatorError | None) -> Floor:
+    """A policy that keeps a scheduler while two workloads are rolled out."""
+    found = ended()
+    floor = Floor(Forgetful(problem))
+    floor.ran(found)
+    floor.policy(status=kept(found))
+    await (await floor.desk()).keeper.sync()
+    assert all(state.spec.assignments for state in floor.cluster.states.values())
+    for name in ("checkout", "payment"):
+        floor.rolled_out(name=name)
+    await floor.look(times=3)
+    await (await floor.desk()).keeper.sync()
+    return floor
+
+
+@pytest.mark.parametrize("problem", [KubeUnavailable("refused"), Conflict("another version")])
+async def test_a_new_run_takes_the_kept_ones_place_also_after_a_crash(
+    problem: OperatorError,
+) -> None:
+    floor = await rolled_out_again(problem)
+    assert len(floor.runs()) == 2
+    assert "promoted" not in floor.status()
+    assert not any(state.spec.assignments for state in floor.cluster.states.values())
+    calm = await rolled_out_again(None)
+    assert floor.status() == calm.status()
 
 
 async def test_a_failed_scheduler_leaves_the_nodes_with_or_without_a_store() -> None:
