@@ -182,16 +182,19 @@ def assignment_status(run: Run, node: NodeView) -> AssignmentStatus | None:
 
 
 def node_failure(run: Run, world: World, *, now: datetime, rules: Rules) -> Outcome | None:
-    """Return the outcome that a node with the candidate forces on a stage that has such nodes."""
+    """Return the outcome that a node with the candidate forces on a stage that has such nodes.
+
+    A node that left the cluster ends a canary, which needs its blocks, and no promotion.
+    """
     stage = run.status.stage
     role = NodeRole.PROMOTED if stage is RunStage.PROMOTING else NodeRole.CANARY
     touched = entries(run, role)
-    names = tuple(entry.name for entry in touched)
     views = {node.name: node for node in world.nodes}
     failed = _failure_on(run, touched, views, now=now, rules=rules)
     if failed is not None or stage not in _SILENCE_ENDS:
         return failed
-    lost = [name for name in names if _is_lost(views.get(name), now=now, rules=rules)]
+    heard = [e.name for e in touched if e.name in views or stage is RunStage.CANARY]
+    lost = [name for name in heard if _is_lost(views.get(name), now=now, rules=rules)]
     if not lost:
         return None
     during = _SILENCE_ENDS[stage]

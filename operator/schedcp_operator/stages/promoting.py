@@ -60,8 +60,14 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
     """Go on to the next nodes, unless one fails or does not take the candidate in time.
 
     Whoever renewed a lease a moment ago has changed what the agent is asked, and knows nothing
-    until it answers; an agent that never answers is a lost node.
+    until it answers; an agent that never answers is a lost node. A node that left the cluster says
+    nothing of the candidate: the others go on without it.
     """
+    run = _without_gone(run, world, now=now)
+    if not _present(run, world):
+        left = _listed(run.status.eligible_nodes)
+        message = f"none of {left} is in the cluster and selected any more: nothing is promoted"
+        return roll_back(run, error("NodesGone", message), now=now)
     failed = node_failure(run, world, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
@@ -85,6 +91,28 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
         message = f"{', '.join(stuck)} did not hold the scheduler within the time allowed"
         return roll_back(run, error("PromotionTimedOut", message), now=now)
     return _more(run, world, moving, now=now, rules=rules)
+
+
+def _without_gone(run: Run, world: World, *, now: datetime) -> Run:
+    """Return the run whose nodes that left the cluster are no longer promoted."""
+    nodes = tuple(
+        entry.replace(role=NodeRole.REVERTED, since=now, gone_at=now)
+        if entry.role is NodeRole.PROMOTED and world.node(entry.name) is None
+        else entry
+        for entry in run.status.nodes
+    )
+    return Run(run.name, run.spec, run.status.replace(nodes=nodes))
+
+
+def _present(run: Run, world: World) -> tuple[str, ...]:
+    """Return the run's nodes that are still there: steps and budget are shares of these."""
+    return tuple(name for name in run.status.eligible_nodes if world.node(name) is not None)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return the first names, and how many more there are."""
+    rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + rest
 
 
 def _moving_since(entry: RunNode, node: NodeView) -> datetime:
@@ -112,7 +140,7 @@ def _more(
     run: Run, world: World, moving: list[RunNode], *, now: datetime, rules: Rules
 ) -> Transition:
     canary = run.policy.canary
-    eligible = len(run.status.eligible_nodes)
+    eligible = len(_present(run, world))
     wanted = nodes_of_step(canary.steps[run.status.step], eligible)
     held = entries(run, NodeRole.PROMOTED)
     waiting = _waiting(run, world, now=now, rules=rules)
@@ -172,6 +200,9 @@ def _read(
     outcome = run.status.pending_outcome
     attempts = with_attempt(run, result=AttemptResult.PROMOTED)
     message = f"promoted to {len(entries(run, NodeRole.PROMOTED))} nodes"
+    gone = tuple(entry.name for entry in run.status.nodes if entry.gone_at is not None)
+    if gone:
+        message += f"; {_listed(gone)} left the cluster"
     status = enter(
         run,
         RunStage.LEARNING,

@@ -7,7 +7,7 @@ import pytest
 
 from schedcp_api.nodestates import AssignmentStatus, Quarantined, RunState
 from schedcp_api.policies import Approval, ApprovalRequired, CanaryStep
-from schedcp_api.runs import MOST_BLOCKS, OutcomeKind, RunStage
+from schedcp_api.runs import MOST_BLOCKS, AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_operator.advance import advance
 from schedcp_operator.assignments import desired_assignment
 from schedcp_operator.events import (
@@ -189,6 +189,94 @@ def test_a_silent_canary_node_ends_the_run() -> None:
     driver.now += timedelta(minutes=5)
     moved = driver.observe().status
     assert pending(moved) == (RunStage.ROLLING_BACK, "NodeLost")
+
+
+def promoting(*, nodes: int, promoted: int, **canary: object) -> Driver:
+    """A driver that has taken the candidate to so many nodes."""
+    driver = Driver(run(canary=policy_spec().canary.replace(**canary)), nodes=nodes)
+    driver.until(RunStage.PROMOTING)
+    while len(driver.run.status.nodes) < promoted:
+        driver.step()
+    return driver
+
+
+def roles(driver: Driver) -> dict[str, NodeRole]:
+    """What each node is to the run."""
+    return {entry.name: entry.role for entry in driver.run.status.nodes}
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_node_that_leaves_during_the_promotion_is_gone_on_without(which: int) -> None:
+    driver = promoting(nodes=4, promoted=2)
+    name = driver.run.status.nodes[which].name
+    del driver.nodes[name]
+    left_at = driver.now
+    driver.until(RunStage.LEARNING)
+    assert driver.run.status.message == f"promoted to 3 nodes; {name} left the cluster"
+    driver.until(RunStage.FINISHED)
+    assert driver.run.attempt.result is AttemptResult.PROMOTED
+    assert roles(driver) == {
+        name: NodeRole.REVERTED,
+        **dict.fromkeys(driver.nodes, NodeRole.PROMOTED),
+    }
+    (gone,) = (entry for entry in driver.run.status.nodes if entry.name == name)
+    assert (gone.gone_at, gone.restored_at) == (left_at, None)
+
+
+def test_a_node_that_comes_back_during_the_promotion_is_promoted_again() -> None:
+    driver = promoting(nodes=4, promoted=2)
+    name = driver.run.status.nodes[1].name
+    del driver.nodes[name]
+    driver.observe()
+    assert roles(driver)[name] is NodeRole.REVERTED
+    assert desired_assignment(driver.run, name) is None
+    driver.nodes[name] = node(name, now=driver.now)
+    driver.until(RunStage.FINISHED)
+    assert roles(driver) == dict.fromkeys(driver.nodes, NodeRole.PROMOTED)
+    assert all(entry.gone_at is None for entry in driver.run.status.nodes)
+
+
+def test_a_promotion_whose_nodes_all_left_promotes_nothing() -> None:
+    driver = promoting(nodes=2, promoted=2)
+    driver.nodes.clear()
+    moved = driver.observe().status
+    assert pending(moved) == (RunStage.ROLLING_BACK, "NodesGone")
+    driver.until(RunStage.FINISHED)
+    status = driver.run.status
+    assert status.outcome is not None
+    assert (status.outcome.kind, status.outcome.reason) == (OutcomeKind.ERROR, "NodesGone")
+    assert "none of node-1, node-2 is in the cluster" in status.outcome.message
+    assert driver.run.attempt.result is AttemptResult.ROLLED_BACK
+    assert [c.reason for c in status.conditions if c.type == "Restored"] == ["NodesGone"]
+
+
+def test_steps_are_shares_of_the_nodes_that_are_left() -> None:
+    steps = (CanaryStep(nodes=1), CanaryStep(percent=50), CanaryStep(percent=100))
+    driver = promoting(nodes=4, promoted=1, steps=steps)
+    (held,) = roles(driver)
+    for name in [name for name in driver.nodes if name != held][:2]:
+        del driver.nodes[name]
+    while driver.run.status.step < 2:
+        driver.step()
+    assert list(roles(driver)) == [held]
+
+
+def test_a_node_that_leaves_while_the_policy_cannot_be_read_is_no_failure() -> None:
+    driver = promoting(nodes=3, promoted=2)
+    del driver.nodes[driver.run.status.nodes[1].name]
+    seen = replace(driver.world(), policy=None, policy_problem="spec.mode: what?")
+    assert driver.tell(Observed(seen)).status.stage is RunStage.PROMOTING
+
+
+def test_a_promoted_node_that_is_there_and_silent_ends_the_run() -> None:
+    driver = promoting(nodes=3, promoted=2)
+    driver.now += timedelta(minutes=5)
+    name = driver.run.status.nodes[0].name
+    for other in driver.nodes.keys() - {name}:
+        driver.report(other, heartbeat_at=driver.now)
+    moved = driver.observe().status
+    assert pending(moved) == (RunStage.ROLLING_BACK, "NodeLost")
+    assert moved.message == f"the agent on {name} fell silent during the promotion"
 
 
 def test_a_canary_without_nodes_with_pods_times_out() -> None:

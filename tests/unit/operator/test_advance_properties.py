@@ -90,6 +90,8 @@ MAKERS: dict[str, Maker] = {
     "policy unreadable": lambda d: Observed(
         replace(d.world(), policy=None, policy_problem="spec.mode: what?")
     ),
+    "a node left": lambda d: Observed(replace(d.world(), nodes=d.world().nodes[1:])),
+    "every node left": lambda d: Observed(replace(d.world(), nodes=())),
     "suspended": lambda d: Observed(world(*d.nodes.values(), spec=policy_spec(suspend=True))),
     "plans": lambda d: d.plans(),
     "planning failed": lambda _: PlanningFailed("Why", "not"),
