@@ -347,6 +347,9 @@ class SchedulerPolicySpec(Noun):
     suspend: bool = False
     """Start no run and end the one under way. A promoted scheduler stays where it is: set `mode`
     to Canary or less, or delete the policy, to take it off."""
+    run_history_limit: int = Field(default=10, ge=1, le=100)
+    """How many finished runs are kept, beside the one whose scheduler is; older ones are deleted
+    once the nodes that they touched are proven to be without their schedulers."""
 
     model_config = validated(
         cel(

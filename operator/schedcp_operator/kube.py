@@ -109,8 +109,13 @@ class KubeApi(Protocol):
         """Replace an object (or its status); raise Conflict unless `body` is its latest version."""
         ...
 
-    async def delete(self, resource: Resource, name: str, *, namespace: str = "") -> None:
-        """Delete an object and what it owns; nothing to delete is not an error."""
+    async def delete(
+        self, resource: Resource, name: str, *, namespace: str = "", version: str = ""
+    ) -> None:
+        """Delete an object and what it owns; nothing to delete is not an error.
+
+        Raise Conflict when a `version` is named and it is not the latest.
+        """
         ...
 
     async def pod_log(
@@ -200,9 +205,16 @@ class Kube:
         )
         return await self._json("PUT", path, body=body)
 
-    async def delete(self, resource: Resource, name: str, *, namespace: str = "") -> None:
-        """Delete an object and what it owns; nothing to delete is not an error."""
-        body = {"propagationPolicy": "Background"}
+    async def delete(
+        self, resource: Resource, name: str, *, namespace: str = "", version: str = ""
+    ) -> None:
+        """Delete an object and what it owns; nothing to delete is not an error.
+
+        Raise Conflict when a `version` is named and it is not the latest.
+        """
+        body: Json = {"propagationPolicy": "Background"}
+        if version:
+            body["preconditions"] = {"resourceVersion": version}
         try:
             await self._json("DELETE", resource.path(name, namespace=namespace), body=body)
         except NotFound:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from schedcp_api.base import API_VERSION
 from schedcp_api.runs import OptimizationRunStatus, RunStage
@@ -21,6 +22,7 @@ from .advance import advance
 from .cluster import Cluster
 from .errors import Conflict, NotFound, NotLeader, OperatorError
 from .events import Event, Observed, PlanningFailed
+from .history import has_left, surplus
 from .keeper import NodeKeeper
 from .kube import POLICIES, RUNS, Json, KubeApi
 from .leader import Leader
@@ -32,11 +34,14 @@ from .policy_view import PolicyView
 from .prometheus import Figures
 from .search import search_problem
 from .stages.common import NO_KEYS
+from .stages.learning import lessons_of
 from .views import Rules
 
 __all__ = ["Desk", "PolicyLoop", "RunLoops"]
 
 _log = logging.getLogger(__name__)
+_DELETED_AT_ONCE = 8
+"""So many old runs of a policy go in one look: other policies wait for no more."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +232,49 @@ class PolicyLoop:
         if decision.lesson is not None:
             _log.warning("policy %s: %s", policy.name, decision.lesson.antipattern)
             await desk.performer.store.add_lessons((decision.lesson,))
+        await self._forget_old_runs(policy.name)
+
+    async def _forget_old_runs(self, name: str) -> None:
+        """Delete the runs that the policy has no room for any more, a few at a time.
+
+        What its status named when it was last written decides, and not what is about to be.
+        """
+        cluster = self._desk.cluster
+        policy = cluster.policies.get(name)
+        if policy is None:
+            return
+        runs = (known.run for known in cluster.runs.values())
+        own = tuple(run for run in runs if run.spec.policy_uid == policy.uid)
+        old = (run for run in surplus(policy, own) if has_left(run, cluster.world(run)))
+        for run in tuple(islice(old, _DELETED_AT_ONCE)):
+            known = cluster.runs.get(run.name)  # it may be gone by now
+            if known is not None:
+                await self._delete(known)
+
+    async def _delete(self, known: RunObject) -> None:
+        """Delete a finished run, unless it was changed since it was looked at.
+
+        Lessons that the store did not take in time are kept there first.
+        """
+        desk = self._desk
+        if known.run.status.attempts and known.run.status.lesson_digest is None:
+            await desk.performer.store.add_lessons(lessons_of(known.run))
+        desk.leader.require()
+        try:
+            await desk.kube.delete(
+                RUNS, known.name, version=str(known.raw["metadata"]["resourceVersion"])
+            )
+        except Conflict:
+            await self._reread(known)
+        else:
+            desk.cluster.drop(RUNS, known.raw)
+            _log.info("run %s: deleted, the policy keeps newer ones", known.name)
+
+    async def _reread(self, known: RunObject) -> None:
+        try:
+            self._desk.cluster.put(RUNS, await self._desk.kube.get(RUNS, known.name))
+        except NotFound:
+            self._desk.cluster.drop(RUNS, known.raw)
 
     async def _search_problem(self, policy: PolicyObject) -> PlanningFailed | None:
         try:

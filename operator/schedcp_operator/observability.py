@@ -37,7 +37,9 @@ class _World(Collector):
             if known.run.status.outcome is not None
         )
         ended = GaugeMetricFamily(
-            "schedcp_operator_run_outcomes", "Finished runs by outcome", labels=["outcome"]
+            "schedcp_operator_run_outcomes",
+            "Finished runs that are kept, by outcome",
+            labels=["outcome"],
         )
         for kind, count in sorted(outcomes.items()):
             ended.add_metric([kind], count)

@@ -202,7 +202,7 @@ def test_a_job_that_the_network_policy_does_not_select_is_refused(operator: Web)
         ("PATCH", f"{PRODUCT}/schedulernodestates/x"),
         ("DELETE", f"{PRODUCT}/schedulernodestates/x"),
         ("PUT", f"{PRODUCT}/optimizationruns/x"),
-        ("DELETE", f"{PRODUCT}/optimizationruns/x"),
+        ("DELETE", f"{PRODUCT}/schedulerpolicies/x"),
     ],
 )
 def test_what_is_out_of_the_operators_reach(operator: Web, method: str, path: str) -> None:
@@ -238,6 +238,7 @@ def test_what_the_operator_watches_is_permitted(operator: Web, path: str, query:
         ("GET", f"{PRODUCT}/optimizationruns/x"),
         ("POST", f"{PRODUCT}/optimizationruns"),
         ("PUT", f"{PRODUCT}/optimizationruns/x/status"),
+        ("DELETE", f"{PRODUCT}/optimizationruns/x"),
         ("GET", f"{PRODUCT}/schedulernodestates/x"),
         ("POST", f"{PRODUCT}/schedulernodestates"),
         ("PUT", f"{PRODUCT}/schedulernodestates/x"),

@@ -24,7 +24,7 @@ RIGHTS: dict[tuple[str, str], dict[str, str]] = {
     ("ClusterRole", "schedcp-operator"): {
         "schedcp.io/schedulerpolicies": "get list watch",
         "schedcp.io/schedulerpolicies/status": "update",
-        "schedcp.io/optimizationruns": "create get list watch",
+        "schedcp.io/optimizationruns": "create delete get list watch",
         "schedcp.io/optimizationruns/status": "update",
         "schedcp.io/schedulernodestates": "create get list update watch",
         "/nodes": "list watch",

@@ -142,6 +142,8 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("spec.onDisconnect", "Hold"),
     ("spec.approval", {"required": "BeforePromotion"}),
     ("spec.suspend", True),
+    ("spec.runHistoryLimit", 1),
+    ("spec.runHistoryLimit", 100),
 ]
 
 
@@ -243,6 +245,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("spec.canary", {"steps": [{}]}, "a step has either nodes or percent, not both"),
     ("spec.scope", "Workload", "scope Workload is not supported by this version; use Node"),
     ("spec.trigger", {"cooldownSeconds": -1}, "greater than or equal to 0"),
+    ("spec.runHistoryLimit", 0, "greater than or equal to 1"),
+    ("spec.runHistoryLimit", 101, "less than or equal to 100"),
 ]
 
 
@@ -261,6 +265,7 @@ def test_defaults_are_in_the_schema(api: Api) -> None:
     assert spec["canary"]["steps"] == [{"nodes": 1}, {"percent": 100}]
     assert spec["trigger"]["stabilizationSeconds"] == 60
     assert spec["onDisconnect"] == "Revert"
+    assert spec["runHistoryLimit"] == 10
 
 
 def test_examples_are_accepted(api: Api, repository: Path) -> None:

@@ -232,7 +232,7 @@ def test_a_deleted_policy_leaves_nothing_behind(world: World) -> None:
 
 def test_only_rollouts_start_runs(world: World) -> None:
     world.start()
-    world.apply(policy(mode="Observe"))
+    world.apply(policy(mode="Observe", runHistoryLimit=1))
     assert world.finished()["outcome"]["reason"] == "ModeObserve"
     world.wait(lambda: world.status().get("lastRun"), "the run is over")
     first = world.status()["lastRun"]
@@ -242,6 +242,7 @@ def test_only_rollouts_start_runs(world: World) -> None:
         lambda: (run := world.status().get("lastRun")) != first and run, "a second run is over"
     )
     assert second != first
+    world.wait(lambda: len(world.api.items(RUNS)) == 1, "the first run is deleted")
 
 
 def test_blobs_are_for_agents_only(world: World) -> None:

@@ -112,9 +112,14 @@ class MemoryKube:
             changed["metadata"] = {**found["metadata"], "generation": generation}
         return self.put(resource, changed, namespace=found["metadata"].get("namespace", ""))
 
-    async def delete(self, resource: Resource, name: str, *, namespace: str = "") -> None:
-        """Delete."""
+    async def delete(
+        self, resource: Resource, name: str, *, namespace: str = "", version: str = ""
+    ) -> None:
+        """Delete, unless another version than the one that is named is there."""
         self._check()
+        found = self.objects.get((resource.kind, namespace, name))
+        if found is not None and version not in ("", found["metadata"]["resourceVersion"]):
+            raise Conflict("another version")
         self.objects.pop((resource.kind, namespace, name), None)
 
     async def pod_log(
