@@ -23,6 +23,12 @@ def cel(rule: str, message: str) -> dict[str, str]:
     return {"rule": rule, "message": message}
 
 
+def validated(*rules: dict[str, str]) -> ConfigDict:
+    """Return a model config that puts CEL rules into the model's schema."""
+    extra: dict[str, Any] = {"x-kubernetes-validations": list(rules)}
+    return ConfigDict(json_schema_extra=extra)
+
+
 _SHARE = r"^[0-9]{1,4}([.][0-9]{1,4})?%$"
 _SHARE_CHARS = 12
 

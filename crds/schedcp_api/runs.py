@@ -5,10 +5,21 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from .base import Condition, Digest, Noun, ObjectName, Percent, ShortText, Text, Timestamp, cel
+from .base import (
+    Condition,
+    Digest,
+    Noun,
+    ObjectName,
+    Percent,
+    ShortText,
+    Text,
+    Timestamp,
+    cel,
+    validated,
+)
 from .candidates import Candidate, SchedulingPlan, WorkloadDescription
 from .nodestates import Arm, GuardrailLimits
-from .policies import SchedulerPolicySpec, validated
+from .policies import SchedulerPolicySpec
 from .tokens import MAX_TOKEN_CHARS
 from .verdicts import ContractLoss
 

@@ -10,8 +10,9 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from schedcp_api.manifests import Catalogue
-from schedcp_api.policies import LabelSelector, SchedulerPolicySpec, WorkloadSelector
+from schedcp_api.policies import SchedulerPolicySpec, WorkloadSelector
 from schedcp_api.profiles import WorkloadProfile
+from schedcp_api.selectors import LabelSelector
 
 from . import __version__
 from .app import open_store, run_operator

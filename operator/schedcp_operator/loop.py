@@ -218,6 +218,7 @@ class PolicyLoop:
             search_problem=await self._search_problem(policy),
             overlap=cluster.overlap(policy),
             seed=random.SystemRandom().getrandbits(31),
+            listed=cluster.primed,
             unreadable_runs=frozenset(cluster.unreadable(RUNS)),
         )
         decision = decide(view, now=desk.clock(), rules=desk.rules())

@@ -27,7 +27,14 @@ from schedcp_api.runs import (
 
 from .eligibility import Selection, select
 from .objects import WorkloadObject
-from .policy_conditions import KEPT, NO_TRIGGER, UNNEEDED, WITHDRAWN, conditions_of
+from .policy_conditions import (
+    KEPT,
+    NO_TRIGGER,
+    UNNEEDED,
+    WITHDRAWN,
+    WORKLOAD_GRACE,
+    conditions_of,
+)
 from .policy_view import PolicyView, kept, promoted_run
 from .stages.common import PASSING
 from .stages.learning import lesson_of
@@ -60,6 +67,7 @@ def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
     """Return what `view` comes to."""
     policy = view.policy
     status = acknowledged(view, now=now)
+    status = status.replace(workload_gone_since=_gone_since(view, status, now=now))
     selection = select(view.nodes, now=now, rules=rules)
     status = status.replace(
         observed_generation=policy.generation,
@@ -102,7 +110,7 @@ def _withdrawn(
     view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime
 ) -> SchedulerPolicyStatus:
     """Return the status without the kept scheduler, if there is a reason to take it off."""
-    reason = withdrawal(view) if status.promoted is not None else None
+    reason = withdrawal(view, now=now) if status.promoted is not None else None
     if reason is None:
         return status
     conditions = with_condition(
@@ -168,10 +176,11 @@ def _failed_node(view: PolicyView) -> AssignmentStatus | None:
     return next((one for one in said if one.state in (RunState.EJECTED, RunState.TRIPPED)), None)
 
 
-def withdrawal(view: PolicyView) -> str | None:
+def withdrawal(view: PolicyView, *, now: datetime) -> str | None:
     """Return why the promoted scheduler must leave every node, or None while it may stay.
 
-    One node whose kernel ejected it, or whose guard rail it tripped, speaks for all of them.
+    One node whose kernel ejected it, or whose guard rail it tripped, speaks for all of them. When
+    the workload is gone it serves nobody, and keeps its nodes from other policies.
     """
     promoted = view.policy.status.promoted
     if promoted is None:
@@ -188,7 +197,26 @@ def withdrawal(view: PolicyView) -> str | None:
     ended = _ended(view)
     if ended is not None:
         return f"no node runs it any more: {ended.state}: {ended.reason}"
+    since = view.policy.status.workload_gone_since
+    if since is not None and _is_gone(view) and now - since >= WORKLOAD_GRACE:
+        return f"WorkloadGone: nothing matches spec.workload since {since:%Y-%m-%dT%H:%M:%SZ}"
     return None
+
+
+def _is_gone(view: PolicyView) -> bool:
+    """Return whether nothing matches the policy; a workload without replicas is still there."""
+    return view.listed and not view.workloads and view.pods == 0
+
+
+def _gone_since(
+    view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime
+) -> datetime | None:
+    """Return since when the workload of a kept scheduler has been gone; None while it is there."""
+    if status.promoted is None:
+        return None
+    if not view.listed:
+        return status.workload_gone_since
+    return (status.workload_gone_since or now) if _is_gone(view) else None
 
 
 def _ended(view: PolicyView) -> AssignmentStatus | None:

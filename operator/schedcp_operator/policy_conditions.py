@@ -1,7 +1,7 @@
 """The conditions of a policy: what a person reads first. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schedcp_api.base import Condition, ConditionStatus, with_condition
 from schedcp_api.nodestates import RunState
@@ -12,12 +12,24 @@ from .kube import Json
 from .policy_view import PolicyView, kept
 from .stages.common import NO_KEYS
 
-__all__ = ["KEPT", "NO_TRIGGER", "UNNEEDED", "WITHDRAWN", "conditions_of", "unreadable_status"]
+__all__ = [
+    "KEPT",
+    "NO_TRIGGER",
+    "UNNEEDED",
+    "WITHDRAWN",
+    "WORKLOAD_GRACE",
+    "conditions_of",
+    "unreadable_status",
+]
 
 KEPT = "Kept"
 """Condition: whether the promoted scheduler runs everywhere; why it does not any more."""
 WITHDRAWN = "Withdrawn"
 """The reason of `Kept` once a scheduler was taken off; its message says why."""
+
+WORKLOAD_GRACE = timedelta(minutes=5)
+"""So long a kept scheduler outlives its workload: longer than it takes to install one anew, which
+deletes it first, and short of keeping nodes from other policies."""
 
 NO_TRIGGER = "spec.trigger.onRollout is false: nothing starts a run"
 
@@ -84,7 +96,7 @@ def _rows(
     matched = view.pods > 0 and not view.overlap
     eligible = bool(selection.nodes) or status.active_run is not None or bool(status.promoted)
     problem = view.prometheus_problem
-    kept_row = (_keeping(view, status.promoted),) if status.promoted is not None else ()
+    kept_row = (_keeping(view, status, status.promoted),) if status.promoted is not None else ()
     return (
         (
             "WorkloadMatched",
@@ -135,7 +147,7 @@ def _knowing(view: PolicyView) -> tuple[ConditionStatus, str, str]:
     return ConditionStatus.TRUE, "Known", "what the policy pins is there, and can be set like that"
 
 
-def _keeping(view: PolicyView, promoted: PromotedScheduler) -> _Row:
+def _keeping(view: PolicyView, status: SchedulerPolicyStatus, promoted: PromotedScheduler) -> _Row:
     """Return the condition that says on how many nodes the promoted scheduler really runs."""
     wanted = [
         node.name
@@ -147,6 +159,9 @@ def _keeping(view: PolicyView, promoted: PromotedScheduler) -> _Row:
     others = [f"{one.state}: {one.reason}" for one in said if one.state is not RunState.ACTIVE]
     if others:
         message += f"; {', '.join(sorted(set(others))[:4])}"
+    if status.workload_gone_since is not None:
+        ends = status.workload_gone_since + WORKLOAD_GRACE
+        message += f"; nothing matches spec.workload: it is taken off at {ends:%Y-%m-%dT%H:%M:%SZ}"
     if not wanted:
         return KEPT, ConditionStatus.UNKNOWN, "NotAssigned", message
     if len(holders) >= len(wanted):

@@ -30,6 +30,8 @@ class PolicyView:
     overlap: str
     """An older policy that selects some of the same pods; empty when there is none."""
     seed: int
+    listed: bool = True
+    """Whether the world was listed: before that, a workload that is not seen is not gone."""
     unreadable_runs: frozenset[str] = frozenset()
     """Runs that are there but cannot be read: nothing is concluded from their absence."""
 

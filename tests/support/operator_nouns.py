@@ -11,7 +11,6 @@ from schedcp_api.nodestates import Arm
 from schedcp_api.policies import (
     Canary,
     CanaryStep,
-    LabelSelector,
     Mode,
     SchedulerPolicySpec,
     WorkloadSelector,
@@ -24,6 +23,7 @@ from schedcp_api.runs import (
     RunTrigger,
     TriggerKind,
 )
+from schedcp_api.selectors import LabelSelector
 from schedcp_api.services import TokenRequest
 from schedcp_api.signatures import key_id_of, sign_verdict
 from schedcp_api.tokens import DeploymentToken, sign

@@ -1,6 +1,7 @@
 """The loops over an API server in memory: what is created, written and kept apart."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from schedcp_operator.errors import (
 from schedcp_operator.kube import (
     DAEMON_SETS,
     DEPLOYMENTS,
+    PODS,
     POLICIES,
     RUNS,
     STATEFUL_SETS,
@@ -207,6 +209,41 @@ async def test_a_failed_scheduler_leaves_the_nodes_with_or_without_a_store() -> 
     await floor.look()
     assert "promoted" not in floor.status()
     assert floor.status()["lastOutcome"] == "Withdrawn: Ejected: stall"
+
+
+async def abandoned() -> Floor:
+    """A policy that keeps a scheduler on the nodes, and whose workload went an hour ago."""
+    found = ended()
+    floor = Floor()
+    floor.ran(found)
+    floor.policy(status={**kept(found), "workloadGoneSince": "2026-01-01T11:00:00Z"})
+    for name in ("pod-1", "pod-2"):
+        await floor.kube.delete(PODS, name, namespace="shop")
+    await (await floor.desk()).keeper.sync()
+    assert all(state.spec.assignments for state in floor.cluster.states.values())
+    return floor
+
+
+async def test_a_scheduler_whose_workload_is_gone_leaves_the_nodes() -> None:
+    floor = await abandoned()
+    await floor.look()
+    assert floor.status()["lastOutcome"].startswith("Withdrawn: WorkloadGone: ")
+    await (await floor.desk()).keeper.sync()
+    assert not any(state.spec.assignments for state in floor.cluster.states.values())
+
+
+async def test_an_operator_that_has_not_listed_the_workloads_misses_none() -> None:
+    floor = await abandoned()
+    cluster = Cluster()
+    for resource in (POLICIES, RUNS):
+        for raw in (await floor.kube.list(resource)).items:
+            cluster.put(resource, raw)
+    desk = replace(await floor.desk(), cluster=cluster)
+    await PolicyLoop(desk).look_at_all()
+    assert floor.status()["promoted"]
+    await cluster.prime(floor.kube)
+    await PolicyLoop(desk).look_at_all()
+    assert "promoted" not in floor.status()
 
 
 class Broken(MemoryKube):

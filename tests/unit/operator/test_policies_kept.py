@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,12 @@ from schedcp_api.nodestates import (
 )
 from schedcp_api.policies import Mode, PromotedScheduler, SchedulerPolicyStatus
 from schedcp_operator.policies import decide
+from schedcp_operator.policy_view import PolicyView
 from schedcp_operator.views import Run
 from support.operator_driver import finished
 from support.operator_nodes import node
 from support.operator_nouns import NOW, RULES
-from support.operator_policies import conditions, settled, view
+from support.operator_policies import WORKLOAD, conditions, settled, view
 
 
 def test_a_new_run_ends_what_was_kept() -> None:
@@ -162,3 +164,55 @@ def test_a_kept_scheduler_goes_when_the_mode_or_the_run_goes() -> None:
     lowered = view(status=kept_status(), runs=(finished(),), mode=Mode.RECOMMEND)
     assert decide(lowered, now=NOW, rules=RULES).status.promoted is None
     assert decide(view(status=kept_status()), now=NOW, rules=RULES).status.promoted is None
+
+
+def gone(status: SchedulerPolicyStatus | None = None, **changes: Any) -> PolicyView:
+    """A policy that keeps a scheduler, and whose workload was deleted."""
+    without = {"workloads": (), "pods": 0, "runs": (finished(),), **changes}
+    return view(status=status or kept_status(), **without)
+
+
+def test_a_kept_scheduler_leaves_when_its_workload_was_gone_for_a_while() -> None:
+    first = decide(gone(), now=NOW, rules=RULES).status
+    assert first.promoted is not None
+    assert first.workload_gone_since == NOW
+    (said,) = (c.message for c in first.conditions if c.type == "Kept")
+    assert said.endswith("nothing matches spec.workload: it is taken off at 2026-01-01T12:05:00Z")
+    stored = SchedulerPolicyStatus.model_validate(first.to_json())
+    early = NOW + timedelta(seconds=299)
+    assert decide(gone(stored), now=early, rules=RULES).status.promoted is not None
+    found = decide(gone(stored), now=NOW + timedelta(seconds=300), rules=RULES)
+    assert found.status.promoted is None
+    assert found.status.workload_gone_since is None
+    assert found.lesson is None, "it did no harm"
+    assert conditions(found.status)["Kept"] == ("False", "Withdrawn")
+    assert found.status.last_outcome == (
+        "Withdrawn: WorkloadGone: nothing matches spec.workload since 2026-01-01T12:00:00Z"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"workloads": (replace(WORKLOAD, complete=False),)}, {"pods": 1}]
+)
+def test_a_workload_without_pods_and_pods_without_a_workload_are_not_gone(
+    changes: dict[str, Any],
+) -> None:
+    since = kept_status().replace(workload_gone_since=NOW)
+    found = decide(gone(since, **changes), now=NOW + timedelta(hours=1), rules=RULES).status
+    assert found.promoted is not None
+    assert found.workload_gone_since is None
+
+
+def test_what_was_not_listed_yet_is_not_gone() -> None:
+    late = NOW + timedelta(hours=1)
+    for since in (None, NOW):
+        status = kept_status().replace(workload_gone_since=since)
+        seen = replace(gone(status), listed=False)
+        found = decide(seen, now=late, rules=RULES).status
+        assert found.promoted is not None
+        assert found.workload_gone_since == since
+
+
+def test_a_policy_that_keeps_nothing_has_no_workload_to_miss() -> None:
+    found = decide(gone(settled(handled=True)), now=NOW, rules=RULES).status
+    assert found.workload_gone_since is None
