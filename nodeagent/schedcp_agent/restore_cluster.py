@@ -1,4 +1,8 @@
-"""The pre-delete hook: take every assignment away, and wait for each agent's proof."""
+"""The pre-delete hook: take every assignment away, and wait for each agent's proof.
+
+A node where no agent of ours has ever started holds nothing of ours, and needs no proof: the
+operator has an object for every node, and the agents run on those that the chart selects.
+"""
 
 import json
 import time
@@ -57,6 +61,18 @@ class _World:
 
     states: dict[str, _Object]
     ready_nodes: frozenset[str]
+    agents: frozenset[str] | None
+    """Nodes on which an agent may have started; None when nobody can tell."""
+
+    def is_untouched(self, name: str) -> bool:
+        """Return whether no agent has begun on a node, or ever said a word there.
+
+        One that starts after this look finds nothing assigned.
+        """
+        state = self.states.get(name) or {}
+        if state.get("status") or (state.get("spec") or {}).get("assignments"):
+            return False
+        return self.agents is not None and name not in self.agents
 
 
 def restore_cluster(
@@ -73,12 +89,15 @@ def restore_cluster(
         _stop_operator(web, operator, deadline=deadline, say=say)
     waiting = _nodes(web, agents)
     while waiting:
-        world = _look(web)
+        world = _look(web, agents)
         for name in waiting:
-            _take_away(web, name, world.states.get(name), live=name in world.ready_nodes)
+            can_report = name in world.ready_nodes and not world.is_untouched(name)
+            _take_away(web, name, world.states.get(name), live=can_report)
         left = {name: why for name in waiting if (why := _why_not(name, world))}
         for name in sorted(set(waiting) - set(left)):
-            say(f"{name}: on the kernel's own scheduler")
+            untouched = world.is_untouched(name)
+            found = "no agent has started there" if untouched else "on the kernel's own scheduler"
+            say(f"{name}: {found}")
         waiting = sorted(left)
         if waiting and time.monotonic() > deadline:
             reasons = "; ".join(f"{name}: {why}" for name, why in left.items())
@@ -97,10 +116,25 @@ def _nodes(web: Web, agents: Workload | None) -> list[str]:
     return sorted(found)
 
 
-def _look(web: Web) -> _World:
+def _look(web: Web, agents: Workload | None) -> _World:
+    """Look at the cluster: at the pods last, so that none begins before the objects were read."""
     states = {item["metadata"]["name"]: item for item in _listed(web, _STATES)}
     nodes = _listed(web, "/api/v1/nodes")
-    return _World(states, frozenset(n["metadata"]["name"] for n in nodes if _is_ready(n)))
+    ready = frozenset(n["metadata"]["name"] for n in nodes if _is_ready(n))
+    if agents is None:
+        return _World(states, ready, None)
+    pods = agents.pods(web)
+    begun = frozenset(pod["spec"].get("nodeName") or "" for pod in pods if _may_have_begun(pod))
+    return _World(states, ready, begun)
+
+
+def _may_have_begun(pod: _Object) -> bool:
+    """Return whether a pod's container may ever have started; only its kubelet can deny that."""
+    told = (pod.get("status") or {}).get("containerStatuses") or []
+    return not told or any(
+        "waiting" not in (one.get("state") or {}) or one.get("lastState") or one.get("restartCount")
+        for one in told
+    )
 
 
 def _is_ready(node: _Object) -> bool:
@@ -135,9 +169,12 @@ def _empty_state(name: str) -> _Object:
 def _why_not(name: str, world: _World) -> str:
     """Return why a node is not proven restored; empty when it is, or when it is gone."""
     state, live = world.states.get(name), name in world.ready_nodes
+    if world.is_untouched(name):
+        return ""
     if state is None or not state.get("status"):
         # Without a word from it, only a node that is not there is no danger.
-        return "it is ready, but its agent has not said what runs there" if live else ""
+        problem = "it is ready, but its agent has not said what runs there: see the agent's log"
+        return problem if live else ""
     status = read_status(state["status"])
     generation = int(state["metadata"].get("generation", 0))
     restored = next((c for c in status.conditions if c.type == "OnDefaultScheduler"), None)

@@ -137,6 +137,20 @@ def set_ready(plane: ControlPlane, node: str, *, ready: bool) -> None:
     plane.kubectl("patch", "node", node, "--subresource=status", "-p", body)
 
 
+def set_container(plane: ControlPlane, name: str, state: dict[str, Any]) -> None:
+    """Say what a kubelet says of an agent's container."""
+    told = {
+        "name": "agent",
+        "image": "localhost/agent",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": state,
+    }
+    body = json.dumps({"status": {"containerStatuses": [told]}})
+    plane.kubectl("-n", NAMESPACE, "patch", "pod", name, "--subresource=status", "-p", body)
+
+
 def add_ready_node(plane: ControlPlane, node: str) -> None:
     add_node(plane, node)
     set_ready(plane, node, ready=True)
@@ -187,10 +201,26 @@ def test_an_operator_that_stays_is_no_proof(
     plane.kubectl("-n", NAMESPACE, "delete", "deployment", OPERATOR)
 
 
-def test_a_node_that_says_nothing_is_no_proof_unless_it_is_gone(
+def test_a_node_where_no_agent_has_started_needs_no_proof(
     plane: ControlPlane, hook: dict[str, Any], tmp_path: Path
 ) -> None:
     add_ready_node(plane, "node-b")
+    status, said = Uninstallation(plane, hook, tmp_path / "none", seconds=10).finish()
+    assert (status, "node-b: no agent has started there" in said) == (0, True), said
+    apply(plane, pod("schedcp-agent-b", "agent", node="node-b"))
+    set_container(plane, "schedcp-agent-b", {"waiting": {"reason": "ImagePullBackOff"}})
+    status, said = Uninstallation(plane, hook, tmp_path / "pulling", seconds=10).finish()
+    assert (status, "node-b: no agent has started there" in said) == (0, True), said
+    plane.kubectl("-n", NAMESPACE, "delete", "pod", "schedcp-agent-b", "--force")
+    drop_node(plane, "node-b")
+
+
+def test_an_agent_that_says_nothing_is_no_proof_unless_its_node_is_gone(
+    plane: ControlPlane, hook: dict[str, Any], tmp_path: Path
+) -> None:
+    add_ready_node(plane, "node-b")
+    apply(plane, pod("schedcp-agent-b", "agent", node="node-b"))
+    set_container(plane, "schedcp-agent-b", {"running": {}})
     status, said = Uninstallation(plane, hook, tmp_path / "live", seconds=3).finish()
     assert status == 1
     assert "node-b: it is ready, but its agent has not said what runs there" in said
@@ -200,6 +230,7 @@ def test_a_node_that_says_nothing_is_no_proof_unless_it_is_gone(
     plane.kubectl("patch", STATES, "node-b", "--subresource=status", "--type=merge", "-p", age)
     status, said = Uninstallation(plane, hook, tmp_path / "silent", seconds=3).finish()
     assert (status, "node-b: its agent has not been heard of since 2020" in said) == (1, True), said
+    plane.kubectl("-n", NAMESPACE, "delete", "pod", "schedcp-agent-b", "--force")
     drop_node(plane, "node-b")
 
 
