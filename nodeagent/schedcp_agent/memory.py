@@ -4,7 +4,7 @@ What must outlive the agent (highest epoch, quarantine, final states, finished b
 from the status that the agent itself last wrote; the first two are kept on this node as well.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -40,16 +40,33 @@ class Desired:
 
 @dataclass(frozen=True)
 class Lease:
-    """Until when assignments hold. Setting the node's clock neither shortens nor lengthens it."""
+    """Until when assignments hold. Setting a clock, here or there, neither shortens it nor ends it.
+
+    A renewal is what was never seen before: a stamp that changed, and either is later than all
+    others of its epoch, or comes with a newer generation of the spec (the operator's clock was set
+    back), or with a higher epoch (another operator, whose clock is behind). Whatever is shown a
+    second time has neither, and an operator that was deposed has a lower epoch.
+    """
 
     renewed_at: datetime
-    """The operator's own stamp: only a later one is a renewal."""
+    """The operator's own stamp, as last seen to be a renewal."""
     deadline: float
     """Uptime."""
+    epoch: int
+    generation: int
+    """The newest of the spec that was seen in this epoch."""
+    latest: datetime
+    """The latest stamp that was seen in this epoch."""
 
     def holds(self, uptime: float) -> bool:
         """Whether assignments hold at `uptime`."""
         return uptime < self.deadline
+
+    def is_renewed_by(self, stamp: datetime, *, epoch: int, generation: int) -> bool:
+        """Whether a spec with this stamp, epoch and generation renews the lease."""
+        if stamp == self.renewed_at or epoch < self.epoch:
+            return False
+        return epoch > self.epoch or stamp > self.latest or generation > self.generation
 
 
 @dataclass(frozen=True)
@@ -179,22 +196,29 @@ class Memory:
 
 
 def new_lease(
-    previous: Lease | None, spec: SchedulerNodeStateSpec, *, now: datetime, uptime: float
+    previous: Lease | None, desired: Desired, *, now: datetime, uptime: float
 ) -> Lease | None:
-    """Return the lease after seeing `spec`.
+    """Return the lease after seeing `desired`.
 
-    The first stamp that is ever seen may be old, so it counts by its own time; a later one was
+    The first stamp that is ever seen may be old, so it counts by its own time; a renewal was
     written after we looked, so it counts from now, whatever the two clocks say.
     """
-    stamp = spec.lease_renewed_at
+    spec, generation = desired.spec, desired.generation
+    stamp, epoch = spec.lease_renewed_at, spec.lease_epoch
     if stamp is None:
         return None
     if previous is None:
         age = max(0.0, (now - stamp).total_seconds())
-        return Lease(stamp, uptime + spec.lease_seconds - age)
-    if stamp > previous.renewed_at:
-        return Lease(stamp, uptime + spec.lease_seconds)
-    return previous
+        return Lease(stamp, uptime + spec.lease_seconds - age, epoch, generation, stamp)
+    if epoch < previous.epoch:
+        return previous
+    renewed = previous.is_renewed_by(stamp, epoch=epoch, generation=generation)
+    latest = stamp
+    if epoch == previous.epoch:
+        generation, latest = max(generation, previous.generation), max(stamp, previous.latest)
+    if not renewed:
+        return replace(previous, epoch=epoch, generation=generation, latest=latest)
+    return Lease(stamp, uptime + spec.lease_seconds, epoch, generation, latest)
 
 
 def bumped(counts: dict[str, int], key: str) -> dict[str, int]:

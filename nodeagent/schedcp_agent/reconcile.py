@@ -74,7 +74,7 @@ def follow(memory: Memory, desired: Desired, *, now: datetime, uptime: float) ->
         memory,
         epoch=desired.spec.lease_epoch,
         desired=desired,
-        lease=new_lease(memory.lease, desired.spec, now=now, uptime=uptime),
+        lease=new_lease(memory.lease, desired, now=now, uptime=uptime),
     )
 
 

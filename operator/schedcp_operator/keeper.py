@@ -113,7 +113,8 @@ def desired_spec(
     moved = before.lease_epoch != epoch or before.assignments != assignments
     if not assignments:
         renewed = None
-    elif renewed is None or moved or now - renewed >= settings.renew:
+    elif renewed is None or moved or not timedelta(0) <= now - renewed < settings.renew:
+        # A stamp that lies ahead was written before the clock was set back.
         renewed = now
     return SchedulerNodeStateSpec(
         lease_epoch=epoch,

@@ -156,6 +156,21 @@ async def test_leases_are_renewed_in_time_and_not_more_often() -> None:
     assert wanted(cluster, name, now=early, epoch=4).lease_renewed_at == early
 
 
+async def test_a_stamp_that_lies_ahead_is_renewed_at_once_and_then_as_ever() -> None:
+    found = at(RunStage.CANARY)
+    name = found.status.nodes[0].name
+    kube = filled(MemoryKube(), found=found)
+    ahead = wanted(await primed(kube), name, now=NOW + timedelta(hours=1))
+    kube.put(STATES, {"metadata": {"name": name}, "spec": ahead.to_json()})
+    present = wanted(await primed(kube), name)
+    assert present.lease_renewed_at == NOW
+    kube.put(STATES, {"metadata": {"name": name}, "spec": present.to_json()})
+    cluster = await primed(kube)
+    assert wanted(cluster, name, now=NOW + timedelta(seconds=9)) == present
+    late = NOW + timedelta(seconds=10)
+    assert wanted(cluster, name, now=late).lease_renewed_at == late
+
+
 class Clock:
     """A clock that stands until it is moved."""
 
