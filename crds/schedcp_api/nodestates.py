@@ -225,7 +225,10 @@ class RunState(StrEnum):
 
 
 class AssignmentStatus(Noun):
-    """One assignment, seen from the node. Refused, Ejected, Tripped and Failed are final."""
+    """One assignment, seen from the node.
+
+    Ejected, Tripped and Failed are final; so is Refused, unless its reason passes by itself.
+    """
 
     unit: ShortText = ROOT_UNIT
     run: ObjectName

@@ -22,6 +22,12 @@ MOST_PRESSURE_PERMILLE = 950
 """Readings end at 1000, so a higher limit could never be exceeded."""
 LEAVING_SECONDS = 30
 """For how long the kernel may be at taking a scheduler away before that is trouble of its own."""
+BOOT_RUSH_SECONDS = 600
+"""For how long after the node's boot load alone proves nothing against a scheduler: all pods start
+at once, and the kubelet lets one that waits for another wait up to five minutes between two tries.
+"""
+BY_LOAD = frozenset({"TargetLatency", "NeighbourPressure"})
+"""Trips that load alone brings about under any scheduler."""
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,8 @@ class Course:
     """Uptimes of the latest times that a loader which ended was to be started again."""
     restart_at: float = 0.0
     """The uptime before which nothing is attached."""
+    rush: str = ""
+    """What tripped in the rush after the node's boot; until that is over nothing is attached."""
     progress: SwitchbackProgress | None = None
     block: Block | None = None
 

@@ -132,7 +132,7 @@ class Observed:
     """One tick's view."""
 
     uptime: float = 0.0
-    """Seconds on a clock that nobody can set; deadlines count on it."""
+    """Seconds since the node's boot, on a clock that nobody can set; deadlines count on it."""
     kernel: KernelProfile | None = None
     sched_ext: SchedExt = field(default_factory=SchedExt)
     loader: LoaderView = field(default_factory=LoaderView)

@@ -15,6 +15,7 @@ from schedcp_api.tokens import DeploymentToken
 from . import switchback
 from .admission import Refusal, Rules, admit
 from .exits import after_exit
+from .guard import BOOT_RUSH_SECONDS, BY_LOAD
 from .memory import (
     Course,
     Desired,
@@ -25,8 +26,10 @@ from .memory import (
     bumped,
     new_lease,
 )
-from .observations import LoaderPhase, Observed
+from .observations import LoaderPhase, Observed, Trip
 
+JUST_BOOTED = "JustBooted"
+"""The reason of what is put off until the rush after the node's boot is over."""
 _RUNNING = frozenset({LoaderPhase.STARTING, LoaderPhase.ATTACHED})
 
 
@@ -139,20 +142,13 @@ def _judge(
 ) -> Memory:
     """Set the course's standing: tripped, refused, without a lease, or free to run."""
     if observed.trip is not None:
-        reverts = bumped(memory.reverts, observed.trip.reason)
-        ended = _end(
-            course,
-            assignment,
-            observed,
-            RunState.TRIPPED,
-            reason=observed.trip.reason,
-            message=observed.trip.message,
-            now=now,
-        )
-        return replace(memory, course=ended, reverts=reverts)
+        tripped = _tripped(course, assignment, observed, observed.trip, now=now)
+        return replace(memory, course=tripped, reverts=bumped(memory.reverts, observed.trip.reason))
     if not _leased(memory, course, assignment, observed):
         return _without_lease(memory, course, now=now)
     answer = admit(assignment, observed, memory.quarantine, rules=rules, now=now)
+    if not isinstance(answer, Refusal):
+        answer = _after_rush(course, observed) or answer
     if isinstance(answer, Refusal):
         return replace(memory, course=_refused(course, assignment, observed, answer, now=now))
     failure = observed.fetch_failures.get(assignment.object_digest)
@@ -169,6 +165,40 @@ def _judge(
         )
         return replace(memory, course=ended)
     return replace(memory, course=replace(course, claims=answer, standing=None))
+
+
+def _tripped(
+    course: Course, assignment: Assignment, observed: Observed, trip: Trip, *, now: datetime
+) -> Course:
+    """Return the course after a trip: ended, or put off where a boot's rush explains it.
+
+    A canary ends: its blocks are lost, and a run that was disturbed can be repeated.
+    """
+    rush = trip.reason in BY_LOAD and observed.uptime < BOOT_RUSH_SECONDS
+    if rush and assignment.switchback is None:
+        message = (
+            f"{trip.reason} {observed.uptime:.0f} s after the node's boot, when all of its pods "
+            f"start at once: {trip.message}. That proves nothing: it is attached again "
+            f"{BOOT_RUSH_SECONDS} s after the boot"
+        )
+        refusal = Refusal(JUST_BOOTED, message, final=False)
+        return _refused(replace(course, rush=message), assignment, observed, refusal, now=now)
+    return _end(
+        course,
+        assignment,
+        observed,
+        RunState.TRIPPED,
+        reason=trip.reason,
+        message=trip.message,
+        now=now,
+    )
+
+
+def _after_rush(course: Course, observed: Observed) -> Refusal | None:
+    """Return a refusal of what tripped in the rush after the boot, until that is over."""
+    if not course.rush or observed.uptime >= BOOT_RUSH_SECONDS:
+        return None
+    return Refusal(JUST_BOOTED, course.rush, final=False)
 
 
 def _leased(memory: Memory, course: Course, assignment: Assignment, observed: Observed) -> bool:

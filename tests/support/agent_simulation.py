@@ -20,6 +20,8 @@ class Simulation:
 
     rules = RULES
     now: datetime = NOW
+    up_before: float = 3600.0
+    """For how long the node had been up at `NOW`."""
     clock_error: timedelta = timedelta(0)
     """By how much the node's own clock is wrong."""
     memory: Memory = field(default_factory=Memory)
@@ -98,8 +100,8 @@ class Simulation:
 
     @property
     def uptime(self) -> float:
-        """Return the seconds since `NOW`, whatever the node's clock says."""
-        return (self.now - NOW).total_seconds()
+        """Return the seconds since the node's boot, whatever its clock says."""
+        return self.up_before + (self.now - NOW).total_seconds()
 
     @property
     def attached(self) -> bool:
