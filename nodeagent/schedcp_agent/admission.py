@@ -33,6 +33,7 @@ class Rules:
     restart_pause_seconds: float = 1.0
     """Before the first of them; twice as long before each further one."""
     fetch_attempts: int = 10
+    """After how many tries a canary gives up; what is kept goes on trying."""
     arm_timeout_seconds: float = 180.0
     """How long the node may take to reach a block's arm."""
 

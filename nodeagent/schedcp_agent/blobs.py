@@ -1,6 +1,7 @@
 """The operator's content-addressed store, as the agent uses it: fetch an object, put a profile."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +59,23 @@ class _Trouble:
 
 
 class ObjectCache:
-    """Objects on this node's disk: fetched in the background, checked, a few of them kept."""
+    """Objects on this node's disk: fetched in the background, checked, a few of them kept.
 
-    def __init__(self, blobs: Blobs, folder: Path, executor: Executor) -> None:
+    Whoever asks again and again is served again and again, with a pause of half a minute at most.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        folder: Path,
+        executor: Executor,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._blobs = blobs
         self._folder = folder
         self._executor = executor
+        self._clock = clock
         self._pending: dict[str, Future[bytes]] = {}
         self._troubles: dict[str, _Trouble] = {}
         self._present: list[str] = []
@@ -86,7 +98,7 @@ class ObjectCache:
     def request(self, digest: str) -> None:
         """Start to fetch, unless that is under way or must wait after a failure."""
         trouble = self._troubles.get(digest)
-        waits = trouble is not None and time.monotonic() < trouble.retry_at
+        waits = trouble is not None and self._clock() < trouble.retry_at
         if digest not in self._pending and digest not in self._present and not waits:
             self._pending[digest] = self._executor.submit(self._blobs.get, digest)
 
@@ -131,5 +143,5 @@ class ObjectCache:
                 reason="CorruptObject" if corrupt else "FetchFailed",
                 message=str(err),
             ),
-            time.monotonic() + _BACKOFF_SECONDS[min(attempts, len(_BACKOFF_SECONDS)) - 1],
+            self._clock() + _BACKOFF_SECONDS[min(attempts, len(_BACKOFF_SECONDS)) - 1],
         )

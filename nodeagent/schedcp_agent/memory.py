@@ -126,7 +126,8 @@ class Course:
     key: Key
     standing: Standing | None = None
     claims: DeploymentToken | None = None
-    """The token's claims, once they were found to hold; checked again at every tick."""
+    """The token's claims, once they were found to hold; checked again at every tick. Without them
+    nothing runs; with them a standing only says what is waited for."""
     restarts: tuple[float, ...] = ()
     """Uptimes of the latest times that a loader which ended was to be started again."""
     restart_at: float = 0.0

@@ -115,6 +115,7 @@ class FetchFailure:
 
     attempts: int
     permanent: bool
+    """The same request is likely to fail again, as long as nobody does anything about it."""
     reason: str
     message: str
 

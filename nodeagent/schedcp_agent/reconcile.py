@@ -26,7 +26,7 @@ from .memory import (
     bumped,
     new_lease,
 )
-from .observations import LoaderPhase, Observed, Trip
+from .observations import FetchFailure, LoaderPhase, Observed, Trip
 
 JUST_BOOTED = "JustBooted"
 """The reason of what is put off until the rush after the node's boot is over."""
@@ -151,20 +151,47 @@ def _judge(
         answer = _after_rush(course, observed) or answer
     if isinstance(answer, Refusal):
         return replace(memory, course=_refused(course, assignment, observed, answer, now=now))
+    course = replace(course, claims=answer)
     failure = observed.fetch_failures.get(assignment.object_digest)
-    if failure is not None and (failure.permanent or failure.attempts >= rules.fetch_attempts):
-        state = RunState.REFUSED if failure.reason == "CorruptObject" else RunState.FAILED
-        ended = _end(
+    if failure is not None:
+        unfetched = _unfetched(course, assignment, observed, failure, rules=rules, now=now)
+        return replace(memory, course=unfetched)
+    return replace(memory, course=replace(course, standing=None))
+
+
+def _unfetched(
+    course: Course,
+    assignment: Assignment,
+    observed: Observed,
+    failure: FetchFailure,
+    *,
+    rules: Rules,
+    now: datetime,
+) -> Course:
+    """Return the course while the object is not here: a canary gives up, what is kept waits.
+
+    That the store is away, or refuses this agent for a time, says nothing against the scheduler.
+    """
+    corrupt = failure.reason == "CorruptObject"
+    canary = assignment.switchback is not None
+    too_often = failure.permanent or failure.attempts >= rules.fetch_attempts
+    if corrupt or (canary and too_often):
+        return _end(
             course,
             assignment,
             observed,
-            state,
+            RunState.REFUSED if corrupt else RunState.FAILED,
             reason=failure.reason,
             message=failure.message,
             now=now,
         )
-        return replace(memory, course=ended)
-    return replace(memory, course=replace(course, claims=answer, standing=None))
+    if canary:
+        return replace(course, standing=None)
+    message = (
+        "its object is not here, and fetching it goes on until it is (the operator's log says more "
+        f"if that lasts): {failure.message}; tries so far: {failure.attempts}"
+    )
+    return replace(course, standing=_for_now(course, failure.reason, message, now=now))
 
 
 def _tripped(
@@ -243,10 +270,15 @@ def _refused(
             message=refusal.message,
             now=now,
         )
-    same = course.standing is not None and course.standing.reason == refusal.reason
-    since = course.standing.since if same and course.standing else now
-    standing = Standing(RunState.REFUSED, refusal.reason, refusal.message, since, final=False)
+    standing = _for_now(course, refusal.reason, refusal.message, now=now)
     return switchback.spoil(replace(course, standing=standing, claims=None), refusal.reason)
+
+
+def _for_now(course: Course, reason: str, message: str, *, now: datetime) -> Standing:
+    """Return the standing of what does not run, and will when `reason` has passed."""
+    same = course.standing is not None and course.standing.reason == reason
+    since = course.standing.since if same and course.standing else now
+    return Standing(RunState.REFUSED, reason[:256], message[:2048], since, final=False)
 
 
 def _end(
@@ -271,7 +303,7 @@ def _act(
     memory: Memory, course: Course, assignment: Assignment, observed: Observed, *, now: datetime
 ) -> Decision:
     claims = course.claims
-    if claims is None or course.standing is not None:
+    if claims is None:
         reason = course.standing.reason if course.standing else "NotAdmitted"
         return Decision(memory, tuple(_detach(observed, reason)))
     if assignment.switchback is not None:

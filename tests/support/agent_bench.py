@@ -103,7 +103,9 @@ class AgentBench:
         measuring = Measuring(opening, cgroup_root=self.folder, own_pod="")
         executor = ImmediateExecutor()
         self.loader = FakeLoader(self.kernel)
-        self.objects = ObjectCache(self.blobs, self.folder / "objects", executor)
+        self.objects = ObjectCache(
+            self.blobs, self.folder / "objects", executor, clock=lambda: self.seconds
+        )
         self.agent = Agent(
             Parts(
                 node=NODE,

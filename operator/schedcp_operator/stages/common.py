@@ -27,9 +27,9 @@ NO_KEYS = (
 )
 _MOST_STAGES = 256
 _OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
-PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature", "JustBooted")
+PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature", "JustBooted", "FetchFailed")
 """Why an agent may refuse for a while: clocks differ, somebody leaves, keys are on their way, a
-node that was booted is in the rush of all its pods."""
+node that was booted is in the rush of all its pods, the store of objects is away."""
 _SILENCE_ENDS = {RunStage.CANARY: "canary", RunStage.PROMOTING: "promotion"}
 """Stages that need word from every node: in Judging the blocks are done."""
 _FINAL_STATES = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})

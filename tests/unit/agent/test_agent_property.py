@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedcp_agent.memory import LeaseState
-from schedcp_agent.observations import LoaderPhase, Trip
+from schedcp_agent.observations import FetchFailure, LoaderPhase, Trip
 from schedcp_agent.reconcile import Attach
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import Arm, Assignment
@@ -37,6 +37,7 @@ ASSIGNMENTS: list[Assignment | None] = [
     assignment(run="checkout-2"),
     assignment(run="checkout-2", token=token(run="checkout-2")),
 ]
+DENIED = FetchFailure(1, permanent=True, reason="FetchFailed", message="status 403")
 EVENTS = st.one_of(
     st.tuples(st.just("wish"), st.integers(0, len(ASSIGNMENTS) - 1)),
     st.tuples(st.just("epoch"), st.integers(0, 5)),
@@ -46,7 +47,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("kill"), st.just(0)),
     st.tuples(st.just("trip"), st.just(0)),
     st.tuples(st.just("foreign"), st.booleans().map(int)),
-    st.tuples(st.just("fetched"), st.booleans().map(int)),
+    st.tuples(st.just("fetched"), st.integers(0, 2)),
 )
 
 
@@ -71,7 +72,8 @@ def apply(world: Simulation, event: str, value: int) -> None:
             elif not value:
                 world.kernel.disable()
         case "fetched":
-            world.objects = frozenset({digest_of(OBJECT)} if value else ())
+            world.objects = frozenset({digest_of(OBJECT)} if value == 1 else ())
+            world.fetch_failures = {digest_of(OBJECT): DENIED} if value == 2 else {}
         case _:
             pass
 
@@ -116,9 +118,11 @@ def judge(world: Simulation) -> None:
 
 
 @settings(max_examples=150)
-@given(st.lists(EVENTS, min_size=1, max_size=25))
-def test_nothing_runs_without_a_token_and_a_lease(events: list[tuple[str, int]]) -> None:
-    world = Simulation()
+@given(st.lists(EVENTS, min_size=1, max_size=25), st.sampled_from([0, 580, 3600]))
+def test_nothing_runs_without_a_token_and_a_lease(
+    events: list[tuple[str, int]], up_before: int
+) -> None:
+    world = Simulation(up_before=up_before)
     epoch = 0
     for event, value in events:
         apply(world, event, value)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from schedcp_agent.memory import Memory
-from schedcp_agent.observations import FetchFailure, LoaderExit, LoaderOutcome, Trip
+from schedcp_agent.observations import LoaderExit, LoaderOutcome, Trip
 from schedcp_agent.reconcile import Attach, Detach, Fetch
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import AssignmentStatus, RunState, SchedulerNodeStateStatus
@@ -303,28 +303,6 @@ def test_a_trip_is_final() -> None:
     assert not world.attached
     assert world.standing == "Tripped/TargetLatency"
     assert world.memory.reverts == {"TargetLatency": 1}
-
-
-@pytest.mark.parametrize(
-    ("failure", "expected"),
-    [
-        (
-            FetchFailure(1, permanent=True, reason="CorruptObject", message="x"),
-            "Refused/CorruptObject",
-        ),
-        (
-            FetchFailure(10, permanent=False, reason="FetchFailed", message="x"),
-            "Failed/FetchFailed",
-        ),
-        (FetchFailure(9, permanent=False, reason="FetchFailed", message="x"), ""),
-    ],
-)
-def test_an_object_that_cannot_be_fetched(failure: FetchFailure, expected: str) -> None:
-    world = Simulation(objects=frozenset(), fetch_failures={DIGEST: failure})
-    world.wish(wish(assignment()))
-    world.tick(2)
-    assert world.standing == expected
-    assert not world.loader.starts
 
 
 def test_hands_off_somebody_elses_scheduler() -> None:

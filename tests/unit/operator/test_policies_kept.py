@@ -85,6 +85,7 @@ def test_an_earlier_candidate_of_the_run_says_nothing_of_the_kept_one() -> None:
         ("Quarantined", True, False),
         ("ForeignScheduler", False, False),
         ("JustBooted", False, False),
+        ("FetchFailed", False, False),
     ],
 )
 def test_what_lost_its_proof_is_measured_anew(reason: str, withdrawn: bool, again: bool) -> None:
