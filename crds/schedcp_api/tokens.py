@@ -24,7 +24,8 @@ from .signatures import SignatureError, decode, encode, key_id_of, signed_by
 from .verdicts import ContractLoss
 
 _PREFIX = b"schedcp.io/deployment-token/v1\n"
-MAX_TOKEN_CHARS = 16_384
+MAX_TOKEN_CHARS = 131_072
+"""Enough for as many nodes as a token may name, with names as long as Kubernetes allows."""
 
 KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -155,7 +156,9 @@ def check(
 def open_signed(text: str, keys: tuple[Ed25519PublicKey, ...]) -> DeploymentToken:
     """Return the claims if one of `keys` signed them; times and places are not looked at."""
     if len(text) > MAX_TOKEN_CHARS:
-        raise TokenError("Malformed", f"the token has {len(text)} characters; the most is 16384")
+        raise TokenError(
+            "Malformed", f"the token has {len(text)} characters; the most is {MAX_TOKEN_CHARS}"
+        )
     payload_text, dot, signature_text = text.partition(".")
     if not dot:
         raise TokenError("Malformed", "the token is not two base64url parts joined by a dot")

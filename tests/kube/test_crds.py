@@ -313,7 +313,7 @@ def assignment(**changes: Any) -> list[Json]:
 STATES_REFUSED: list[tuple[str, Any, str]] = [
     ("spec.assignments", 2 * assignment(), "must have at most 1 item"),
     ("spec.assignments", assignment(token=""), "at least 1 chars long"),
-    ("spec.assignments", assignment(token="x" * 16_385), "may not be more than 16384"),
+    ("spec.assignments", assignment(token="x" * 131_073), "may not be more than 131072"),
     (
         "spec.assignments",
         assignment(objectDigest="sha256:abc"),

@@ -11,7 +11,8 @@ from schedcp_agent.reconcile import Attach
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import Arm, Assignment
 from schedcp_api.policies import OnDisconnect
-from schedcp_api.tokens import TokenError, check
+from schedcp_api.tokens import MAX_TOKEN_CHARS, TokenError, check
+from schedcp_operator.eligibility import MOST_NODES
 from support.agent import (
     KERNEL,
     NODE,
@@ -132,3 +133,15 @@ def test_nothing_runs_without_a_token_and_a_lease(
             assert world.memory.epoch >= epoch
             epoch = world.memory.epoch
         world.trip = None
+
+
+def test_a_token_may_name_as_many_nodes_as_a_run_takes_with_the_longest_names() -> None:
+    nodes = (NODE, *(f"{number:03}-{'n' * 249}" for number in range(1, MOST_NODES)))
+    words = tuple(f"--{number:03}={'w' * 122}" for number in range(32))
+    text = token(nodes=nodes, command_line=words)
+    found = check(
+        text, (SIGNER.public_key(),), node=NODE, kernel_digest=KERNEL.content_digest(), now=NOW
+    )
+    assert found.nodes == nodes
+    assert len(text) <= MAX_TOKEN_CHARS
+    assert Assignment.model_validate_json(assignment(token=text).model_dump_json()).token == text
