@@ -23,6 +23,7 @@ from .loop import Desk, PolicyLoop, RunLoops
 from .observability import metrics_registry
 from .perform import Performer
 from .prometheus import Prometheus
+from .schemas import require_schemas
 from .server import TokenReviewer, application
 from .serving import Certificate, serve
 from .settings import Settings, VerifierKind
@@ -168,7 +169,7 @@ async def _serve(parts: _Parts) -> None:
         TokenReviewer(parts.kube),
         agent=settings.agent_service_account,
         registry=metrics_registry(parts.cluster, parts.leader),
-        not_ready=lambda: "" if parts.cluster.primed else "the world has not been listed yet",
+        not_ready=lambda: "" if parts.cluster.primed else "it has not begun; the log says why",
     )
     await serve(
         app,
@@ -210,12 +211,13 @@ def _raise_unless_lost(ended: object) -> None:
 
 
 async def _primed(parts: _Parts) -> None:
-    """List the world, however long the API server takes to answer."""
+    """List the world, however long the API server takes to answer, or to get our kinds."""
     while True:
         try:
+            await require_schemas(parts.kube)
             await parts.cluster.prime(parts.kube)
         except OperatorError as err:
-            _log.warning("cannot list the world yet: %s", err)
+            _log.warning("cannot begin yet: %s", err)
             await asyncio.sleep(parts.settings.poll_seconds)
         else:
             return

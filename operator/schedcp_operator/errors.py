@@ -5,6 +5,7 @@ OperatorError
 │   ├── KubeUnavailable       the API server cannot be reached, or refuses for the moment
 │   ├── Conflict              the object changed since it was read: read it again
 │   ├── PrometheusUnavailable figures cannot be had now
+│   ├── SchemasOutdated       the cluster's CRDs do not have all that the operator writes
 │   ├── VerifierUnavailable   the verifier cannot be reached or lost its machine
 │   └── StoreUnavailable      the store cannot be reached
 ├── PermanentError            trying again gives the same answer
@@ -23,6 +24,7 @@ __all__ = [
     "PermanentError",
     "PrometheusUnavailable",
     "Refused",
+    "SchemasOutdated",
     "SettingsError",
     "StoreUnavailable",
     "TemporaryError",
@@ -48,6 +50,10 @@ class Conflict(TemporaryError):
 
 class PrometheusUnavailable(TemporaryError):
     """Figures cannot be had now."""
+
+
+class SchemasOutdated(TemporaryError):
+    """The cluster's CRDs do not have all that the operator writes."""
 
 
 class VerifierUnavailable(TemporaryError):

@@ -55,6 +55,9 @@ STATEFUL_SETS = Resource("StatefulSet", "/apis/apps/v1", "statefulsets", namespa
 DAEMON_SETS = Resource("DaemonSet", "/apis/apps/v1", "daemonsets", namespaced=True)
 LEASES = Resource("Lease", "/apis/coordination.k8s.io/v1", "leases", namespaced=True)
 JOBS = Resource("Job", "/apis/batch/v1", "jobs", namespaced=True)
+CRDS = Resource(
+    "CustomResourceDefinition", "/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"
+)
 TOKEN_REVIEWS = Resource("TokenReview", "/apis/authentication.k8s.io/v1", "tokenreviews")
 
 WATCHED = (
