@@ -106,13 +106,13 @@ class RunLoops:
             with _contained(f"run {name}"):
                 if known.run.status.stage is RunStage.PENDING:
                     async with self._entry:
-                        moved = await self._step(name)
+                        moved = await self.step(name)
                 else:
-                    moved = await self._step(name)
+                    moved = await self.step(name)
             if not moved:
                 await desk.cluster.wait(desk.poll_seconds)
 
-    async def _step(self, name: str) -> bool:
+    async def step(self, name: str) -> bool:
         """Look at the world once and follow where that leads; return whether the run moved on."""
         desk = self._desk
         start = desk.cluster.runs[name].run

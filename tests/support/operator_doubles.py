@@ -1,6 +1,6 @@
 """In-memory twins of the operator's edges."""
 
-import copy
+import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -32,6 +32,11 @@ from schedcp_operator.store import LESSONS
 from .operator_nouns import KEY, NOW, OBJECT, token, verdict
 
 
+def _copied(body: Json) -> Json:
+    copied: Json = json.loads(json.dumps(body))
+    return copied
+
+
 class MemoryKube:
     """An API server in memory: versions, conflicts, and outages on demand."""
 
@@ -49,7 +54,7 @@ class MemoryKube:
     def put(self, resource: Resource, body: Json, *, namespace: str = "") -> Json:
         """Write an object as somebody else does."""
         self.version += 1
-        kept = copy.deepcopy(body)
+        kept = _copied(body)
         kept["metadata"] = {
             "uid": f"uid-{self.version}",
             **kept["metadata"],
@@ -58,7 +63,7 @@ class MemoryKube:
         if resource.namespaced:
             kept["metadata"]["namespace"] = namespace or kept["metadata"].get("namespace", "")
         self.objects[self._key(resource, kept)] = kept
-        return copy.deepcopy(kept)
+        return _copied(kept)
 
     def _key(self, resource: Resource, body: Json) -> tuple[str, str, str]:
         metadata = body["metadata"]
@@ -74,14 +79,14 @@ class MemoryKube:
         found = self.objects.get((resource.kind, namespace, name))
         if found is None:
             raise NotFound(name)
-        return copy.deepcopy(found)
+        return _copied(found)
 
     async def list(self, resource: Resource, *, namespace: str = "", selector: str = "") -> Listing:
         """Every object of a kind; the selector is one `key=value`."""
         self._check()
         key, _, value = selector.partition("=")
         found = [
-            copy.deepcopy(body)
+            _copied(body)
             for (kind, _, _), body in self.objects.items()
             if kind == resource.kind
             and (not key or (body["metadata"].get("labels") or {}).get(key) == value)
