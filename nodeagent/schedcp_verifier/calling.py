@@ -27,6 +27,7 @@ __all__ = [
     "INSERTED",
     "PENDING",
     "REPORTED",
+    "SOME_TRIED",
     "STORED",
     "Caller",
     "signature_of",
@@ -39,6 +40,8 @@ DISPATCHING = "dispatching"
 the call and the map's name); it does not matter, for the scheduler ends; somebody got it of whom
 nothing is known, such as a function of a newer kernel. A dispatch has no task:
 its status holds what it has tried, and the ids of the queues."""
+SOME_TRIED: Status = (DISPATCHING, frozenset({None}))
+"""Some queues were tried, or somebody may have been served: which and whom cannot be told."""
 
 _SERVING = (Effect.INSERT, Effect.REPORT, Effect.SERVE_OTHERS)
 _TRIED_MAX = 8
@@ -340,7 +343,7 @@ class Caller:
             found |= {(signature.effect, arguments["queue"])}
         elif signature.effect is Effect.MOVE:
             found |= {(signature.effect, arguments["from"])}
-        return (DISPATCHING, found if len(found) <= _TRIED_MAX else frozenset({None}))
+        return (DISPATCHING, found) if len(found) <= _TRIED_MAX else SOME_TRIED
 
     def _stored(
         self, state: State, signature: Signature, arguments: dict[str, Term], event: Event

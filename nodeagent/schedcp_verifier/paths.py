@@ -66,7 +66,7 @@ def _of_way(scene: Scene, event: Event, way: Way, *, stored: bool) -> Iterator[F
     elif scene.influences.way_standing(way) is Standing.EXCEPTION and not _hash_misses(scene, way):
         yield _in_an_exception(way, lines)
     else:
-        yield _unkept(scene, event, lines)
+        yield _unkept(scene, event, way, lines)
 
 
 def _in_an_exception(way: Way, lines: list[str]) -> Finding:
@@ -86,8 +86,16 @@ def _in_an_exception(way: Way, lines: list[str]) -> Finding:
     )
 
 
-def _unkept(scene: Scene, event: Event, lines: list[str]) -> Finding:
+def _unkept(scene: Scene, event: Event, way: Way, lines: list[str]) -> Finding:
     """Return what it means that a task is not inserted in ordinary circumstances."""
+    mark = _marked_as_kept(scene, way)
+    if mark and _finds_again(scene):
+        return possibly(
+            f"enqueue returns without inserting a task of which {mark} says that it is kept "
+            "already: whether it is cannot be told",
+            "T03",
+            lines=lines,
+        )
     kept = sorted(name for name in event.touched if _is_read(scene, name))
     if kept and _finds_again(scene):
         return possibly(
@@ -103,6 +111,29 @@ def _unkept(scene: Scene, event: Event, lines: list[str]) -> Finding:
         "T04",
         lines=lines,
     )
+
+
+def _marked_as_kept(scene: Scene, way: Way) -> str:
+    """Return the place in the task's own memory that says that it is kept, if a way goes by one.
+
+    It is kept where that place says otherwise, and some other operation takes the mark away.
+    """
+    kept = [way for event in scene.behaviour.of("return") if _is_kept(event) for way in event.path]
+    for (name, a, b), holds in way:
+        if name != EQ or holds or b.number != 0 or a.role is not Role.CELL:
+            continue
+        place = str(_first(a))
+        cleared = any(
+            write.operation != "enqueue" and write.arguments["value"].number == 0
+            for write in scene.influences.all_writes.get(place, ())
+        )
+        if cleared and any(((name, a, b), True) in other for other in kept):
+            return place
+    return ""
+
+
+def _is_kept(event: Event) -> bool:
+    return event.operation == "enqueue" and event.status[:1] == (STORED,)
 
 
 def _failed(result: Term, way: Way) -> bool:

@@ -179,7 +179,9 @@ def sleepers_kicked(scene: Scene) -> Iterator[Finding]:
             for event in scene.behaviour.of(Effect.KICK)
             if event.operation == "enqueue"
         ]
-        if not any(index in kicked or not index.named for index in indices):
+        if not any(
+            index in kicked or _base(index) in kicked or not index.named for index in indices
+        ):
             yield surely(
                 f"a task waits in queue {item.queue}, and the CPU that serves it is not told: when "
                 "it is idle it sleeps on; kick it (scx_bpf_kick_cpu, SCX_KICK_IDLE)",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from .annotations import Place
 from .arithmetic import MASK
-from .calling import Caller, signature_of
+from .calling import DISPATCHING, SOME_TRIED, Caller, signature_of
 from .conditions import EQ, Question, assumed, refined
 from .effects import Effect
 from .events import Asked, Event
@@ -81,6 +81,9 @@ class _Met:
             return None
         if shape in self.wide or len(self.wide) < _STATES_MAX:
             return shape
+        if state.status[:1] == (DISPATCHING,):
+            # A loop that passes over some queues has tried any selection of them.
+            state.status = SOME_TRIED
         return state.status, state.frames
 
 

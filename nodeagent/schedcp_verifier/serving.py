@@ -71,8 +71,17 @@ def _left_idle(scene: Scene, event: Event, queue: Queue, way: Way) -> Iterator[F
         "tasks wait there beside an idle CPU; try every queue before giving up"
     )
     certain = standing is Standing.LASTING or _by_chance_or_turn(scene, way)
-    found = surely if certain else possibly
+    found = surely if certain and not _holds_limited_ones(scene, queue) else possibly
     yield found(words, "Q02", "Q03", "T10", lines=[scene.behaviour.line(event)])
+
+
+def _holds_limited_ones(scene: Scene, queue: Queue) -> bool:
+    """Say whether a queue may be for groups at their limit, whom a timer lets go on."""
+    heeds = "cgroup_set_bandwidth" in scene.behaviour.object.table.operations
+    return heeds and any(
+        taker.event.operation == "timer" and meet(taker.queue, queue) is not False
+        for taker in scene.consumers
+    )
 
 
 def _by_chance_or_turn(scene: Scene, way: Way) -> bool:

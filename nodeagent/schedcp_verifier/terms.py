@@ -369,25 +369,24 @@ def linear(term: Term) -> tuple[dict[Term, int], int]:
     """Return a term as a sum: how often each atom counts, and a constant."""
     atoms: dict[Term, int] = {}
     constant = 0
-    waiting = [(term, 1)]
+    waiting = [(term, 1, False)]
     for _ in range(256):
         if not waiting:
             break
-        found, factor = waiting.pop()
-        found = stripped(found)
+        whole, factor, narrow = waiting.pop()
+        found = stripped(whole)
+        narrow = narrow or found is not whole
         number = found.number
         if number is not None:
-            constant += factor * signed(number)
+            # In 32 bits these are a little below zero.
+            constant += factor * signed(number, 32 if narrow and number >> 16 == 0xFFFF else 64)
         elif found.role is Role.OPERATION and found.value in ("+", "-"):
             first, second = found.parts
-            waiting += [(first, factor), (second, factor if found.value == "+" else -factor)]
-        elif (
-            found.role is Role.OPERATION
-            and found.value in ("*", "<<")
-            and (found.parts[1].number is not None)
-        ):
-            by = found.parts[1].number
-            waiting.append((found.parts[0], factor * (by if found.value == "*" else 1 << by)))
+            waiting.append((first, factor, narrow))
+            waiting.append((second, factor if found.value == "+" else -factor, narrow))
+        elif found.value in ("*", "<<") and (by := found.parts[1].number) is not None:
+            by = by if found.value == "*" else 1 << by
+            waiting.append((found.parts[0], factor * by, narrow))
         else:
             atoms[found] = atoms.get(found, 0) + factor
     return {atom: count for atom, count in atoms.items() if count}, constant

@@ -22,7 +22,7 @@ EXAMINED = {
     *(f"M{n:02}" for n in range(1, 9)),
 }
 NAME = re.compile(r'\.name = (?:\w+ )?"(?P<name>[^"]*)"')
-LINES_MAX = 260
+LINES_MAX = 400
 
 
 def comment_of(path: Path) -> str:
