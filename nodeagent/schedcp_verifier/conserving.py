@@ -15,7 +15,7 @@ from .troubles import Course
 
 __all__ = ["conservation", "incomparable"]
 
-_BUSY_LEAST = {"few": 0.7, "spread": 0.85, "brisk": 0.85}
+_BUSY_LEAST = {"few": 0.7, "spread": 0.85, "brisk": 0.85, "pod": 0.85}
 """How much of the default scheduler's busy time must be left.
 
 With fewer tasks than CPUs, a queue in order of arrival that wakes nobody for a task whose slice is
@@ -29,6 +29,7 @@ _ADVICE = {
     "few": "with fewer tasks than CPUs: give each an idle CPU, and wake that CPU",
     "spread": "with more tasks than CPUs: no CPU may idle while a task waits that may run there",
     "brisk": "with short bursts: a CPU whose task sleeps takes the next that waits, at once",
+    "pod": "with one busy pod: all CPUs are its own as long as nobody else wants them",
     "wakeups": "on a machine with CPUs to spare: kick an idle CPU when a task is queued for it",
 }
 

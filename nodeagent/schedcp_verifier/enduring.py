@@ -12,6 +12,7 @@ from schedcp_api.verdicts import Check, Stage
 
 from .attaching import ended, same_enablement
 from .checks import error, failed, passed, warning
+from .churning import churn
 from .conserving import conservation
 from .records import GuestReport, TrialData
 from .storming import storms
@@ -55,6 +56,7 @@ def endurance(report: GuestReport, course: Course) -> tuple[Check, ...]:
         _stranded(report, course),
         _starvation(report, course),
         conservation(report, course),
+        *churn(report, course),
         storms(report, course),
         *waking(report, course),
         tails(report),
@@ -163,12 +165,10 @@ def _events(report: GuestReport) -> list[str]:
 
 def _starvation(report: GuestReport, course: Course) -> Check:
     beats = {beat.class_: beat for beat in report.heartbeats}
-    watched = {
-        kind: gap
-        for trial in report.trials
-        if trial.trial in WATCHING
-        for kind, gap in trial.longest_gaps_ns.items()
-    }
+    watched: dict[str, int] = {}
+    for trial in (trial for trial in report.trials if trial.trial in WATCHING):
+        for kind, gap in trial.longest_gaps_ns.items():
+            watched[kind] = max(gap, watched.get(kind, 0))
     longest = {name: beat.longest_gap_ns for name, beat in beats.items()} | watched
     gaps = [f"{name} {gap // 1_000_000} ms" for name, gap in longest.items()]
     starved = [

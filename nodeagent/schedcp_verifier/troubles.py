@@ -24,7 +24,7 @@ __all__ = [
     "trials_of",
 ]
 
-COMPARED = ("idle", "wakeups", "few", "spread", "brisk")
+COMPARED = ("idle", "wakeups", "few", "spread", "brisk", "pod")
 """Trials that run under the kernel's own scheduler as well, before the candidate is attached."""
 TRIALS = (
     *("idle", "wakeups", "few", "spread"),
@@ -34,9 +34,13 @@ TRIALS = (
 """The trials of the main guest, as the guest's program names them."""
 ELSEWHERE = ("few", "spread", "bursts", "waiting-churn", "pinned", "saturated-briefly")
 """The trials on other machines: what depends on which CPUs there are."""
-ON_A_SMALL_ONE = (*ELSEWHERE, "brisk")
-"""The trials on a machine where they cost little, and show as much as on a larger one."""
-WATCHING = frozenset({"saturated", "saturated-briefly", "hotplug"})
+ON_TWO_NODES = (*ELSEWHERE, "spare")
+"""With a trial of who wakes while there is a choice of CPUs."""
+ON_A_SMALL_ONE = (*ELSEWHERE, "brisk", "pod", "pods-pass")
+"""With trials that cost little there, and show as much as on a larger machine."""
+ON_ONE_CPU = (*ELSEWHERE, "generations")
+"""With a trial for which each CPU would have to be kept busy by who is new."""
+WATCHING = frozenset({"saturated", "saturated-briefly", "generations", "hotplug"})
 """The trials whose own tasks are watched."""
 WATCHED = ("hog", "hog nice+19", "brisk", "brisk nice+19")
 """The tasks whose gaps those report."""
@@ -60,9 +64,9 @@ class Course:
 
 MAIN_COURSE = Course(MAIN, TRIALS)
 OTHER_COURSES = (
-    Course(Topology(8, sockets=2), ELSEWHERE),
+    Course(Topology(8, sockets=2), ON_TWO_NODES),
     Course(Topology(2), ON_A_SMALL_ONE),
-    Course(Topology(1), ELSEWHERE),
+    Course(Topology(1), ON_ONE_CPU),
 )
 
 
@@ -106,6 +110,10 @@ def trials_of(topology: Topology) -> Mapping[str, Trial]:
         "few": Trial({"tasks": max(1, cpus // 2)}),
         "spread": Trial({"tasks": cpus + 2}),
         "brisk": Trial({"tasks": 3 * cpus}),
+        "spare": Trial({"tasks": cpus // 2}),
+        "pod": Trial({"tasks": 3 * cpus + 1, "moves": 3 * cpus + 1}, {"sleeps": 1}),
+        "pods-pass": Trial({"tasks": 3 * cpus + 2, "cgroups": 61, "moves": 3 * cpus + 61}),
+        "generations": Trial({"tasks": 3 * cpus + 4}, {"forks": 100, "niced": 2}),
         "bursts": Trial({"tasks": 64}, {"bursts": 160}),
         "waiting-churn": Trial({"tasks": 3 * cpus, "niced": 60, "bound": 60}),
         "sleeping-churn": Trial({"tasks": 32 + cpus, "niced": 60, "bound": 60}, {"sleeps": 200}),

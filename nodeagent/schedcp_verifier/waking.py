@@ -29,6 +29,8 @@ _MANY = 50
 """Fewer wakeups say nothing of how they are distributed."""
 _WATCHED_TRIALS = ("saturated", "saturated-briefly")
 """Where wakeups are noted one by one."""
+_CROSSING_TRIALS = (*_WATCHED_TRIALS, "spare")
+"""Those, and where there is a choice of CPUs."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def waking(report: GuestReport, course: Course) -> tuple[Check, ...]:
     """Return whether who wakes stays near, where that can be seen: where there are two nodes."""
     if course.topology.sockets < _NODES:
         return ()
-    seen = _each(report, _crossings)
+    seen = _each(report, _crossings, _CROSSING_TRIALS)
     return (_judged("waking", seen, "who woke stayed where its memory is", refuses=True),)
 
 
@@ -53,7 +55,7 @@ def tails(report: GuestReport) -> Check:
 
     A good scheduler may make up for what somebody had too much of; that is a tail, too.
     """
-    seen = _each(report, _tail)
+    seen = _each(report, _tail, _WATCHED_TRIALS)
     return _judged("tails", seen, "nobody who woke waited much longer than others", refuses=False)
 
 
@@ -70,8 +72,10 @@ def _judged(id_: str, seen: list[_Seen], words: str, *, refuses: bool) -> Check:
     return passed(id_, Stage.DYNAMIC, words, **shown)
 
 
-def _each(report: GuestReport, look: Callable[[TrialData], _Seen]) -> list[_Seen]:
-    return [look(trial) for trial in report.trials if trial.trial in _WATCHED_TRIALS]
+def _each(
+    report: GuestReport, look: Callable[[TrialData], _Seen], trials: tuple[str, ...]
+) -> list[_Seen]:
+    return [look(trial) for trial in report.trials if trial.trial in trials]
 
 
 def _few(trial: TrialData, what: str) -> _Seen:

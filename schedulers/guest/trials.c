@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,7 @@ enum {
 	CHANGES = 200,
 	NODES_MOST = 64,
 	BRISK_EACH = 3, /* for each CPU, half of the time: more than there is */
+	DYNASTIES = 3,	/* for each CPU */
 };
 
 /* Several times what that work takes; a machine that is done idles, which costs nothing. */
@@ -222,6 +224,33 @@ static void trial_saturated_briefly(struct crew *crew)
 	saturate(crew, SATURATED_BRIEFLY_NS);
 }
 
+/* A few who run now and then, on a machine where each of them finds the CPU free that it left. */
+static void trial_spare(struct crew *crew)
+{
+	effect_add(crew->account, EFFECT_NODES, memory_nodes());
+	hire_watched(crew, crew->cpus / 2, WATCHED_BRISK);
+	rest(600 * MSEC);
+}
+
+/*
+ * Somebody is new all the time, and whoever is new works and never sleeps: who has been there for
+ * longer must run as well. The heirs are in the process groups of those who were hired.
+ */
+static void trial_generations(struct crew *crew)
+{
+	int dynasties = DYNASTIES * crew->cpus;
+
+	hire_many(crew, dynasties, live_in_generations, 0);
+	hire_watched(crew, 1, WATCHED_HOG);
+	hire_watched(crew, 1, WATCHED_HOG_NICE);
+	hire_watched(crew, 1, WATCHED_BRISK);
+	hire_watched(crew, 1, WATCHED_BRISK_NICE);
+	rest(SATURATED_BRIEFLY_NS);
+	for (int i = 0; i < dynasties && i < crew->count; i++)
+		if (crew->pids[i] > 0)
+			kill(-crew->pids[i], SIGKILL);
+}
+
 static const struct trial {
 	const char *name;
 	void (*run)(struct crew *crew);
@@ -231,17 +260,21 @@ static const struct trial {
 	{"few", trial_few},
 	{"spread", trial_spread},
 	{"brisk", trial_brisk},
+	{"spare", trial_spare},
 	{"bursts", trial_bursts},
 	{"many", trial_many},
 	{"waiting-churn", trial_waiting_churn},
 	{"sleeping-churn", trial_sleeping_churn},
 	{"pinned", trial_pinned},
 	{"forks", trial_forks},
+	{"generations", trial_generations},
 	{"yields", trial_yields},
 	{"realtime", trial_realtime},
 	{"hogged-one", trial_hogged_one},
 	{"hogged-most", trial_hogged_most},
 	{"cgroups", trial_cgroups},
+	{"pod", trial_pod},
+	{"pods-pass", trial_pods_pass},
 	{"throttle", trial_throttle},
 	{"crowd", trial_crowd},
 	{"saturated", trial_saturated},

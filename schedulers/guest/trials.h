@@ -89,10 +89,14 @@ void live_spinning(struct account *account, int argument);
 void live_sleeping(struct account *account, int argument);
 /* Work for as long as it sleeps, and for less than a tick. */
 void live_brisk(struct account *account, int argument);
+void live_waiting(struct account *account, int argument);
 void live_yielding(struct account *account, int argument);
 /* Wait at the pipe `argument` until everybody is released, work for a moment, wait again. */
 void live_in_bursts(struct account *account, int argument);
 void live_forking(struct account *account, int argument);
+/* Work for a moment, leave the rest to a child, and end; a process group of its own has them all.
+ */
+void live_in_generations(struct account *account, int argument);
 /* Hog a CPU, from the moment that the conductor makes it real-time. */
 void live_realtime(struct account *account, int argument);
 /* Run, or run and sleep in turns, and note in pulse `argument` for how long that was impossible. */
@@ -121,6 +125,8 @@ void nice_change(struct crew *crew, pid_t pid);
 void account_print(const struct account *account, uint64_t now);
 
 void trial_cgroups(struct crew *crew);
+void trial_pod(struct crew *crew);
+void trial_pods_pass(struct crew *crew);
 void trial_throttle(struct crew *crew);
 void trial_hogged_one(struct crew *crew);
 void trial_hogged_most(struct crew *crew);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The trials of control groups: pods that come and go, and a group that is throttled. */
+/* The trials of control groups: pods that come and go, work in a pod, a group that is throttled. */
 #include "guest_common.h"
 #include "trials.h"
 
@@ -15,6 +15,7 @@
 #define PODS ROOT "/kubepods"
 #define TIER PODS "/burstable"
 #define SLOW ROOT "/throttled"
+#define POD  ROOT "/pod"
 
 enum {
 	POD_ROUNDS = 3,
@@ -22,10 +23,13 @@ enum {
 	EXECS = 16,
 	CLEANINGS = 200,
 	THROTTLED = 8,
+	PASSING = 60,
 	PATH_BYTES = 128,
 	TEXT_BYTES = 32,
 };
 
+#define POD_NS	     (600 * MSEC)
+#define PASSES_NS    (10 * MSEC)
 #define THROTTLED_NS (1500 * MSEC)
 /* Nobody may wait longer: below the proof's watchdog. */
 #define RELEASED_NS (3500 * MSEC)
@@ -148,6 +152,57 @@ void trial_cgroups(struct crew *crew)
 		group_remove(TIER);
 	}
 	group_remove(PODS);
+}
+
+/* All there is to do is in one pod, as on a node with one busy workload: hogs, and who sleeps. */
+static bool pod_staff(struct crew *crew)
+{
+	if (!group_make(crew, POD))
+		return false;
+	hire_many(crew, crew->cpus + 1, live_spinning, 0);
+	hire_many(crew, 2 * crew->cpus, live_sleeping, 0);
+	for (int i = 0; i < crew->count; i++)
+		group_enter(crew, POD, crew->pids[i]);
+	return true;
+}
+
+static void pod_dismiss(struct crew *crew)
+{
+	dismiss(crew);
+	group_remove(POD);
+}
+
+void trial_pod(struct crew *crew)
+{
+	if (!pod_staff(crew))
+		return;
+	sleep_until(clock_ns(CLOCK_MONOTONIC) + POD_NS);
+	pod_dismiss(crew);
+}
+
+/* The same work, and other groups come and go, each with a task that enters it for a moment. */
+void trial_pods_pass(struct crew *crew)
+{
+	char paths[2][PATH_BYTES];
+	pid_t traveller;
+
+	if (!pod_staff(crew))
+		return;
+	traveller = hire(crew, live_waiting, 0);
+	for (int i = 0; i < PASSING; i++) {
+		char *path = paths[i % 2];
+
+		snprintf(path, PATH_BYTES, ROOT "/passing%d", i);
+		if (!group_make(crew, path))
+			return;
+		group_set(path, "cpu.weight", i % 2 ? "50" : "200");
+		group_enter(crew, path, traveller);
+		if (i)
+			group_remove(paths[(i + 1) % 2]);
+		sleep_until(clock_ns(CLOCK_MONOTONIC) + PASSES_NS);
+	}
+	pod_dismiss(crew);
+	group_remove(paths[(PASSING + 1) % 2]);
 }
 
 static int released_since(const struct crew *crew, uint64_t begin)

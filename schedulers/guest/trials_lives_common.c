@@ -15,6 +15,7 @@ enum { FORKS_EACH = 650, NICE_MOST = 19 };
 #define BURST_NS       (MSEC / 2)
 #define BRISK_BURST_NS (2 * MSEC)
 #define BRISK_SLEEP_NS (2 * MSEC)
+#define GENERATION_NS  (3 * MSEC)
 #define LIGHT_BURST_NS (MSEC / 5)
 #define LIGHT_SLEEP_NS (4 * MSEC)
 
@@ -60,6 +61,14 @@ void live_brisk(struct account *account, int argument)
 	}
 }
 
+void live_waiting(struct account *account, int argument)
+{
+	(void)account;
+	(void)argument;
+	for (;;)
+		pause();
+}
+
 void live_yielding(struct account *account, int argument)
 {
 	(void)argument;
@@ -94,6 +103,22 @@ void live_forking(struct account *account, int argument)
 			effect_add(account, EFFECT_FORKS_REFUSED, 1);
 	}
 	_exit(0);
+}
+
+void live_in_generations(struct account *account, int argument)
+{
+	(void)argument;
+	setpgid(0, 0);
+	for (;;) {
+		pid_t heir;
+
+		burn_ns(GENERATION_NS);
+		heir = fork();
+		if (heir)
+			effect_add(account, heir > 0 ? EFFECT_FORKS : EFFECT_FORKS_REFUSED, 1);
+		if (heir > 0)
+			_exit(0);
+	}
 }
 
 void live_realtime(struct account *account, int argument)

@@ -54,6 +54,11 @@ SMALL = next(course for course in OTHER_COURSES if course.topology == Topology(2
     ("trial", "effects", "id_"),
     [
         ("brisk", {"idleMs": 400}, "work-conservation"),
+        ("pod", {"idleMs": 400}, "work-conservation"),
+        ("pod", {"sleeps": 0}, "trials"),
+        ("pods-pass", {"sleeps": 759}, "pod-churn"),
+        ("pods-pass", {"sleeps": 0}, "pod-churn"),
+        ("pods-pass", {"cgroupsRefused": 1}, "trials"),
     ],
 )
 def test_what_only_the_small_machine_shows_is_told_of_it(
@@ -84,11 +89,33 @@ def test_what_too_few_woke_for_is_not_called_well(
     assert f"it cannot be told: {trial}: {words}" in told.message
 
 
-def test_who_wakes_far_from_where_it_slept_is_seen_where_there_are_two_nodes() -> None:
-    lines = trial_changed(course_lines(LARGE), "saturated-briefly", crossed=801)
+@pytest.mark.parametrize("trial", ["saturated-briefly", "spare"])
+def test_who_wakes_far_from_where_it_slept_is_seen_where_there_are_two_nodes(trial: str) -> None:
+    lines = trial_changed(course_lines(LARGE), trial, crossed=801)
     checks = judge_course(parse_report(lines), "tried", LARGE)
     assert {check.id: check.phase for check in checks} == {"waking-on-8-cpus-2-nodes": Phase.FAILED}
     assert "waking" not in phases(judged(trial_changed(proof_lines(), "saturated", crossed=801)))
+
+
+def test_a_pod_may_lose_some_wakeups_while_others_come_and_go() -> None:
+    lines = trial_changed(course_lines(SMALL), "pods-pass", sleeps=760)
+    (check,) = judge_course(parse_report(lines), "tried", SMALL)
+    assert check.phase is Phase.PASSED
+    assert check.evidence["churn"] == [
+        "760 bursts a second while pods came and went, 1900 while none did"
+    ]
+
+
+ALONE = next(course for course in OTHER_COURSES if course.topology == Topology(1))
+
+
+def test_who_is_passed_over_for_whoever_is_new_has_starved() -> None:
+    lines = [
+        trial_record("generations", gap_ms=3501) if b'"trial": "generations"' in line else line
+        for line in course_lines(ALONE)
+    ]
+    checks = judge_course(parse_report(lines), "tried", ALONE)
+    assert {check.id: check.phase for check in checks} == {"starvation-on-1-cpu": Phase.FAILED}
 
 
 def test_what_each_check_saw_on_another_machine_is_kept() -> None:
