@@ -14,8 +14,9 @@ from .troubles import Course
 __all__ = ["churn"]
 
 _CALM, _CHURN = "pod", "pods-pass"
-_LEFT_LEAST = 0.4
-"""How much of the wakeups must be left. To make and to remove groups takes CPU time of its own."""
+_LEFT_LEAST = 0.25
+"""How much of the wakeups must be left. Of the CPUs one half is: who comes has as much to do, and as
+many tasks as there are CPUs; and to make and to remove groups takes CPU time of its own."""
 
 
 def churn(report: GuestReport, course: Course) -> tuple[Check, ...]:

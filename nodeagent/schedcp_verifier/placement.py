@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from .arithmetic import MASK
 from .conditions import EQ, Way
 from .cpus import Cpus, literal, name_of
 from .effects import Effect
@@ -183,6 +184,15 @@ def cpus_named(scene: Scene) -> Iterator[Finding]:
         )
         found = surely if number else possibly
         yield found(words, "Q12", lines=[scene.behaviour.line(asked)])
+    for asked in scene.behaviour.asked:
+        mask = _mask_of_cpus(scene, asked.question[1])
+        if asked.question[0] == EQ and asked.operation not in _QUIET and mask is not None:
+            yield surely(
+                f"looks a CPU up in {mask:#x}, which is written into the code: other machines have "
+                "other CPUs; take the mask from a knob, or from what the kernel says",
+                "Q12",
+                lines=[scene.behaviour.line(asked)],
+            )
     spoken = [
         (event, literal(scene, event.arguments["cpu"]))
         for event in scene.behaviour.of(Effect.KICK, Effect.ASK_IDLE)
@@ -197,6 +207,22 @@ def cpus_named(scene: Scene) -> Iterator[Finding]:
             "Q12",
             lines=[scene.behaviour.line(event)],
         )
+
+
+def _mask_of_cpus(scene: Scene, term: Term) -> int | None:
+    """Return the mask in the code of which a term is a CPU's bit, if it is one."""
+    term = stripped(term)
+    if term.role is not Role.OPERATION or term.value != "&":
+        return None
+    shifted, other = (stripped(part) for part in term.parts)
+    if shifted.role is not Role.OPERATION or shifted.value not in (">>", "<<"):
+        return None
+    mask = shifted.parts[0] if shifted.value == ">>" else other
+    cpu = stripped(shifted.parts[1])
+    if cpu.role is Role.OPERATION and cpu.value == "&":
+        cpu = stripped(cpu.parts[0])
+    number = literal(scene, mask)
+    return number if _is_cpu(cpu) and number not in (None, 0, 1, MASK) else None
 
 
 def _is_computed(scene: Scene, asked: Asked) -> bool:

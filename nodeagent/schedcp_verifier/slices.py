@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .arithmetic import LOW, MASK
+from .arithmetic import LOW, MASK, computed
 from .conditions import refined
 from .effects import Effect
 from .events import Event
@@ -26,6 +26,9 @@ _ENDLESS = LOW
 """No queue is longer."""
 _TRUNCATED_INFINITE = LOW
 _ALWAYS = Standing.LASTING
+_WEIGHT_FIELD = "task_struct.scx.weight"
+_USUAL_WEIGHT = 100
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "<<", ">>"})
 
 
 def _slices(scene: Scene) -> Iterator[tuple[Event, Term]]:
@@ -116,6 +119,41 @@ def _most_of_table(scene: Scene, slice_: Term, *, at_least: int) -> int:
     written = _from_table(scene, slice_)
     known = [number for number in written if number is not None and number >= at_least]
     return max(known) if known and None not in written else MASK
+
+
+def _usual(scene: Scene, term: Term) -> int | None:
+    """Return the most that a slice is for a task of weight 100, None where more decides than what
+    is written into tables."""
+    term = stripped(term)
+    if term.number is not None:
+        return term.number
+    if term.role is Role.FIELD and _name(term) == _WEIGHT_FIELD:
+        return _USUAL_WEIGHT
+    if term.role is Role.CELL:
+        return _most_written(scene, _name(term))
+    if term.role is not Role.OPERATION or len(term.parts) != 2 or term.value not in _ARITHMETIC:
+        return None
+    first, second = (_usual(scene, part) for part in term.parts)
+    if first is None or not second:
+        return None
+    return computed(str(term.value), first, second)
+
+
+def _most_written(scene: Scene, place: str) -> int | None:
+    """Return the greatest number that is ever written into a place, None where others are, too."""
+    if any(
+        str(event.arguments["map"].value) == place.partition("+")[0]
+        for event in scene.behaviour.of(Effect.UPDATE)
+    ):
+        return None
+    events = scene.influences.all_writes.get(place, ())
+    numbers = [event.arguments["value"].number for event in events]
+    known = [number for number in numbers if number]
+    return max(known) if known and len(known) == len(numbers) else None
+
+
+def _name(term: Term) -> str:
+    return str(term.value[0]) if isinstance(term.value, tuple) else ""
 
 
 def _key_of(root: Term) -> int | None:
@@ -222,6 +260,8 @@ def slices_last(scene: Scene) -> Iterator[Finding]:
             continue
         low, high = _bounds(event, slice_)
         high = min(high, _most_of_table(scene, slice_, at_least=low))
+        if low <= _SHORTEST_NS <= high and slice_.role is Role.OPERATION:
+            high = _usual(scene, slice_) or high
         floor = _among(slice_, _ENDLESS) or 0
         if _shared_out(slice_) and max(low, floor) < _SHORTEST_NS:
             shortest = _among(slice_, _CROWD)

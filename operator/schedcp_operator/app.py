@@ -101,8 +101,7 @@ async def run_operator(settings: Settings) -> None:
             tasks = [
                 group.create_task(_take_signals(flags), name="signals"),
                 group.create_task(_serve(parts), name="server"),
-                group.create_task(parts.leader.run(), name="leader"),
-                group.create_task(_lead(parts), name="lead"),
+                group.create_task(_contend(parts), name="leader"),
             ]
             await flags.stop.wait()
             for task in tasks:
@@ -179,11 +178,17 @@ async def _serve(parts: _Parts) -> None:
     )
 
 
+async def _contend(parts: _Parts) -> None:
+    """Contend for the Lease once there is a world to act on: who cannot act must not hold it."""
+    await _primed(parts)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(parts.leader.run(), name="lease")
+        group.create_task(_lead(parts), name="lead")
+
+
 async def _lead(parts: _Parts) -> None:
     """Act while leading; stop at once when the Lease is lost, and begin anew when it is back."""
     while True:
-        if not parts.cluster.primed:
-            await _primed(parts)
         await parts.leader.wait_until(leading=True)
         term = asyncio.create_task(_term(parts), name="term")
         lost = asyncio.create_task(parts.leader.wait_until(leading=False), name="lost")

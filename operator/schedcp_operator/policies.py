@@ -236,11 +236,11 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
 
     A policy that was changed, or whose kept scheduler lost its proof by time, by a new kernel or by
     agents with other programs, has its workloads' present revisions looked at again. A rollout
-    whose run is under way, or that was complete when it began, is handled, also when a crash came
-    before the policy could say so.
+    whose run is under way is handled, also when a crash came before the policy could say so; then
+    all are that were complete when the run began.
     """
     under_way = [
-        run.spec.trigger
+        run
         for run in view.runs
         if run.status.stage is not RunStage.FINISHED
         and run.spec.policy_generation == view.policy.generation
@@ -256,7 +256,11 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
             known = None
         since = known.complete_since if known is not None else None
         since = (since or now) if workload.complete else None
-        begun = any(_belongs(workload, since, to=trigger) for trigger in under_way)
+        begun = any(
+            _belongs(workload, to=run.spec.trigger)
+            or (run.name != view.policy.status.active_run and _was_complete(since, run))
+            for run in under_way
+        )
         found.append(
             ObservedWorkload(
                 workload=workload.key,
@@ -268,11 +272,17 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
     return tuple(found)
 
 
-def _belongs(workload: WorkloadObject, since: datetime | None, *, to: RunTrigger) -> bool:
-    """Return whether a rollout, complete since then, is one that a run was started for."""
-    if (workload.key, workload.revision) == (to.workload, to.revision):
-        return True
-    return since is not None and since <= to.at
+def _belongs(workload: WorkloadObject, *, to: RunTrigger) -> bool:
+    """Return whether a rollout is the one that a run was started for."""
+    return (workload.key, workload.revision) == (to.workload, to.revision)
+
+
+def _was_complete(since: datetime | None, run: Run) -> bool:
+    """Return whether a rollout, complete since then, was so when a run began.
+
+    Only of a run that the policy does not know of yet: clocks may be set while one is under way.
+    """
+    return since is not None and since <= run.spec.trigger.at
 
 
 def _start(

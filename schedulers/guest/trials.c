@@ -321,16 +321,17 @@ static const struct trial *trial_named(const char *name)
 
 static void trial_run(struct crew *crew, const struct trial *trial)
 {
-	struct counts before = counts_now();
-	uint64_t begin = clock_ns(CLOCK_MONOTONIC), end;
 	struct account seen;
+	uint64_t end;
 
+	trial_begins(crew);
 	trial->run(crew);
 	end = clock_ns(CLOCK_MONOTONIC);
-	counts_note(crew->account, before);
+	counts_note(crew->account, crew->before);
 	seen = *crew->account; /* before the tasks die, which is no gap */
 	dismiss(crew);
-	printf("{\"trial\":\"%s\",\"tookNs\":%llu", trial->name, (unsigned long long)(end - begin));
+	printf("{\"trial\":\"%s\",\"tookNs\":%llu", trial->name,
+	       (unsigned long long)(end - crew->begin));
 	account_print(&seen, end);
 	printf("}\n");
 	fflush(stdout);

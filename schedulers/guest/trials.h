@@ -66,17 +66,19 @@ struct account {
 	struct pulse pulses[TASKS_MAX];
 };
 
+/* The kernel's own counters, to be compared with what they were. */
+struct counts {
+	uint64_t idle_ms, switches, interrupts, requeued, waited_us;
+};
+
 struct crew {
 	struct account *account;
+	struct counts before; /* what the trial's are compared with */
+	uint64_t begin;	      /* of what is counted */
 	pid_t pids[TASKS_MAX];
 	int count;
 	unsigned int random;
 	int cpus;
-};
-
-/* The kernel's own counters, to be compared with what they were. */
-struct counts {
-	uint64_t idle_ms, switches, interrupts, requeued, waited_us;
 };
 
 struct counts counts_now(void);
@@ -89,7 +91,6 @@ void live_spinning(struct account *account, int argument);
 void live_sleeping(struct account *account, int argument);
 /* Work for as long as it sleeps, and for less than a tick. */
 void live_brisk(struct account *account, int argument);
-void live_waiting(struct account *account, int argument);
 void live_yielding(struct account *account, int argument);
 /* Wait at the pipe `argument` until everybody is released, work for a moment, wait again. */
 void live_in_bursts(struct account *account, int argument);
@@ -103,6 +104,8 @@ void live_realtime(struct account *account, int argument);
 void live_watched(struct account *account, int argument);
 
 void crew_prepare(struct crew *crew);
+/* From here on the trial counts: the kernel's counters, and how long it takes. */
+void trial_begins(struct crew *crew);
 unsigned int draw(struct crew *crew, unsigned int below);
 void effect_add(struct account *account, enum effect effect, uint64_t amount);
 /* Raise an effect to `amount`, if it is less. */

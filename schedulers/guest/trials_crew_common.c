@@ -58,6 +58,12 @@ void crew_prepare(struct crew *crew)
 	crew->cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+void trial_begins(struct crew *crew)
+{
+	crew->before = counts_now();
+	crew->begin = clock_ns(CLOCK_MONOTONIC);
+}
+
 unsigned int draw(struct crew *crew, unsigned int below)
 {
 	crew->random = crew->random * 1103515245u + 12345u;

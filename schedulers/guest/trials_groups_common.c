@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,9 @@ enum {
 	TEXT_BYTES = 32,
 };
 
-#define POD_NS	     (600 * MSEC)
+#define POD_NS (600 * MSEC)
+/* Longer than anybody has a reason to do things otherwise because a group was made. */
+#define SETTLED_NS   (8000 * MSEC)
 #define PASSES_NS    (10 * MSEC)
 #define THROTTLED_NS (1500 * MSEC)
 /* Nobody may wait longer: below the proof's watchdog. */
@@ -154,15 +157,24 @@ void trial_cgroups(struct crew *crew)
 	group_remove(PODS);
 }
 
-/* All there is to do is in one pod, as on a node with one busy workload: hogs, and who sleeps. */
+/*
+ * All there is to do is in one pod, as on a node with one busy workload: hogs, and who sleeps. They
+ * begin when it has been there for a while, with nobody at work, which takes no time here.
+ */
 static bool pod_staff(struct crew *crew)
 {
 	if (!group_make(crew, POD))
 		return false;
 	hire_many(crew, crew->cpus + 1, live_spinning, 0);
 	hire_many(crew, 2 * crew->cpus, live_sleeping, 0);
-	for (int i = 0; i < crew->count; i++)
+	for (int i = 0; i < crew->count; i++) {
+		kill(crew->pids[i], SIGSTOP);
 		group_enter(crew, POD, crew->pids[i]);
+	}
+	sleep_until(clock_ns(CLOCK_MONOTONIC) + SETTLED_NS);
+	for (int i = 0; i < crew->count; i++)
+		kill(crew->pids[i], SIGCONT);
+	trial_begins(crew);
 	return true;
 }
 
@@ -180,23 +192,24 @@ void trial_pod(struct crew *crew)
 	pod_dismiss(crew);
 }
 
-/* The same work, and other groups come and go, each with a task that enters it for a moment. */
+/* The same work, and other pods come and go, each as busy, for as long as a moment. */
 void trial_pods_pass(struct crew *crew)
 {
 	char paths[2][PATH_BYTES];
-	pid_t traveller;
+	int passing;
 
 	if (!pod_staff(crew))
 		return;
-	traveller = hire(crew, live_waiting, 0);
+	passing = crew->count;
+	hire_many(crew, crew->cpus, live_spinning, 0);
 	for (int i = 0; i < PASSING; i++) {
 		char *path = paths[i % 2];
 
 		snprintf(path, PATH_BYTES, ROOT "/passing%d", i);
 		if (!group_make(crew, path))
 			return;
-		group_set(path, "cpu.weight", i % 2 ? "50" : "200");
-		group_enter(crew, path, traveller);
+		for (int j = passing; j < crew->count; j++)
+			group_enter(crew, path, crew->pids[j]);
 		if (i)
 			group_remove(paths[(i + 1) % 2]);
 		sleep_until(clock_ns(CLOCK_MONOTONIC) + PASSES_NS);

@@ -61,14 +61,6 @@ void live_brisk(struct account *account, int argument)
 	}
 }
 
-void live_waiting(struct account *account, int argument)
-{
-	(void)account;
-	(void)argument;
-	for (;;)
-		pause();
-}
-
 void live_yielding(struct account *account, int argument)
 {
 	(void)argument;

@@ -81,10 +81,12 @@ class MortalKube(MemoryKube):
         made = await super().replace(resource, body, status=status)
         return self._given(made, doomed=doomed)
 
-    async def delete(self, resource: Resource, name: str, *, namespace: str = "") -> None:
+    async def delete(
+        self, resource: Resource, name: str, *, namespace: str = "", version: str = ""
+    ) -> None:
         """Delete, unless it goes wrong."""
         doomed = self._counted(resource)
-        await super().delete(resource, name, namespace=namespace)
+        await super().delete(resource, name, namespace=namespace, version=version)
         self._given({}, doomed=doomed)
 
     def _counted(self, resource: Resource) -> bool:
@@ -137,12 +139,15 @@ class Tour:
     now: datetime = NOW
     under_candidate: float = 0.5
     """The objective under a candidate; it is to be small."""
+    made: list[str] = field(default_factory=list)
+    """All runs that there ever were."""
     deaths: int = 0
     _operator: _Operator | None = None
     _since: dict[tuple[str, ...], datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        filled(self.kube, trigger=Trigger(stabilization_seconds=0, cooldown_seconds=0))
+        trigger = Trigger(stabilization_seconds=0, cooldown_seconds=0)
+        filled(self.kube, trigger=trigger, run_history_limit=1)
         self.store = MemoryStore()
         self.verifier = MemoryVerifier()
         self.figures = _Figures(self)
@@ -162,7 +167,7 @@ class Tour:
     async def until_said(self, number: int) -> None:
         """Go on until the policy says what its run of that number came to."""
         for _ in range(_MOST_TURNS):
-            if len(self.runs()) == number and self.status().get("lastRun") == self.runs()[-1]:
+            if len(self.made) == number and self.status().get("lastRun") == self.made[-1]:
                 return
             await self.turn()
         raise AssertionError(f"after {self.kube.writes} writes: {self.status()}, {self.runs()}")
@@ -176,6 +181,7 @@ class Tour:
             self._operator = None
         except KubeUnavailable:
             pass  # the operator's loops say so, and look again
+        self.made += [name for name in self.runs() if name not in self.made]
         await self._agents()
         self.now += _TURN
 
@@ -273,7 +279,7 @@ class Tour:
         return found
 
     def runs(self) -> list[str]:
-        """The runs in the order in which they were made."""
+        """The runs that there are, in the order in which they were made."""
         runs = [body for (kind, _, _), body in self.kube.objects.items() if kind == RUNS.kind]
         return [run["metadata"]["name"] for run in sorted(runs, key=_uid)]
 

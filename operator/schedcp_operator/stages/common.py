@@ -27,7 +27,8 @@ NO_KEYS = (
 )
 _MOST_STAGES = 256
 _OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
-PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature", "JustBooted", "FetchFailed")
+JUST_BOOTED = "JustBooted"
+PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature", JUST_BOOTED, "FetchFailed")
 """Why an agent may refuse for a while: clocks differ, somebody leaves, keys are on their way, a
 node that was booted is in the rush of all its pods, the store of objects is away."""
 _SILENCE_ENDS = {RunStage.CANARY: "canary", RunStage.PROMOTING: "promotion"}
@@ -222,9 +223,10 @@ def _failure_on(
         message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
         if said.state is RunState.EJECTED:
             return worse("Ejected", message)
-        if said.state is RunState.TRIPPED and view and _rebooted(entry, view):
+        tripped = said.state is RunState.TRIPPED
+        if said.reason == JUST_BOOTED or (tripped and view and _rebooted(entry, view)):
             return inconclusive("NodeRebooted", message)
-        if said.state is RunState.TRIPPED:
+        if tripped:
             return worse("GuardrailTripped", message)
         if said.state is RunState.REFUSED:
             return error(said.reason or "Refused", message)

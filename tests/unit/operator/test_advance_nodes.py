@@ -112,6 +112,26 @@ def test_what_trips_after_a_boot_proves_nothing_against_the_candidate(
     assert (outcome.kind, outcome.reason) == (kind, reason)
 
 
+def test_who_waits_for_the_end_of_a_boot_proves_nothing_against_the_candidate() -> None:
+    driver = at(RunStage.PROMOTING)
+    driver.step()
+    name = next(e.name for e in driver.run.status.nodes if e.role is NodeRole.PROMOTED)
+    said = AssignmentStatus(
+        run=driver.run.name,
+        object_digest=driver.run.attempt.object_digest or "",
+        state=RunState.REFUSED,
+        reason="JustBooted",
+        since=driver.now,
+    )
+    driver.report(name, assignments=(said,))
+    assert driver.observe().status.stage is RunStage.PROMOTING
+    driver.now += RULES.attach + timedelta(seconds=1)
+    driver.refresh()
+    outcome = driver.observe().status.pending_outcome
+    assert outcome is not None
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.INCONCLUSIVE, "NodeRebooted")
+
+
 def test_what_a_new_leader_could_not_see_does_not_count_against_a_run() -> None:
     driver = at(RunStage.JUDGING)
     driver.now += timedelta(hours=2)

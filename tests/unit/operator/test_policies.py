@@ -113,6 +113,16 @@ def test_a_new_revision_is_a_new_rollout() -> None:
     assert not found.status.workloads[0].handled
 
 
+def test_a_clock_that_is_set_back_during_a_run_spends_no_rollout() -> None:
+    status = settled(handled=True, active_run="checkout-1")
+    earlier = NOW - timedelta(hours=1)
+    rolled_out = (replace(WORKLOAD, revision="r2"),)
+    found = decide(
+        view(status=status, runs=(run(),), workloads=rolled_out), now=earlier, rules=RULES
+    )
+    assert not found.status.workloads[0].handled
+
+
 def test_a_changed_policy_looks_at_its_workloads_again() -> None:
     found = decide(view(status=settled(handled=True), generation=2), now=NOW, rules=RULES)
     assert found.start is not None

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q16: what the target is lowered by is shifted to nothing, so that the speed asked for never
- * falls. Stopped at Bytecode.
+ * falls. Stopped at Bytecode or Dynamic.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

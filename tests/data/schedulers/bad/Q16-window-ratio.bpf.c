@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q16: the window of the utilisation has no idle time, so that the highest speed is asked for
- * always. Stopped at Bytecode.
+ * always. Stopped at Bytecode or Dynamic.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
