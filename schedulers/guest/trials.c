@@ -50,6 +50,7 @@ enum {
 /* Longer than anybody may go without running: enough for the observers, too short for the kernel.
  */
 #define SATURATED_BRIEFLY_NS (4500 * MSEC)
+#define GENERATIONS_NS	     (3800 * MSEC)
 
 static void rest(uint64_t ns)
 {
@@ -245,7 +246,7 @@ static void trial_generations(struct crew *crew)
 	hire_watched(crew, 1, WATCHED_HOG_NICE);
 	hire_watched(crew, 1, WATCHED_BRISK);
 	hire_watched(crew, 1, WATCHED_BRISK_NICE);
-	rest(SATURATED_BRIEFLY_NS);
+	rest(GENERATIONS_NS);
 	for (int i = 0; i < dynasties && i < crew->count; i++)
 		if (crew->pids[i] > 0)
 			kill(-crew->pids[i], SIGKILL);

@@ -139,6 +139,8 @@ class Tour:
     now: datetime = NOW
     under_candidate: float = 0.5
     """The objective under a candidate; it is to be small."""
+    told_apart_at: int = 0
+    """How many writes there were when a test changed what candidates are worth."""
     made: list[str] = field(default_factory=list)
     """All runs that there ever were."""
     deaths: int = 0
