@@ -29,6 +29,7 @@ __all__ = ["Budget", "Run", "Workshop", "leads_inside"]
 
 _STATES_MAX = 24
 _ALIKE_MAX = 8
+_SELECTIONS_MAX = 96
 _DEPTH_MAX = 8
 _LOOPING = (Effect.LOOP, Effect.FOR_EACH)
 
@@ -81,7 +82,10 @@ class _Met:
             return None
         if shape in self.wide or len(self.wide) < _STATES_MAX:
             return shape
-        if state.status[:1] == (DISPATCHING,):
+        crowded = (
+            len(self.wide) >= _SELECTIONS_MAX and (state.status, state.frames) not in self.wide
+        )
+        if crowded and state.status[:1] == (DISPATCHING,):
             # A loop that passes over some queues has tried any selection of them.
             state.status = SOME_TRIED
         return state.status, state.frames

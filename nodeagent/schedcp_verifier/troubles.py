@@ -113,7 +113,7 @@ def trials_of(topology: Topology) -> Mapping[str, Trial]:
         "spare": Trial({"tasks": cpus // 2}),
         "pod": Trial({"tasks": 3 * cpus + 1, "moves": 3 * cpus + 1}, {"sleeps": 1}),
         "pods-pass": Trial({"tasks": 4 * cpus + 1, "cgroups": 61, "moves": 63 * cpus + 1}),
-        "generations": Trial({"tasks": 3 * cpus + 4}, {"forks": 100, "niced": 2}),
+        "generations": Trial({"tasks": 3 * cpus + 4}, {"forks": 20, "niced": 2}),
         "bursts": Trial({"tasks": 64}, {"bursts": 160}),
         "waiting-churn": Trial({"tasks": 3 * cpus, "niced": 60, "bound": 60}),
         "sleeping-churn": Trial({"tasks": 32 + cpus, "niced": 60, "bound": 60}, {"sleeps": 200}),
