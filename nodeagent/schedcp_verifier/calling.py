@@ -12,7 +12,7 @@ from .annotations import Place
 from .arithmetic import MASK, Bounds
 from .conditions import refined
 from .effects import Effect, Signature
-from .events import Event
+from .events import TIMER, WORK, Event
 from .instructions import Instruction, Target
 from .iterating import following, iterated, opened
 from .memory import Memory
@@ -280,7 +280,7 @@ class Caller:
                 )
 
     def _register(self, signature: Signature, arguments: dict[str, Term]) -> None:
-        kind = "work" if "wq" in signature.name else "timer"
+        kind = WORK if "wq" in signature.name else TIMER
         spot = self.memory.spot(next(iter(arguments.values())))
         self.callback(kind, arguments["callback"], spot.root)
 

@@ -18,7 +18,10 @@ from .programs import ProgramObject
 from .states import Status
 from .terms import Term, Terms
 
-__all__ = ["Asked", "Behaviour", "Event"]
+__all__ = ["TIMER", "WORK", "Asked", "Behaviour", "Event"]
+
+TIMER, WORK = "timer", "work"
+"""What the callbacks of timers and of work queues are called among the operations."""
 
 
 @dataclass(frozen=True)

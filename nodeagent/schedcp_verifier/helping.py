@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .conditions import EQ
 from .cpus import TASKS_CPU, Cpus, name_of
 from .effects import Effect
-from .events import Event
+from .events import TIMER, WORK, Event
 from .findings import Finding, Placed, Scene, possibly, surely
 from .queueids import QueueKind, meet
 from .readers import is_own
@@ -21,7 +21,7 @@ _LOOKED = frozenset({"idle", "queue", "rq", "running", "place"})
 _HOTPLUG = frozenset({"cpu_online", "cpu_offline", "cid_online", "cid_offline"})
 _SELECT = frozenset({"select_cpu", "select_cid"})
 _UPDATES = frozenset({"update_idle", "update_idle_cid"})
-_CORRECTIONS = frozenset({"cpu_release", "cpu_acquire", "timer", "work"})
+_CORRECTIONS = frozenset({"cpu_release", "cpu_acquire", TIMER, WORK})
 
 
 def neighbours_help(scene: Scene) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from .calling import INSERTED
 from .conditions import SLT, ULT, Way
 from .cpus import TASKS_CPU, name_of
 from .effects import Effect
-from .events import Event
+from .events import TIMER, Event
 from .findings import Finding, Scene, possibly, surely
 from .queueids import QueueKind, meet
 from .readers import is_own
@@ -94,7 +94,7 @@ def kicks(scene: Scene) -> Iterator[Finding]:
                 "K03",
                 lines=lines,
             )
-        if flags & _KICK_IDLE or event.operation not in (*_HOT, "timer"):
+        if flags & _KICK_IDLE or event.operation not in (*_HOT, TIMER):
             continue
         if event.operation == "dispatch" and name_of(cpu) == "this_cpu":
             if standing is Standing.LASTING:
@@ -104,7 +104,7 @@ def kicks(scene: Scene) -> Iterator[Finding]:
                     "K05",
                     lines=lines,
                 )
-        elif event.operation != "timer" and _is_each(cpu):
+        elif event.operation != TIMER and _is_each(cpu):
             yield from _all_kicked(event, cpu, standing, lines)
 
 
@@ -140,7 +140,7 @@ def timers_rest(scene: Scene) -> Iterator[Finding]:
     for event in scene.behaviour.of(Effect.START_TIMER):
         after = event.arguments["after"]
         low, high = after.bounds
-        if event.operation == "timer" and low >= 0 and high < _TIMER_NS:
+        if event.operation == TIMER and low >= 0 and high < _TIMER_NS:
             yield surely(
                 f"a timer starts itself again after {high} ns at most: let it rest for a "
                 "millisecond at least",

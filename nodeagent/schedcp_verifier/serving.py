@@ -8,7 +8,7 @@ from .calling import DISPATCHING
 from .conditions import EQ, Way
 from .cpus import TRIES, name_of
 from .effects import Effect
-from .events import Event
+from .events import TIMER, Event
 from .findings import Finding, Scene, possibly, surely
 from .queueids import Queue, meet
 from .scaling import brings_bound_tasks
@@ -79,7 +79,7 @@ def _holds_limited_ones(scene: Scene, queue: Queue) -> bool:
     """Say whether a queue may be for groups at their limit, whom a timer lets go on."""
     heeds = "cgroup_set_bandwidth" in scene.behaviour.object.table.operations
     return heeds and any(
-        taker.event.operation == "timer" and meet(taker.queue, queue) is not False
+        taker.event.operation == TIMER and meet(taker.queue, queue) is not False
         for taker in scene.consumers
     )
 

@@ -15,7 +15,7 @@ from itertools import chain
 from .conditions import EQ, ONCE, Path, Question, Way, joined
 from .effects import Effect
 from .endings import Endings
-from .events import Behaviour
+from .events import TIMER, Behaviour
 from .findings import Finding, Scene, possibly, surely
 from .standings import Standing
 from .terms import Role, Term
@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 Rule = Callable[[Scene], Iterator[Finding]]
-_TIMER = "timer"
 
 
 def later(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
@@ -56,7 +55,7 @@ def without_timers(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
     ends_at = _timer_ends(scene)
     if ends_at is None:
         return
-    events = tuple(e for e in scene.behaviour.events if e.operation != _TIMER)
+    events = tuple(e for e in scene.behaviour.events if e.operation != TIMER)
     changed = Scene(replace(scene.behaviour, events=events), scene.kernel)
     known = certain_words(scene, rules)
     at_once = (finding for rule in rules for finding in rule(changed))
@@ -70,9 +69,9 @@ def without_timers(scene: Scene, rules: tuple[Rule, ...]) -> Iterator[Finding]:
 def _timer_ends(scene: Scene) -> str | None:
     """Return where the only timer is started again, if not always and by nobody else."""
     starts = scene.behaviour.of(Effect.START_TIMER)
-    callbacks = {e.name for e in scene.behaviour.of("return") if e.operation == _TIMER}
-    again = any(e.operation not in {_TIMER, "init"} for e in starts)
-    own = [event for event in starts if event.operation == _TIMER]
+    callbacks = {e.name for e in scene.behaviour.of("return") if e.operation == TIMER}
+    again = any(e.operation not in {TIMER, "init"} for e in starts)
+    own = [event for event in starts if event.operation == TIMER]
     if again or len(callbacks) != 1 or not own or not scene.complete:
         return None
     ways = (frozenset({_usual(scene, way)}) for event in own for way in event.path)

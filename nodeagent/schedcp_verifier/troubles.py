@@ -112,6 +112,7 @@ def trials_of(topology: Topology) -> Mapping[str, Trial]:
         "brisk": Trial({"tasks": 3 * cpus}),
         "spare": Trial({"tasks": cpus // 2}),
         "pod": Trial({"tasks": 3 * cpus + 1, "moves": 3 * cpus + 1}, {"sleeps": 1}),
+        # One pod stays and sixty pass, each entered by as many tasks as there are CPUs.
         "pods-pass": Trial({"tasks": 4 * cpus + 1, "cgroups": 61, "moves": 63 * cpus + 1}),
         "generations": Trial({"tasks": 3 * cpus + 4}, {"forks": 20, "niced": 2}),
         "bursts": Trial({"tasks": 64}, {"bursts": 160}),

@@ -1,12 +1,10 @@
 """The operator's loops over an API server in memory, with a policy, two nodes and their agents."""
 
-from datetime import timedelta
 from typing import Any
 
 from schedcp_api.policies import Trigger
 from schedcp_api.runs import RunStage
 from schedcp_operator.cluster import Cluster
-from schedcp_operator.keeper import KeeperSettings, NodeKeeper
 from schedcp_operator.kube import (
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -21,15 +19,13 @@ from schedcp_operator.kube import (
 )
 from schedcp_operator.leader import Leader, LeaseSettings
 from schedcp_operator.loop import Desk, PolicyLoop
-from schedcp_operator.perform import Performer
-from schedcp_operator.trust import TrustedKeys
 from schedcp_operator.views import Run
 
+from .operator_desk import desk_over
 from .operator_doubles import MemoryFigures, MemoryKube, MemoryStore, MemoryVerifier
 from .operator_driver import Driver
-from .operator_library import LIBRARY
 from .operator_nodes import POD_UID, node
-from .operator_nouns import NOW, RULES, policy_spec, run
+from .operator_nouns import NOW, policy_spec, run
 
 TRIGGER = Trigger(stabilization_seconds=0, cooldown_seconds=0)
 LABELS = {"app": "checkout"}
@@ -109,35 +105,13 @@ class Floor:
         lease = LeaseSettings(name="l", namespace="n", identity="me", seconds=10)
         leader = Leader(self.kube, lease, epoch_floor=floor, clock=lambda: 100.0)
         await leader.contend()
-        settings = KeeperSettings(lease_seconds=60, renew=timedelta(seconds=10), profile_seconds=1)
-        keeper = NodeKeeper(
+        return desk_over(
             self.kube,
             self.cluster,
             leader,
-            settings=settings,
-            expected=lambda _: None,
-            clock=lambda: NOW,
-        )
-        performer = Performer(
             store=self.store,
             verifier=self.verifier,
             figures=self.figures,
-            manifests=dict(LIBRARY.entries),
-            sync_nodes=keeper.sync,
-            trust=TrustedKeys(None, self.verifier),
-            soak=timedelta(seconds=10),
-            clock=lambda: NOW,
-        )
-        return Desk(
-            kube=self.kube,
-            cluster=self.cluster,
-            leader=leader,
-            keeper=keeper,
-            performer=performer,
-            figures=performer.figures,
-            rules=lambda: RULES,
-            poll_seconds=0.01,
-            resync_seconds=0.01,
             clock=lambda: NOW,
         )
 

@@ -7,7 +7,7 @@ has it; it is then begun anew. The API server, the store, the verifier and the a
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Never
+from typing import Never
 
 from schedcp_api.base import canonical_json
 from schedcp_api.nodestates import Arm, RunState
@@ -15,19 +15,16 @@ from schedcp_api.policies import MetricSource, Trigger
 from schedcp_api.runs import Lesson, RunStage
 from schedcp_operator.cluster import Cluster
 from schedcp_operator.errors import KubeUnavailable
-from schedcp_operator.keeper import KeeperSettings, NodeKeeper
 from schedcp_operator.kube import DEPLOYMENTS, LEASES, POLICIES, RUNS, STATES, Json, Resource
 from schedcp_operator.leader import Leader, LeaseSettings, highest_epoch
 from schedcp_operator.loop import Desk, PolicyLoop, RunLoops
 from schedcp_operator.objects import state_object
-from schedcp_operator.perform import Performer
-from schedcp_operator.trust import TrustedKeys
 from schedcp_operator.views import NodeView
 
+from .operator_desk import desk_over
 from .operator_doubles import MemoryFigures, MemoryKube, MemoryStore, MemoryVerifier
-from .operator_library import LIBRARY
 from .operator_nodes import Agent, node
-from .operator_nouns import NOW, RULES
+from .operator_nouns import NOW
 from .operator_objects import filled
 from .operator_profiles import profile
 
@@ -66,6 +63,7 @@ class MortalKube(MemoryKube):
         """
         super().__init__()
         self.writes = 0
+        self.mishaps = 0
         self._at = at
         self._mishap = mishap
 
@@ -104,6 +102,7 @@ class MortalKube(MemoryKube):
         return made
 
     def _goes_wrong(self) -> Never:
+        self.mishaps += 1
         raise Dead if self._mishap in _DEATHS else KubeUnavailable("no answer")
 
 
@@ -139,11 +138,13 @@ class Tour:
     now: datetime = NOW
     under_candidate: float = 0.5
     """The objective under a candidate; it is to be small."""
-    told_apart_at: int = 0
-    """How many writes there were when a test changed what candidates are worth."""
+    writes_before: list[int] = field(default_factory=list)
+    """How many writes of the operator's there were before each rollout."""
     made: list[str] = field(default_factory=list)
     """All runs that there ever were."""
     deaths: int = 0
+    outages: int = 0
+    """How often a look at the world was broken off for want of an answer."""
     _operator: _Operator | None = None
     _since: dict[tuple[str, ...], datetime] = field(default_factory=dict)
 
@@ -157,6 +158,7 @@ class Tour:
 
     def roll_out(self, revision: str) -> None:
         """Have a workload whose rollout is complete."""
+        self.writes_before.append(self.kube.writes)
         counts = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
         template = {"metadata": {"labels": {"app": "checkout", "revision": revision}}}
         body = {
@@ -182,7 +184,7 @@ class Tour:
             self.deaths += 1
             self._operator = None
         except KubeUnavailable:
-            pass  # the operator's loops say so, and look again
+            self.outages += 1
         self.made += [name for name in self.runs() if name not in self.made]
         await self._agents()
         self.now += _TURN
@@ -213,30 +215,13 @@ class Tour:
         lease = LeaseSettings("l", "n", identity=f"life-{self.deaths}", seconds=_LEASE_SECONDS)
         cluster = Cluster()
         leader = Leader(self.kube, lease, epoch_floor=floor, clock=self._seconds)
-        settings = KeeperSettings(lease_seconds=60, renew=timedelta(seconds=10), profile_seconds=1)
-        keeper = NodeKeeper(
-            self.kube, cluster, leader, settings=settings, expected=_unknown, clock=self._clock
-        )
-        performer = Performer(
+        desk = desk_over(
+            self.kube,
+            cluster,
+            leader,
             store=self.store,
             verifier=self.verifier,
             figures=self.figures,
-            manifests=dict(LIBRARY.entries),
-            sync_nodes=keeper.sync,
-            trust=TrustedKeys(None, self.verifier),
-            soak=timedelta(seconds=10),
-            clock=self._clock,
-        )
-        desk = Desk(
-            kube=self.kube,
-            cluster=cluster,
-            leader=leader,
-            keeper=keeper,
-            performer=performer,
-            figures=self.figures,
-            rules=lambda: RULES,
-            poll_seconds=1,
-            resync_seconds=1,
             clock=self._clock,
         )
         return _Operator(desk, PolicyLoop(desk), RunLoops(desk))
@@ -302,7 +287,3 @@ class Tour:
 
 def _uid(body: Json) -> int:
     return int(body["metadata"]["uid"].removeprefix("uid-"))
-
-
-def _unknown(_: Any) -> None:
-    return None

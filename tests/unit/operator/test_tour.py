@@ -13,7 +13,6 @@ async def toured(kube: MortalKube, *, second: float) -> Tour:
     tour = Tour(kube)
     tour.roll_out("first")
     await tour.until_said(1)
-    tour.told_apart_at = kube.writes
     tour.under_candidate = second
     tour.roll_out("second")
     await tour.until_said(2)
@@ -61,7 +60,8 @@ async def test_whichever_write_goes_wrong_all_ends_as_it_would_have(
 ) -> None:
     whole = await toured(MortalKube(), second=second)
     # Up to the second rollout both are the same.
-    first = 1 if second is BETTER else whole.told_apart_at + 1
+    first = 1 if second is BETTER else whole.writes_before[1] + 1
     for at in range(first, whole.kube.writes + 1):
         tour = await toured(MortalKube(at, mishap), second=second)
+        assert tour.kube.mishaps == 1
         assert seen(tour) == seen(whole), f"write {at} of {whole.kube.writes} was {mishap}"
