@@ -7,11 +7,13 @@ object never replaces a newer one, so a slow watch cannot undo what a write has 
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from schedcp_api.policies import SchedulerPolicySpec
 
 from .assignments import touches
+from .clocks import Clocks
 from .kube import (
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -70,10 +72,16 @@ _PROBLEMS: Mapping[type, Mapping[str, int]] = {
 _WORKLOADS = (DEPLOYMENTS.kind, STATEFUL_SETS.kind, DAEMON_SETS.kind)
 
 
-class Cluster:
-    """Every watched object by kind and name."""
+def _now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self) -> None:
+
+class Cluster:
+    """Every watched object by kind and name, and how far the nodes' clocks are from ours."""
+
+    def __init__(self, *, clock: Callable[[], datetime] = _now) -> None:
+        self._clock = clock
+        self._clocks = Clocks()
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in _PARSERS}
         self._unreadable: dict[str, dict[str, UnreadableObject]] = {kind: {} for kind in _PARSERS}
         self._versions: dict[tuple[str, str], tuple[str, int]] = {}
@@ -99,8 +107,11 @@ class Cluster:
         """Return whether everything has been listed once."""
         return self._primed
 
-    def put(self, resource: Resource, raw: Json) -> None:
-        """Take in a version of an object, unless a newer one is known."""
+    def put(self, resource: Resource, raw: Json, *, live: bool = False) -> None:
+        """Take in a version of an object, unless a newer one is known.
+
+        `live`: it was written a moment ago, and was not just come across.
+        """
         kind, key = resource.kind, _key(raw)
         uid = str(raw["metadata"].get("uid", ""))
         version = int(raw["metadata"].get("resourceVersion") or 0)
@@ -119,7 +130,15 @@ class Cluster:
             if parsed is not None:
                 self._objects[kind][key] = parsed
             _told(parsed, before)
+            if live and isinstance(parsed, StateObject) and isinstance(before, StateObject):
+                self._compare_clocks(parsed, before)
         self._tell()
+
+    def _compare_clocks(self, state: StateObject, before: StateObject) -> None:
+        """Take in the heartbeat of a version that was written a moment ago, if it is a new one."""
+        said, known = state.status.heartbeat_at, before.status.heartbeat_at
+        if said is not None and said != known:
+            self._clocks.heard(state.name, said, before=known, now=self._clock())
 
     def drop(self, resource: Resource, raw: Json) -> None:
         """Take in that an object is gone, unless it was made anew since."""
@@ -132,6 +151,8 @@ class Cluster:
         self._objects[kind].pop(key, None)
         self._unreadable[kind].pop(key, None)
         self._versions.pop((kind, key), None)
+        if kind == STATES.kind:
+            self._clocks.forget(key)
         self._tell()
 
     def _tell(self) -> None:
@@ -276,6 +297,7 @@ class Cluster:
             ready=node.ready,
             target_pods=tuple(pod.tracked() for pod in pods[:256]),
             claimed_by=claim,
+            clock_skew=self._clocks.skew(node.name),
             **observed,
         )
 

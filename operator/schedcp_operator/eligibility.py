@@ -6,11 +6,14 @@ from datetime import datetime
 
 from schedcp_api.base import ConditionStatus
 from schedcp_api.kernels import KernelFeature, KernelProfile
+from schedcp_api.policies import Canary
 
+from .clocks import clock_problem
 from .views import NodeView, Rules
 
 FOREIGN_SCHEDULER = "ForeignScheduler"
 ON_DEFAULT = "OnDefaultScheduler"
+CLOCK_SKEW = "ClockSkew"
 
 
 MOST_NODES = 256
@@ -25,14 +28,14 @@ class Refusal:
     message: str
 
 
-def refusal(node: NodeView, *, now: datetime, rules: Rules) -> Refusal | None:
-    """Return why `node` is not eligible, or None when it is."""
+def refusal(node: NodeView, canary: Canary, *, now: datetime, rules: Rules) -> Refusal | None:
+    """Return why `node` is not eligible for runs with such a canary, or None when it is."""
     status = node.status
     if not node.ready:
         return Refusal(node.name, "NotReady", "the node is not Ready")
     if status.heartbeat_at is None or status.kernel is None:
         return Refusal(node.name, "NoAgent", "no agent has reported from the node")
-    age = now - status.heartbeat_at
+    age = now - node.by_our_clock(status.heartbeat_at)
     if age > rules.heartbeat:
         seconds = int(age.total_seconds())
         return Refusal(node.name, "AgentStale", f"the agent's last heartbeat is {seconds} s old")
@@ -42,6 +45,8 @@ def refusal(node: NodeView, *, now: datetime, rules: Rules) -> Refusal | None:
         )
     if has_foreign_scheduler(node):
         return Refusal(node.name, FOREIGN_SCHEDULER, "another scheduler is attached: hands off")
+    if problem := clock_problem(node, canary, now=now):
+        return Refusal(node.name, CLOCK_SKEW, problem)
     if node.claimed_by:
         return Refusal(node.name, "Claimed", f"the node is in use by {node.claimed_by}")
     return None
@@ -100,14 +105,16 @@ class Selection:
     """In words, for the condition `NodesEligible`."""
 
 
-def select(nodes: tuple[NodeView, ...], *, now: datetime, rules: Rules) -> Selection:
+def select(
+    nodes: tuple[NodeView, ...], canary: Canary, *, now: datetime, rules: Rules
+) -> Selection:
     """Return the eligible nodes of the kernel that most target pods run on.
 
     A verdict holds for one kernel, so nodes with other kernels are left out of a run.
     """
     if not nodes:
         return Selection((), None, "NoNodes", "no node matches spec.nodes")
-    refusals = [found for node in nodes if (found := refusal(node, now=now, rules=rules))]
+    refusals = [found for n in nodes if (found := refusal(n, canary, now=now, rules=rules))]
     refused = {found.node for found in refusals}
     free = tuple(node for node in nodes if node.name not in refused)
     if not free:

@@ -87,6 +87,7 @@ def _feeding(cluster: Cluster, resource: Resource) -> Callable[..., Awaitable[No
         if event["type"] == "DELETED":
             cluster.drop(resource, event["object"])
         else:
-            cluster.put(resource, event["object"])
+            # What kopf has from a listing has no type, and may have been written long ago.
+            cluster.put(resource, event["object"], live=event["type"] is not None)
 
     return handle

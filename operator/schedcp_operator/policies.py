@@ -68,7 +68,7 @@ def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
     policy = view.policy
     status = acknowledged(view, now=now)
     status = status.replace(workload_gone_since=_gone_since(view, status, now=now))
-    selection = select(view.nodes, now=now, rules=rules)
+    selection = select(view.nodes, policy.spec.canary, now=now, rules=rules)
     status = status.replace(
         observed_generation=policy.generation,
         selected_pods=view.pods,

@@ -31,6 +31,13 @@ class NodeView:
     target_pods: tuple[TrackedPod, ...] = ()
     claimed_by: str = ""
     """The run or policy, other than the one that looks, that has this node; empty when free."""
+    clock_skew: timedelta | None = None
+    """How far the node's clock is ahead of the operator's, negative when it is behind; None while
+    too few heartbeats have come that they could be compared by."""
+
+    def by_our_clock(self, moment: datetime) -> datetime:
+        """Return a time that the node's agent wrote as the operator's clock had it."""
+        return moment - (self.clock_skew or timedelta(0))
 
     @property
     def caught_up(self) -> bool:

@@ -39,7 +39,7 @@ class Floor:
         self.store = MemoryStore()
         self.verifier = MemoryVerifier()
         self.figures = MemoryFigures()
-        self.cluster = Cluster()
+        self.cluster = Cluster(clock=lambda: NOW)
         self._desk: Desk | None = None
         for number, name in enumerate(("node-1", "node-2"), start=1):
             self._node(name, number)

@@ -26,7 +26,7 @@ POD_UID = "12345678-1234-1234-1234-{:012d}"
 
 
 def node(name: str = "node-1", *, pods: int = 1, now: datetime = NOW, **status: object) -> NodeView:
-    """A node with a healthy agent and target pods, on the kernel's own scheduler."""
+    """A node with a healthy agent, a right clock and target pods, on the kernel's scheduler."""
     number = int(name.rpartition("-")[2])
     tracked = tuple(
         TrackedPod(namespace="shop", name=f"checkout-{i}", uid=POD_UID.format(100 * number + i))
@@ -36,7 +36,9 @@ def node(name: str = "node-1", *, pods: int = 1, now: datetime = NOW, **status: 
         observed_generation=1, heartbeat_at=now, kernel=KERNEL, sched_ext_state="disabled"
     )
     said = told(base.replace(**status), now=now)
-    return NodeView(name=name, generation=1, target_pods=tracked, status=said)
+    return NodeView(
+        name=name, generation=1, target_pods=tracked, status=said, clock_skew=timedelta(0)
+    )
 
 
 def told(status: SchedulerNodeStateStatus, *, now: datetime) -> SchedulerNodeStateStatus:

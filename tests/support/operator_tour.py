@@ -138,6 +138,8 @@ class Tour:
     now: datetime = NOW
     under_candidate: float = 0.5
     """The objective under a candidate; it is to be small."""
+    skew: timedelta = timedelta(0)
+    """How far the nodes' clocks are ahead of everybody else's."""
     writes_before: list[int] = field(default_factory=list)
     """How many writes of the operator's there were before each rollout."""
     made: list[str] = field(default_factory=list)
@@ -213,7 +215,7 @@ class Tour:
             return highest_epoch((await self.kube.list(STATES)).items)
 
         lease = LeaseSettings("l", "n", identity=f"life-{self.deaths}", seconds=_LEASE_SECONDS)
-        cluster = Cluster()
+        cluster = Cluster(clock=self._clock)
         leader = Leader(self.kube, lease, epoch_floor=floor, clock=self._seconds)
         desk = desk_over(
             self.kube,
@@ -238,13 +240,16 @@ class Tour:
             known = node(state.name, now=self.now)
             before = state.status if raw.get("status") else known.status
             view = NodeView(state.name, state.generation, known.target_pods, status=before)
-            told = Agent(view).obeys(state.spec, now=self.now, since=self._begin(raw))
+            there = self.now + self.skew
+            told = Agent(view).obeys(state.spec, now=there, since=self._begin(raw) + self.skew)
             status = told.status.replace(
                 observed_generation=state.generation, observed_epoch=state.spec.lease_epoch
             )
             if status.profile is not None:
                 status = status.replace(profile=status.profile.replace(digest=self.profile))
-            self.kube.put(STATES, {**raw, "status": status.to_json()})
+            written = self.kube.put(STATES, {**raw, "status": status.to_json()})
+            if self._operator is not None:  # whose watch tells it at once
+                self._operator.desk.cluster.put(STATES, written, live=True)
 
     def _begin(self, raw: Json) -> datetime:
         """Return when a node was first asked for what it is asked for now."""
@@ -253,7 +258,8 @@ class Tour:
         return self._since.setdefault((raw["metadata"]["name"], *asked), self.now)
 
     def candidate_ran(self, name: str, start: datetime) -> bool:
-        """Whether a node ran a candidate then."""
+        """Whether a node ran a candidate then, by everybody else's clock."""
+        start += self.skew
         status = state_object(self.kube.objects[STATES.kind, "", name]).status
         if status.switchback is not None:
             blocks = status.switchback.blocks

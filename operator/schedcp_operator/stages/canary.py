@@ -74,7 +74,7 @@ def _choose(run: Run, world: World, *, now: datetime, rules: Rules) -> tuple[tup
         for node in sorted(world.nodes, key=lambda n: n.name)
         if node.name in run.status.eligible_nodes
         and node.target_pods
-        and refusal(node, now=now, rules=rules) is None
+        and refusal(node, run.policy.canary, now=now, rules=rules) is None
     ]
     if not fit:
         return (), "no eligible node runs a pod of the workload"

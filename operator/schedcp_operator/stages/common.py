@@ -18,6 +18,8 @@ from schedcp_api.runs import (
 )
 
 from ..assignments import entries, touches
+from ..clocks import clock_problem
+from ..eligibility import CLOCK_SKEW
 from ..events import Event, SyncNodes, Transition
 from ..views import NodeView, Rules, Run, World
 
@@ -33,6 +35,8 @@ PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature", JUST_BOOTED, "Fetc
 node that was booted is in the rush of all its pods, the store of objects is away."""
 _SILENCE_ENDS = {RunStage.CANARY: "canary", RunStage.PROMOTING: "promotion"}
 """Stages that need word from every node: in Judging the blocks are done."""
+_BY_BLOCKS = (RunStage.CANARY, RunStage.JUDGING)
+"""Stages whose outcome comes from blocks, which a node's clock tells apart."""
 _FINAL_STATES = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
 
 
@@ -193,10 +197,12 @@ def node_failure(run: Run, world: World, *, now: datetime, rules: Rules) -> Outc
     touched = entries(run, role)
     views = {node.name: node for node in world.nodes}
     failed = _failure_on(run, touched, views, now=now, rules=rules)
+    if failed is None and stage in _BY_BLOCKS:
+        failed = _mistimed(run, touched, views, now=now)
     if failed is not None or stage not in _SILENCE_ENDS:
         return failed
     heard = [e.name for e in touched if e.name in views or stage is RunStage.CANARY]
-    lost = [name for name in heard if _is_lost(views.get(name), now=now, rules=rules)]
+    lost = [name for name in heard if is_lost(views.get(name), now=now, rules=rules)]
     if not lost:
         return None
     during = _SILENCE_ENDS[stage]
@@ -215,16 +221,20 @@ def _failure_on(
         name = entry.name
         view = views.get(name)
         said = assignment_status(run, view) if view is not None else None
-        if said is None or said.state not in _FINAL_STATES:
+        if view is None or said is None or said.state not in _FINAL_STATES:
             continue
         refused = said.state is RunState.REFUSED
-        if refused and said.reason in PASSING and now - said.since <= rules.attach:
+        if (
+            refused
+            and said.reason in PASSING
+            and now - view.by_our_clock(said.since) <= rules.attach
+        ):
             continue
         message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
         if said.state is RunState.EJECTED:
             return worse("Ejected", message)
         tripped = said.state is RunState.TRIPPED
-        if said.reason == JUST_BOOTED or (tripped and view and _rebooted(entry, view)):
+        if said.reason == JUST_BOOTED or (tripped and _rebooted(entry, view)):
             return inconclusive("NodeRebooted", message)
         if tripped:
             return worse("GuardrailTripped", message)
@@ -238,8 +248,26 @@ def _rebooted(entry: RunNode, node: NodeView) -> bool:
     return entry.boot_id != "" and node.status.boot_id not in ("", entry.boot_id)
 
 
-def _is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:
-    """Return whether the node is gone or its agent has been silent for twice the allowed time."""
+def _mistimed(
+    run: Run, nodes: tuple[RunNode, ...], views: dict[str, NodeView], *, now: datetime
+) -> Outcome | None:
+    """Return the outcome that a node's clock forces on a stage whose blocks it times."""
+    for entry in nodes:
+        view = views.get(entry.name)
+        problem = clock_problem(view, run.policy.canary, now=now) if view is not None else ""
+        if problem:
+            return inconclusive(CLOCK_SKEW, f"{entry.name}: {problem}")
+    return None
+
+
+def is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:
+    """Return whether the node is gone or its agent has been silent for twice the allowed time.
+
+    Of an agent whose clock was never compared, nothing was heard since this operator leads.
+    """
     if node is None or node.status.heartbeat_at is None:
         return True
-    return now - rules.seen_since(node.status.heartbeat_at) > 2 * rules.heartbeat
+    heard = node.by_our_clock(node.status.heartbeat_at)
+    if node.clock_skew is None and rules.leading_since is not None:
+        heard = rules.leading_since
+    return now - rules.seen_since(heard) > 2 * rules.heartbeat

@@ -24,6 +24,8 @@ from .common import (
     enter,
     enter_promoting,
     error,
+    inconclusive,
+    is_lost,
     node_failure,
     roll_back,
     stay,
@@ -58,7 +60,27 @@ def _reading(run: Run, world: World, *, now: datetime, rules: Rules) -> Transiti
     if failed is not None:
         return roll_back(run, failed, now=now)
     names = tuple(n.name for n in run.status.nodes if n.role is NodeRole.CANARY)
+    untimed = [n.name for n in world.nodes if n.name in names and n.clock_skew is None]
+    if untimed:
+        return _untimed(run, world, tuple(untimed), now=now, rules=rules)
     return Transition(run.status, (ReadFigures(finished_blocks(run, world, names)),))
+
+
+def _untimed(
+    run: Run, world: World, names: tuple[str, ...], *, now: datetime, rules: Rules
+) -> Transition:
+    """Wait for a heartbeat from each of `names`, by which to compare the clock of its blocks.
+
+    An operator that has just begun has none yet, and an agent that fell silent sends none.
+    """
+    lost = [name for name in names if is_lost(world.node(name), now=now, rules=rules)]
+    if not lost:
+        return stay(run, f"waiting for a heartbeat from {', '.join(names)}, to compare the clocks")
+    message = (
+        f"the agent on {', '.join(lost)} says nothing, so the clock that its blocks were timed by"
+        " could not be compared with the operator's: look at the agent there"
+    )
+    return roll_back(run, inconclusive("ClockUnknown", message), now=now)
 
 
 def _judged(run: Run, blocks: tuple[BlockFigure, ...], *, now: datetime) -> Transition:

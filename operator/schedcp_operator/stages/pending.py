@@ -36,7 +36,7 @@ def pending(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transitio
 
 
 def _looked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transition:
-    selection = select(world.nodes, now=now, rules=rules)
+    selection = select(world.nodes, run.policy.canary, now=now, rules=rules)
     if not selection.nodes or selection.kernel is None:
         return stay(run, f"{selection.reason}: {selection.message}")
     hosts = [node for node in selection.nodes if node.target_pods]

@@ -18,7 +18,8 @@ def profiling(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transit
         return Transition(run.status)
     status = run.status
     node = event.world.node(status.profile_node or "")
-    refused = refusal(node, now=now, rules=rules) if node is not None else None
+    canary = run.policy.canary
+    refused = refusal(node, canary, now=now, rules=rules) if node is not None else None
     if node is None or refused is not None:
         why = refused.message if refused else "the node is gone"
         return _again(run, event.world, f"{status.profile_node}: {why}", now=now, rules=rules)
@@ -50,7 +51,7 @@ def _again(run: Run, world: World, why: str, *, now: datetime, rules: Rules) -> 
         for node in world.nodes
         if node.name in status.eligible_nodes
         and node.target_pods
-        and refusal(node, now=now, rules=rules) is None
+        and refusal(node, run.policy.canary, now=now, rules=rules) is None
     ]
     if not hosts:
         return stay(run, f"no node to profile on: {why}")

@@ -119,7 +119,7 @@ def _moving_since(entry: RunNode, node: NodeView) -> datetime:
     """Return since when a node has been on its way: one that lost its scheduler begins anew."""
     changes = [c.last_transition_time for c in node.status.conditions if c.type == ON_DEFAULT]
     attached = [a.since for a in node.status.attached]
-    return max(entry.since, *changes, *attached)
+    return max(entry.since, *(node.by_our_clock(moment) for moment in (*changes, *attached)))
 
 
 def is_settled(run: Run, node: NodeView, *, now: datetime, rules: Rules) -> bool:
@@ -131,7 +131,7 @@ def is_settled(run: Run, node: NodeView, *, now: datetime, rules: Rules) -> bool
         attached.run == run.name
         and attached.object_digest == run.attempt.object_digest
         and attached.ops_name == run.attempt.ops_name
-        and now - attached.since >= rules.soak
+        and now - node.by_our_clock(attached.since) >= rules.soak
         for attached in node.status.attached
     )
 
@@ -175,7 +175,7 @@ def _waiting(run: Run, world: World, *, now: datetime, rules: Rules) -> list[Nod
         for node in sorted(world.nodes, key=lambda n: n.name)
         if node.name in run.status.eligible_nodes
         and node.name not in held
-        and refusal(node, now=now, rules=rules) is None
+        and refusal(node, run.policy.canary, now=now, rules=rules) is None
         and not is_quarantined(node, run.attempt.object_digest or "")
     ]
     random.Random(f"{run.spec.seed}/promotion").shuffle(nodes)  # noqa: S311
