@@ -82,14 +82,16 @@ class Prometheus:
         token_file: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._name = str(httpx.URL(url.rstrip("/")).copy_with(username=None, password=None))
+        """The address in messages, which end in logs and statuses: without a password."""
         verify: SSLContext | bool = True
         if ca_file is not None:
             try:
                 verify = create_default_context(cafile=str(ca_file))
             except OSError as err:  # SSLError is one
                 raise SettingsError(
-                    f"cannot trust {url} with {ca_file}: {err}; put a PEM certificate there, or"
-                    " name another file in SCHEDCP_OPERATOR_PROMETHEUS_CA_FILE"
+                    f"cannot trust {self._name} with {ca_file}: {err}; put a PEM certificate there,"
+                    " or name another file in SCHEDCP_OPERATOR_PROMETHEUS_CA_FILE"
                 ) from err
         self._client = httpx.AsyncClient(
             base_url=url.rstrip("/"),
@@ -136,7 +138,7 @@ class Prometheus:
             return {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
         except OSError as err:
             raise PrometheusUnavailable(
-                f"the token for {self._client.base_url} cannot be read: {err}"
+                f"the token for {self._name} cannot be read: {err}"
             ) from err
 
     async def _ask(self, query: str, at: datetime | None) -> float | None:
@@ -148,13 +150,13 @@ class Prometheus:
         if status in (400, 422):
             raise Refused(f"Prometheus refuses {query!r}: {said[:500]}")
         if status != 200:
-            raise PrometheusUnavailable(f"{self._client.base_url}: status {status}: {said[:200]}")
+            raise PrometheusUnavailable(f"{self._name}: status {status}: {said[:200]}")
         return _single(body, query)
 
     async def _answer(self, form: dict[str, str]) -> tuple[int, bytes]:
         """Return status and body; a body that is too long is cut off one byte later."""
         headers = self._credentials()
-        where = self._client.base_url
+        where = self._name
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),

@@ -291,6 +291,8 @@ class TestRendering:
             (("redisURLSecret.name=s", "redisURLSecret.key="), "redisURLSecret/key"),
             ((f"prometheusCA={AUTHORITY}",), "begins with https://"),
             (("prometheusURL=https://p", "prometheusCA=p"), "prometheusCA"),
+            (("prometheusURL=https://user:secret@p:9090/x",), "prometheusURL"),
+            (("prometheusURL=https://user@p",), "prometheusURL"),
         ],
     )
     def test_operator_values_that_do_not_fit_are_refused(

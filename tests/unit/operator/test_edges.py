@@ -20,6 +20,7 @@ from schedcp_operator.errors import (
     NotFound,
     PrometheusUnavailable,
     Refused,
+    SettingsError,
     StoreUnavailable,
     VerifierUnavailable,
 )
@@ -181,6 +182,37 @@ async def test_a_token_that_is_not_there_is_prometheus_being_unavailable(tmp_pat
     with pytest.raises(PrometheusUnavailable, match="cannot be read"):
         await client.ping()
     await client.close()
+
+
+async def test_no_message_says_the_password_in_an_address(tmp_path: Path) -> None:
+    address = "https://user:s3cret@p:9090/at/"
+
+    def failing(problem: httpx.Response | Exception) -> httpx.MockTransport:
+        def handle(_: httpx.Request) -> httpx.Response:
+            if isinstance(problem, Exception):
+                raise problem
+            return problem
+
+        return httpx.MockTransport(handle)
+
+    clients = [
+        Prometheus(address, timeout_seconds=1, token_file=tmp_path / "token"),
+        *(
+            Prometheus(address, timeout_seconds=1, transport=failing(problem))
+            for problem in (httpx.ConnectError("refused"), TimeoutError(), httpx.Response(503))
+        ),
+    ]
+    for client in clients:
+        with pytest.raises(PrometheusUnavailable) as unavailable:
+            await client.ping()
+        said = str(unavailable.value)
+        assert "https://p:9090/at" in said
+        assert "s3cret" not in said
+        assert "user" not in said
+        await client.close()
+    with pytest.raises(SettingsError, match=r"cannot trust https://p:9090/at with") as untrusted:
+        Prometheus(address, timeout_seconds=1, ca_file=tmp_path / "ca.pem")
+    assert "s3cret" not in str(untrusted.value)
 
 
 def verifier(status: int, content: bytes) -> SocketVerifier:
