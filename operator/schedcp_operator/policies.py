@@ -250,7 +250,7 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
     unproven = ended is not None and ended.reason in _UNPROVEN
     changed = unproven or view.policy.status.observed_generation != view.policy.generation
     found: list[ObservedWorkload] = []
-    for workload in view.workloads[:_MOST_WORKLOADS]:
+    for workload in view.followed(_MOST_WORKLOADS):
         known = before.get(workload.key)
         if known is not None and known.revision != workload.revision:
             known = None

@@ -93,16 +93,11 @@ def _rows(
     view: PolicyView, status: SchedulerPolicyStatus, selection: Selection
 ) -> tuple[_Row, ...]:
     true, false = ConditionStatus.TRUE, ConditionStatus.FALSE
-    matched = view.pods > 0 and not view.overlap
     eligible = bool(selection.nodes) or status.active_run is not None or bool(status.promoted)
     problem = view.prometheus_problem
     kept_row = (_keeping(view, status, status.promoted),) if status.promoted is not None else ()
     return (
-        (
-            "WorkloadMatched",
-            true if matched else false,
-            *_matching(view),
-        ),
+        ("WorkloadMatched", *_matching(view, followed=len(status.workloads))),
         (
             "NodesEligible",
             true if eligible else false,
@@ -169,15 +164,38 @@ def _keeping(view: PolicyView, status: SchedulerPolicyStatus, promoted: Promoted
     return KEPT, ConditionStatus.FALSE, "NotEverywhere", message
 
 
-def _matching(view: PolicyView) -> tuple[str, str]:
+def _matching(view: PolicyView, *, followed: int) -> tuple[ConditionStatus, str, str]:
+    """Return the condition that says whether the policy is about anything that can start a run."""
+    reason, message = _unmatched(view, followed)
+    if reason:
+        return ConditionStatus.FALSE, reason, message
+    said = f"{view.pods} running pods of {len(view.workloads)} workloads"
+    return ConditionStatus.TRUE, "PodsMatched", said
+
+
+def _unmatched(view: PolicyView, followed: int) -> tuple[str, str]:
+    """Return what is wrong with what the selectors match, and what to do; empty when it is well."""
     if view.overlap:
         return (
             "Overlap",
             f"policy {view.overlap}, which is older, selects some of the same pods: narrow one of "
             "the selectors, because a workload has one objective",
         )
+    if view.pods > 0 and view.listed and not view.workloads:
+        return (
+            "NoWorkloads",
+            f"{view.pods} running pods match spec.workload, but no pod template of a Deployment,"
+            " StatefulSet or DaemonSet does, and only their rollouts start runs: select by labels"
+            " that such a template has; pods of Jobs or of other controllers start none",
+        )
+    if view.pods > 0 and followed < len(view.workloads):
+        return (
+            "TooManyWorkloads",
+            f"{len(view.workloads)} workloads match, and rollouts of {followed} are followed: the"
+            " others start no run; narrow the selectors, or make several policies of this one",
+        )
     if view.pods > 0:
-        return "PodsMatched", f"{view.pods} running pods of {len(view.workloads)} workloads"
+        return "", ""
     if view.workloads:
         names = ", ".join(workload.key for workload in view.workloads[:4])
         return "NoPods", f"{names} match, but none of their pods is running"

@@ -35,6 +35,16 @@ class PolicyView:
     unreadable_runs: frozenset[str] = frozenset()
     """Runs that are there but cannot be read: nothing is concluded from their absence."""
 
+    def followed(self, most: int) -> tuple[WorkloadObject, ...]:
+        """Return the workloads, at most so many, whose rollouts are followed, by key.
+
+        None is given up for a newcomer: that its rollout is handled would be forgotten, and a run
+        would start without any rollout once there is room again.
+        """
+        known = {entry.workload for entry in self.policy.status.workloads}
+        chosen = sorted(self.workloads, key=lambda one: (one.key not in known, one.key))[:most]
+        return tuple(sorted(chosen, key=lambda one: one.key))
+
 
 def promoted_run(view: PolicyView) -> Run | None:
     """Return the run whose scheduler the policy keeps, if it keeps one and the run can be read."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schedcp_api.policies import Mode
+from schedcp_api.policies import Mode, ObservedWorkload
 from schedcp_operator.events import PlanningFailed
 from schedcp_operator.policies import decide
 from schedcp_operator.stages.common import NO_KEYS
@@ -17,6 +17,7 @@ from support.operator_nouns import NOW, OLD_KERNEL, RULES, run
 from support.operator_policies import TRIGGER, WORKLOAD, conditions, settled, view
 
 UNKNOWN = PlanningFailed("UnknownScheduler", "there is no scheduler 'latencyclass'")
+MANY = tuple(replace(WORKLOAD, name=f"checkout-{number:02}") for number in range(65))
 
 
 def test_a_rollout_must_settle_before_it_starts_a_run() -> None:
@@ -182,6 +183,8 @@ def test_going_back_to_an_earlier_revision_is_a_run_of_its_own() -> None:
     [
         ({"pods": 0, "workloads": ()}, "WorkloadMatched", "NoPods"),
         ({"pods": 0}, "WorkloadMatched", "NoPods"),
+        ({"pods": 2, "workloads": ()}, "WorkloadMatched", "NoWorkloads"),
+        ({"workloads": MANY}, "WorkloadMatched", "TooManyWorkloads"),
         ({"nodes": ()}, "NodesEligible", "NoNodes"),
         ({"nodes": (node(kernel=OLD_KERNEL),)}, "NodesEligible", "NoSchedExt"),
         ({"nodes": (node(heartbeat_at=None),)}, "NodesEligible", "NoAgent"),
@@ -203,6 +206,34 @@ def test_what_is_wrong_is_a_condition(changes: dict[str, Any], kind: str, reason
     said = next(c for c in found.conditions if c.type == kind)
     assert said.message
     assert said.observed_generation == 1
+
+
+def test_before_the_world_is_listed_no_workload_is_missing() -> None:
+    found = decide(replace(view(workloads=()), listed=False), now=NOW, rules=RULES).status
+    assert conditions(found)["WorkloadMatched"] == ("True", "PodsMatched")
+
+
+def test_pods_that_nothing_rolls_out_are_told_from_workloads() -> None:
+    found = decide(view(workloads=()), now=NOW, rules=RULES).status
+    assert "2 running pods match" in found.summary
+    said = next(c.message for c in found.conditions if c.type == "WorkloadMatched")
+    assert "no pod template of a Deployment, StatefulSet or DaemonSet does" in said
+
+
+def test_a_newcomer_takes_no_followed_workloads_place() -> None:
+    handled = tuple(
+        ObservedWorkload(workload=one.key, revision="r1", complete_since=NOW, handled=True)
+        for one in MANY[:64]
+    )
+    status = settled().replace(workloads=handled)
+    first = replace(WORKLOAD, name="a-newcomer")
+    found = decide(view(status=status, workloads=(first, *MANY[:64])), now=NOW, rules=RULES)
+    assert found.status.workloads == handled
+    assert "65 workloads match, and rollouts of 64 are followed" in found.status.summary
+    gone = decide(view(status=found.status, workloads=(first, *MANY[1:64])), now=NOW, rules=RULES)
+    assert [one.workload for one in gone.status.workloads][:2] == [first.key, MANY[1].key]
+    assert [one.handled for one in gone.status.workloads] == [False, *63 * [True]]
+    assert conditions(gone.status)["WorkloadMatched"] == ("True", "PodsMatched")
 
 
 def test_all_is_well() -> None:
