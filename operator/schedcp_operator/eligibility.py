@@ -17,6 +17,8 @@ CLOCK_SKEW = "ClockSkew"
 
 
 MOST_NODES = 256
+_NAMED = 4
+"""So many nodes of other kernels are named."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,9 @@ def select(
     message = f"{len(chosen)} of {len(nodes)} nodes are eligible"
     if len(fit) > MOST_NODES:
         message += f" ({len(fit) - MOST_NODES} are left out: a run takes at most {MOST_NODES})"
+    others = [node for node in free if _kernel_digest(node) != digest]
+    if others:
+        message += f"; {_of_other_kernels(others)}, and a run is for one kernel"
     if refusals:
         message += f"; {_listed(refusals)}"
     return Selection(chosen, chosen[0].status.kernel, "Eligible", message)
@@ -139,6 +144,18 @@ def select(
 
 def _kernel_digest(node: NodeView) -> str:
     return node.status.kernel.content_digest() if node.status.kernel else ""
+
+
+def _of_other_kernels(nodes: list[NodeView]) -> str:
+    """Say how many nodes run other kernels than the chosen one, and of a few which."""
+    releases: dict[str, list[str]] = {}
+    for node in sorted(nodes, key=lambda n: n.name)[:_NAMED]:
+        kernel = node.status.kernel
+        releases.setdefault(kernel.release if kernel else "", []).append(node.name)
+    named = "; ".join(f"{release}: {', '.join(names)}" for release, names in releases.items())
+    rest = f"; and {len(nodes) - _NAMED} more" if len(nodes) > _NAMED else ""
+    verb = "runs" if len(nodes) == 1 else "run"
+    return f"{len(nodes)} {verb} another kernel ({named}{rest})"
 
 
 def _listed(refusals: list[Refusal]) -> str:

@@ -12,6 +12,7 @@ from schedcp_api.runs import OutcomeKind, RunStage
 from schedcp_api.verdicts import ContractLoss
 from schedcp_operator.advance import advance
 from schedcp_operator.assignments import desired_profile_request
+from schedcp_operator.eligibility import select
 from schedcp_operator.events import (
     Observed,
     PlanningFailed,
@@ -74,6 +75,23 @@ def test_pending_leaves_out_nodes_with_another_kernel() -> None:
     begun = advance(run(), Observed(seen), now=NOW, rules=RULES)
     assert begun.status.eligible_nodes == ("node-1", "node-3")
     assert begun.status.kernel_digest == KERNEL.content_digest()
+    (eligible,) = (c for c in begun.status.conditions if c.type == "NodesEligible")
+    assert eligible.message == (
+        "2 of 3 nodes are eligible; 1 runs another kernel (6.18.15-test: node-2), and a run is for"
+        " one kernel"
+    )
+
+
+def test_nodes_with_other_kernels_are_named_while_they_are_few() -> None:
+    first, second = (KERNEL.replace(release=release) for release in ("6.18-a", "6.18-b"))
+    others = [node(f"node-{n}", kernel=second if n == 3 else first, pods=0) for n in range(2, 9)]
+    refused = replace(node("node-9"), ready=False)
+    seen = (node("node-1"), *others, refused)
+    message = select(seen, run().policy.canary, now=NOW, rules=RULES).message
+    assert message == (
+        "1 of 9 nodes are eligible; 7 run another kernel (6.18-a: node-2, node-4, node-5;"
+        " 6.18-b: node-3; and 3 more), and a run is for one kernel; node-9: the node is not Ready"
+    )
 
 
 NOBODY_LIMITS = (ContractLoss.CPU_WEIGHT, ContractLoss.NICE)
