@@ -158,6 +158,10 @@ class Cluster:
         """Return the policies by name."""
         return self._objects[POLICIES.kind]
 
+    def by_age(self) -> list[PolicyObject]:
+        """Return the policies, the oldest first: of two that select a pod the older has it."""
+        return sorted(self.policies.values(), key=_age)
+
     @property
     def runs(self) -> Mapping[str, RunObject]:
         """Return the runs by name."""
@@ -256,7 +260,7 @@ class Cluster:
     def overlap(self, policy: PolicyObject) -> str:
         """Return an older policy that selects some of the same pods; empty when there is none."""
         pods = {pod.uid for pod in self.target_pods(policy.spec)}
-        for other in sorted(self.policies.values(), key=_age):
+        for other in self.by_age():
             if _age(other) >= _age(policy):
                 break
             if pods & {pod.uid for pod in self.target_pods(other.spec)}:
