@@ -32,6 +32,8 @@ class Facts:
     departed: tuple[DepartedPod, ...] = ()
     probes_problem: str = ""
     """Why there are no probes; empty when there are."""
+    unmeasured: str = ""
+    """The assignment's policy when the agent has no account of it; empty when it has, or need."""
     spec_problem: str = ""
     """Why the latest spec could not be read; empty when it could."""
     rank: str = ""
@@ -243,6 +245,13 @@ def _hands_off(observed: Observed) -> _Finding:
 
 
 def _guard_rails(facts: Facts) -> _Finding:
+    if facts.unmeasured:
+        message = (
+            f"neither latency nor pressure is watched: spec.workloads has no entry for policy "
+            f"{facts.unmeasured}, whose scheduler is assigned; the operator writes one, so compare "
+            "its version with the agent's, and see its log"
+        )
+        return _FALSE, "NotMeasured", message
     if facts.probes_problem:
         message = f"pressure is watched, but not the target's latency: {facts.probes_problem}"
         return _FALSE, "ProbesUnavailable", message

@@ -28,6 +28,8 @@ class Refusal:
 def refusal(node: NodeView, *, now: datetime, rules: Rules) -> Refusal | None:
     """Return why `node` is not eligible, or None when it is."""
     status = node.status
+    if not node.selected:
+        return Refusal(node.name, "Deselected", "spec.nodes does not select the node any more")
     if not node.ready:
         return Refusal(node.name, "NotReady", "the node is not Ready")
     if status.heartbeat_at is None or status.kernel is None:

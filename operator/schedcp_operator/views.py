@@ -31,6 +31,8 @@ class NodeView:
     target_pods: tuple[TrackedPod, ...] = ()
     claimed_by: str = ""
     """The run or policy, other than the one that looks, that has this node; empty when free."""
+    selected: bool = True
+    """Whether the policy as it is now selects the node; a run that touches it sees it anyway."""
 
     @property
     def caught_up(self) -> bool:
@@ -63,7 +65,7 @@ class World:
     """What the run's approval annotation says: the digest of an approved candidate."""
 
     def node(self, name: str) -> NodeView | None:
-        """Return the node of that name, if it is still there and selected."""
+        """Return the node of that name, if it is there, and selected or touched by the run."""
         return next((node for node in self.nodes if node.name == name), None)
 
 

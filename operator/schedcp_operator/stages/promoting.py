@@ -105,8 +105,9 @@ def _without_gone(run: Run, world: World, *, now: datetime) -> Run:
 
 
 def _present(run: Run, world: World) -> tuple[str, ...]:
-    """Return the run's nodes that are still there: steps and budget are shares of these."""
-    return tuple(name for name in run.status.eligible_nodes if world.node(name) is not None)
+    """Return the run's nodes that are there and selected: steps and budget are shares of these."""
+    there = {node.name for node in world.nodes if node.selected}
+    return tuple(name for name in run.status.eligible_nodes if name in there)
 
 
 def _listed(names: tuple[str, ...]) -> str:

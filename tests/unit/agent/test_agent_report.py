@@ -212,6 +212,14 @@ def test_a_guard_without_probes_says_so() -> None:
     assert conditions(found)["GuardRails"] == "False/ProbesUnavailable"
 
 
+@pytest.mark.parametrize("problem", ["", "no headers"])
+def test_a_guard_that_watches_nothing_says_so(problem: str) -> None:
+    world = Simulation()
+    world.tick()
+    found = status(world, Facts(unmeasured="checkout", probes_problem=problem))
+    assert conditions(found)["GuardRails"] == "False/NotMeasured"
+
+
 def test_hands_off_is_seen() -> None:
     world = Simulation(hands_off=True)
     world.wish(wish(assignment()))
