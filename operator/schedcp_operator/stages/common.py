@@ -158,7 +158,7 @@ def enter_promoting(run: Run, *, now: datetime, **changes: Any) -> OptimizationR
         entry.replace(role=NodeRole.PROMOTED, since=now) if entry.role is NodeRole.CANARY else entry
         for entry in run.status.nodes
     )
-    return enter(run, RunStage.PROMOTING, now=now, nodes=nodes, step=0, **changes)
+    return enter(run, RunStage.PROMOTING, now=now, nodes=nodes, step=0, passed_over=(), **changes)
 
 
 def another_may_follow(outcome: Outcome) -> bool:

@@ -15,7 +15,8 @@ from schedcp_api.nodestates import (
     RunState,
     SchedulerNodeStateSpec,
 )
-from schedcp_api.policies import Mode, PromotedScheduler, SchedulerPolicyStatus
+from schedcp_api.policies import CanaryStep, Mode, PromotedScheduler, SchedulerPolicyStatus
+from schedcp_api.runs import PassedOver
 from schedcp_operator.policies import decide
 from schedcp_operator.policy_view import PolicyView
 from schedcp_operator.views import Run
@@ -272,3 +273,42 @@ def test_what_was_not_listed_yet_is_not_gone() -> None:
 def test_a_policy_that_keeps_nothing_has_no_workload_to_miss() -> None:
     found = decide(gone(settled(handled=True)), now=NOW, rules=RULES).status
     assert found.workload_gone_since is None
+
+
+def kept_on(ended: Run, *holders: str, others: tuple[str, ...] = ()) -> PolicyView:
+    """A policy whose kept scheduler is assigned to and runs on `holders`, not on `others`."""
+    attached = AttachedScheduler(
+        ops_name="x",
+        enable_seq=1,
+        run=ended.name,
+        object_digest=ended.attempt.object_digest,
+        since=NOW,
+    )
+    wanted = SchedulerNodeStateSpec(assignments=(desired_assignment_of(ended),))
+    nodes = (
+        *(replace(node(name, attached=(attached,)), spec=wanted) for name in holders),
+        *(node(name) for name in others),
+    )
+    return view(status=kept_status(), runs=(ended,), nodes=nodes)
+
+
+def test_nodes_that_a_promotion_left_out_count_and_are_named() -> None:
+    ended = finished()
+    missed = PassedOver(name="node-2", reason="NotReady", since=NOW)
+    ended = replace(ended, status=ended.status.replace(passed_over=(missed,)))
+    seen = kept_on(ended, "node-1", "node-3", others=("node-2", "node-9"))
+    found = decide(seen, now=NOW, rules=RULES).status
+    assert conditions(found)["Kept"] == ("False", "NotEverywhere")
+    said = "2 of 3 nodes run latency_class; left out: node-2 (NotReady), until the next run"
+    assert said in found.summary
+    gone = kept_on(ended, "node-1", "node-3", others=("node-9",))
+    assert conditions(decide(gone, now=NOW, rules=RULES).status)["Kept"] == ("True", "Running")
+
+
+def test_nodes_that_the_last_step_does_not_mean_are_not_missed() -> None:
+    ended = finished()
+    canary = ended.policy.canary.replace(steps=(CanaryStep(nodes=1),))
+    spec = ended.spec.replace(policy_spec=ended.policy.replace(canary=canary))
+    seen = kept_on(replace(ended, spec=spec), "node-1", others=("node-2", "node-3"))
+    found = decide(seen, now=NOW, rules=RULES).status
+    assert conditions(found)["Kept"] == ("True", "Running")
