@@ -228,10 +228,31 @@ class RunState(StrEnum):
     FAILED = "Failed"
 
 
+JUST_BOOTED = "JustBooted"
+"""The reason of what is put off until the rush after the node's boot is over."""
+PASSING_REFUSALS = frozenset(
+    {
+        "NotYetValid",
+        "BadSignature",
+        "RevocationsUnreadable",
+        "ContractNeeded",
+        "KernelUnreadable",
+        "ForeignScheduler",
+        "FetchFailed",
+        JUST_BOOTED,
+    }
+)
+"""Reasons of a refusal that pass by themselves, so that the agent looks again at every tick.
+
+Clocks differ; keys are on their way, or come back; the API server or the kernel does not answer; a
+pod that asks for more goes; somebody else detaches; the store is away; all of a node's pods start.
+"""
+
+
 class AssignmentStatus(Noun):
     """One assignment, seen from the node.
 
-    Ejected, Tripped and Failed are final; so is Refused, unless its reason passes by itself.
+    Ejected, Tripped and Failed are final; so is Refused, but for `PASSING_REFUSALS`.
     """
 
     unit: ShortText = ROOT_UNIT
@@ -241,6 +262,7 @@ class AssignmentStatus(Noun):
     reason: ShortText = ""
     message: Text = ""
     since: Timestamp
+    """Since when the state has had this reason, by the node's clock."""
 
 
 class DepartedPod(Noun):

@@ -122,19 +122,26 @@ def _assignments(
     if found is None:
         return ()
     state, reason, message = found
-    before = next(
-        (a for a in previous.assignments if (a.run, a.state) == (assignment.run, state)), None
+    said = AssignmentStatus(
+        unit=assignment.unit,
+        run=assignment.run,
+        object_digest=assignment.object_digest,
+        state=state,
+        reason=reason[:256],
+        message=message[:2048],
+        since=now,
     )
-    return (
-        AssignmentStatus(
-            unit=assignment.unit,
-            run=assignment.run,
-            object_digest=assignment.object_digest,
-            state=state,
-            reason=reason[:256],
-            message=message[:2048],
-            since=before.since if before else now,
-        ),
+    before = next((a for a in previous.assignments if _same_word(a, said)), None)
+    return (said.replace(since=before.since) if before else said,)
+
+
+def _same_word(one: AssignmentStatus, other: AssignmentStatus) -> bool:
+    """Return whether two say the same of the same candidate, in whatever words."""
+    return (one.run, one.object_digest, one.state, one.reason) == (
+        other.run,
+        other.object_digest,
+        other.state,
+        other.reason,
     )
 
 

@@ -108,6 +108,8 @@ class Rules:
     """How long a promoted node must hold before it counts."""
     attach: timedelta = timedelta(seconds=60)
     """How long an agent may take to attach an assigned scheduler."""
+    patience: timedelta = timedelta(minutes=5)
+    """How long a promotion waits for a node that it lacks and cannot take."""
     token_validity_seconds: int = 604_800
     max_retries: int = 2
     """How often a stage is tried again after a lost machine."""
@@ -124,7 +126,8 @@ class Rules:
             blocks = 2 * canary.pairs * (canary.block_seconds + canary.washout_seconds)
             return base + timedelta(seconds=1.5 * blocks)
         if run.status.stage is RunStage.PROMOTING:
-            return base + len(run.status.eligible_nodes) * (self.soak + self.attach)
+            each = self.soak + self.attach
+            return base + self.patience + len(run.status.eligible_nodes) * each
         return base
 
     def expired(self, run: Run, now: datetime) -> bool:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from schedcp_api.base import ConditionStatus, with_condition
-from schedcp_api.nodestates import AssignmentStatus, RunState
+from schedcp_api.nodestates import JUST_BOOTED, PASSING_REFUSALS, AssignmentStatus, RunState
 from schedcp_api.runs import (
     Attempt,
     AttemptResult,
@@ -27,10 +27,6 @@ NO_KEYS = (
 )
 _MOST_STAGES = 256
 _OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
-JUST_BOOTED = "JustBooted"
-PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature", JUST_BOOTED, "FetchFailed")
-"""Why an agent may refuse for a while: clocks differ, somebody leaves, keys are on their way, a
-node that was booted is in the rush of all its pods, the store of objects is away."""
 _SILENCE_ENDS = {RunStage.CANARY: "canary", RunStage.PROMOTING: "promotion"}
 """Stages that need word from every node: in Judging the blocks are done."""
 _FINAL_STATES = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
@@ -162,7 +158,7 @@ def enter_promoting(run: Run, *, now: datetime, **changes: Any) -> OptimizationR
         entry.replace(role=NodeRole.PROMOTED, since=now) if entry.role is NodeRole.CANARY else entry
         for entry in run.status.nodes
     )
-    return enter(run, RunStage.PROMOTING, now=now, nodes=nodes, step=0, **changes)
+    return enter(run, RunStage.PROMOTING, now=now, nodes=nodes, step=0, passed_over=(), **changes)
 
 
 def another_may_follow(outcome: Outcome) -> bool:
@@ -218,7 +214,7 @@ def _failure_on(
         if said is None or said.state not in _FINAL_STATES:
             continue
         refused = said.state is RunState.REFUSED
-        if refused and said.reason in PASSING and now - said.since <= rules.attach:
+        if refused and said.reason in PASSING_REFUSALS and now - said.since <= rules.attach:
             continue
         message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
         if said.state is RunState.EJECTED:

@@ -226,3 +226,19 @@ def test_hands_off_is_seen() -> None:
     world.tick(3)
     assert not world.attached
     assert conditions(status(world))["HandsOff"] == "True/AskedOnNode"
+
+
+def test_a_refusal_lasts_since_its_own_reason_came_up() -> None:
+    world = Simulation()
+    world.wish(wish(assignment()))
+    world.tick(3)
+    said = status(world)
+    trusted, since = world.rules, {}
+    untrusted = replace(trusted, keys=())
+    for rules, seconds in ((replace(trusted, revoked=None), 60), (untrusted, 60), (untrusted, 5)):
+        world.rules = rules
+        world.tick(seconds)
+        said = status_of(world.memory, world.observed, Facts(), previous=said, now=world.now)
+        since.setdefault(said.assignments[0].reason, world.now)
+        assert said.assignments[0].since == since[said.assignments[0].reason]
+    assert list(since) == ["RevocationsUnreadable", "BadSignature"]
