@@ -31,6 +31,8 @@ EXPECTED_RUNTIME_SECONDS_MAX = 2_000_000
 """About 23 days; a scheduler sorts everything beyond twelve alike."""
 
 MOST_DEPARTED = 64
+MOST_TRACKED_PODS = 256
+MOST_TRACKED_WORKLOADS = 32
 
 BlockSeed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -61,7 +63,8 @@ class TrackedWorkload(Noun):
 
     policy: ObjectName
     workload: ShortText
-    pods: Annotated[tuple[TrackedPod, ...], Field(max_length=256)] = ()
+    pods: Annotated[tuple[TrackedPod, ...], Field(max_length=MOST_TRACKED_PODS)] = ()
+    """Empty where the policy has a scheduler but no pod: all pods are neighbours, and watched."""
 
 
 class ProfileRequest(Noun):
@@ -129,7 +132,8 @@ class SchedulerNodeStateSpec(Noun):
     lease_renewed_at: Timestamp | None = None
     lease_seconds: int = Field(default=30, ge=5, le=3600)
     """An assignment holds this long after `lease_renewed_at`; then `on_disconnect` decides."""
-    workloads: Annotated[tuple[TrackedWorkload, ...], Field(max_length=32)] = ()
+    workloads: Annotated[tuple[TrackedWorkload, ...], Field(max_length=MOST_TRACKED_WORKLOADS)] = ()
+    """One for each policy with pods here, and for that of an assignment. The first has a pod."""
     profile_request: ProfileRequest | None = None
     assignments: Annotated[tuple[Assignment, ...], Field(max_length=1)] = ()
     """At most one today (scope Node); a list because sub-schedulers will be several."""
@@ -224,10 +228,31 @@ class RunState(StrEnum):
     FAILED = "Failed"
 
 
+JUST_BOOTED = "JustBooted"
+"""The reason of what is put off until the rush after the node's boot is over."""
+PASSING_REFUSALS = frozenset(
+    {
+        "NotYetValid",
+        "BadSignature",
+        "RevocationsUnreadable",
+        "ContractNeeded",
+        "KernelUnreadable",
+        "ForeignScheduler",
+        "FetchFailed",
+        JUST_BOOTED,
+    }
+)
+"""Reasons of a refusal that pass by themselves, so that the agent looks again at every tick.
+
+Clocks differ; keys are on their way, or come back; the API server or the kernel does not answer; a
+pod that asks for more goes; somebody else detaches; the store is away; all of a node's pods start.
+"""
+
+
 class AssignmentStatus(Noun):
     """One assignment, seen from the node.
 
-    Ejected, Tripped and Failed are final; so is Refused, unless its reason passes by itself.
+    Ejected, Tripped and Failed are final; so is Refused, but for `PASSING_REFUSALS`.
     """
 
     unit: ShortText = ROOT_UNIT
@@ -237,6 +262,7 @@ class AssignmentStatus(Noun):
     reason: ShortText = ""
     message: Text = ""
     since: Timestamp
+    """Since when the state has had this reason, by the node's clock."""
 
 
 class DepartedPod(Noun):

@@ -266,8 +266,10 @@ class SchedulerPolicySpec(Noun):
 
     mode: Mode = Mode.RECOMMEND
     workload: WorkloadSelector
+    """Which pods it is about. A change of it ends the run that is under way (PolicyChanged)."""
     nodes: LabelSelector = LabelSelector()
-    """Which nodes may be touched; an empty selector means all."""
+    """Which nodes may be touched; an empty selector means all. A run ends, and gives back its
+    nodes, once one that it holds is not selected any more (NodeDeselected)."""
     scope: Scope = Scope.AUTO
     objective: Objective = Objective()
     guardrails: Annotated[

@@ -209,6 +209,15 @@ class RunNode(Noun):
         return self.restored_at is None and self.gone_at is None
 
 
+class PassedOver(Noun):
+    """A node that a promotion lacks and cannot take."""
+
+    name: ObjectName
+    reason: ShortText
+    """Why not: NotReady, AgentStale, Claimed, Quarantined, ..."""
+    since: Timestamp
+
+
 class OptimizationRunStatus(Noun):
     """Where the loop is; a restarted operator goes on from here."""
 
@@ -232,6 +241,9 @@ class OptimizationRunStatus(Noun):
     token: Annotated[str, StringConstraints(max_length=MAX_TOKEN_CHARS)] = ""
     step: int = Field(default=0, ge=0)
     nodes: Annotated[tuple[RunNode, ...], Field(max_length=256)] = ()
+    passed_over: Annotated[tuple[PassedOver, ...], Field(max_length=256)] = ()
+    """Nodes without which the promotion's present step is short; after the last, who was left out.
+    """
     outcome: Outcome | None = None
     pending_outcome: Outcome | None = None
     """What the run will end with once the nodes are proven restored."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from schedcp_api.kernels import KernelFeature, KernelProfile
-from schedcp_api.nodestates import Assignment, Quarantined
+from schedcp_api.nodestates import PASSING_REFUSALS, Assignment, Quarantined
 from schedcp_api.tokens import (
     NOTHING_REVOKED,
     DeploymentToken,
@@ -40,11 +40,15 @@ class Rules:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an assignment must not run. What is not final is looked at again at the next tick."""
+    """Why an assignment must not run."""
 
     reason: str
     message: str
-    final: bool
+
+    @property
+    def final(self) -> bool:
+        """Whether this is the last word; what passes by itself is looked at again at every tick."""
+        return self.reason not in PASSING_REFUSALS
 
 
 def admit(
@@ -58,10 +62,10 @@ def admit(
     """Return the token's claims when the assignment may run here and now, or why it may not."""
     kernel = observed.kernel
     if kernel is None or KernelFeature.SCHED_EXT not in kernel.features:
-        return Refusal("NoSchedExt", "this node's kernel has no sched_ext", final=True)
+        return Refusal("NoSchedExt", "this node's kernel has no sched_ext")
     if rules.revoked is None:
         words = "what is revoked cannot be read, so no token is believed; see the agent's log"
-        return Refusal("RevocationsUnreadable", words, final=False)
+        return Refusal("RevocationsUnreadable", words)
     try:
         claims = check(
             assignment.token,
@@ -72,9 +76,7 @@ def admit(
             revoked=rules.revoked,
         )
     except TokenError as err:
-        # Keys may still be on their way to a new node, and clocks may differ by a little.
-        no_keys_yet = err.reason == "BadSignature" and not rules.keys
-        return Refusal(err.reason, str(err), final=not no_keys_yet and err.reason != "NotYetValid")
+        return Refusal(err.reason, str(err))
     return (
         _mismatch(assignment, claims)
         or _program(claims, observed)
@@ -102,7 +104,6 @@ def _mismatch(assignment: Assignment, claims: DeploymentToken) -> Refusal | None
     return Refusal(
         "ClaimsMismatch",
         f"the assignment's {', '.join(wrong)} differ from what the token was signed for",
-        final=True,
     )
 
 
@@ -117,7 +118,6 @@ def _program(claims: DeploymentToken, observed: Observed) -> Refusal | None:
         "ProgramNotHere",
         f"{claims.scheduler} is the program {digest}, which did not come with this agent; it has: "
         f"{known}. Build verifier and agent with the same programs",
-        final=True,
     )
 
 
@@ -132,7 +132,6 @@ def _quarantined(
             return Refusal(
                 "Quarantined",
                 f"this object was quarantined here at {entry.at}: {entry.reason}: {entry.message}",
-                final=True,
             )
     return None
 
@@ -146,13 +145,12 @@ def _needed(claims: DeploymentToken, observed: Observed) -> Refusal | None:
         "ContractNeeded",
         f"a pod on this node asks for {', '.join(needed)}, which {claims.scheduler} does not keep; "
         "no pod did when it was proven. Move that pod, or waive the loss in the policy",
-        final=False,
     )
 
 
 def _unreadable(observed: Observed) -> Refusal | None:
     problem = observed.sched_ext.problem
-    return Refusal("KernelUnreadable", problem, final=False) if problem else None
+    return Refusal("KernelUnreadable", problem) if problem else None
 
 
 def _foreign(observed: Observed) -> Refusal | None:
@@ -162,7 +160,6 @@ def _foreign(observed: Observed) -> Refusal | None:
         "ForeignScheduler",
         f"{observed.sched_ext.ops or 'another scheduler'} is attached and is not the agent's; "
         "detach it to let this assignment run",
-        final=False,
     )
 
 

@@ -317,6 +317,7 @@ class Agent:
         facts = replace(
             self._facts,
             probes_problem=self._parts.measuring.problem,
+            unmeasured=self._unmeasured(),
             record_problem=self._parts.record.problem,
             pod_pressure_permille=self._parts.measuring.pod_pressure_permille(),
             departed=self._parts.measuring.departures.gone,
@@ -330,6 +331,12 @@ class Agent:
             self._parts.writer.offer(status)
             self._written_at = time.monotonic()
         self._status = status
+
+    def _unmeasured(self) -> str:
+        """Return the assignment's policy if there is no account of it; empty otherwise."""
+        desired, sides = self._memory.desired, self._parts.measuring.ledger.sides
+        assignments = desired.spec.assignments if desired else ()
+        return next((one.policy for one in assignments if one.policy not in sides), "")
 
     def _publish(self, observed: Observed, now: datetime) -> None:
         measuring = self._parts.measuring

@@ -8,7 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from schedcp_api.nodestates import Arm, Assignment, RunState, SwitchbackProgress
+from schedcp_api.nodestates import (
+    JUST_BOOTED,
+    Arm,
+    Assignment,
+    RunState,
+    SwitchbackProgress,
+)
 from schedcp_api.policies import OnDisconnect
 from schedcp_api.tokens import DeploymentToken
 
@@ -28,8 +34,6 @@ from .memory import (
 )
 from .observations import FetchFailure, LoaderPhase, Observed, Trip
 
-JUST_BOOTED = "JustBooted"
-"""The reason of what is put off until the rush after the node's boot is over."""
 _RUNNING = frozenset({LoaderPhase.STARTING, LoaderPhase.ATTACHED})
 
 
@@ -208,7 +212,7 @@ def _tripped(
             f"start at once: {trip.message}. That proves nothing: it is attached again "
             f"{BOOT_RUSH_SECONDS} s after the boot"
         )
-        refusal = Refusal(JUST_BOOTED, message, final=False)
+        refusal = Refusal(JUST_BOOTED, message)
         return _refused(replace(course, rush=message), assignment, observed, refusal, now=now)
     return _end(
         course,
@@ -225,7 +229,7 @@ def _after_rush(course: Course, observed: Observed) -> Refusal | None:
     """Return a refusal of what tripped in the rush after the boot, until that is over."""
     if not course.rush or observed.uptime >= BOOT_RUSH_SECONDS:
         return None
-    return Refusal(JUST_BOOTED, course.rush, final=False)
+    return Refusal(JUST_BOOTED, course.rush)
 
 
 def _leased(memory: Memory, course: Course, assignment: Assignment, observed: Observed) -> bool:

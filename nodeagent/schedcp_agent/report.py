@@ -32,6 +32,8 @@ class Facts:
     departed: tuple[DepartedPod, ...] = ()
     probes_problem: str = ""
     """Why there are no probes; empty when there are."""
+    unmeasured: str = ""
+    """The assignment's policy when the agent has no account of it; empty when it has, or need."""
     spec_problem: str = ""
     """Why the latest spec could not be read; empty when it could."""
     rank: str = ""
@@ -120,19 +122,26 @@ def _assignments(
     if found is None:
         return ()
     state, reason, message = found
-    before = next(
-        (a for a in previous.assignments if (a.run, a.state) == (assignment.run, state)), None
+    said = AssignmentStatus(
+        unit=assignment.unit,
+        run=assignment.run,
+        object_digest=assignment.object_digest,
+        state=state,
+        reason=reason[:256],
+        message=message[:2048],
+        since=now,
     )
-    return (
-        AssignmentStatus(
-            unit=assignment.unit,
-            run=assignment.run,
-            object_digest=assignment.object_digest,
-            state=state,
-            reason=reason[:256],
-            message=message[:2048],
-            since=before.since if before else now,
-        ),
+    before = next((a for a in previous.assignments if _same_word(a, said)), None)
+    return (said.replace(since=before.since) if before else said,)
+
+
+def _same_word(one: AssignmentStatus, other: AssignmentStatus) -> bool:
+    """Return whether two say the same of the same candidate, in whatever words."""
+    return (one.run, one.object_digest, one.state, one.reason) == (
+        other.run,
+        other.object_digest,
+        other.state,
+        other.reason,
     )
 
 
@@ -243,6 +252,13 @@ def _hands_off(observed: Observed) -> _Finding:
 
 
 def _guard_rails(facts: Facts) -> _Finding:
+    if facts.unmeasured:
+        message = (
+            f"neither latency nor pressure is watched: spec.workloads has no entry for policy "
+            f"{facts.unmeasured}, whose scheduler is assigned; the operator writes one, so compare "
+            "its version with the agent's, and see its log"
+        )
+        return _FALSE, "NotMeasured", message
     if facts.probes_problem:
         message = f"pressure is watched, but not the target's latency: {facts.probes_problem}"
         return _FALSE, "ProbesUnavailable", message

@@ -15,6 +15,7 @@ from schedcp_api.verdicts import Check, Phase, Stage
 
 from . import (
     beckoning,
+    charges,
     contexts,
     fairness,
     helping,
@@ -41,6 +42,7 @@ from .programs import read_programs
 from .saturating import while_nobody_sleeps
 from .spells import while_it_lasts
 from .timebombs import Rule, later, without_timers
+from .upheavals import while_pods_come_and_go
 
 __all__ = ["RULES", "Examination", "analyse_bytecode", "examined"]
 
@@ -111,6 +113,7 @@ RULES = (
             fairness.orders_move,
             fairness.heads_are_bounded,
             weights.weights_help,
+            charges.charges_end,
             serving.served_when_busy,
             yielding.yields_count,
             yielding.yielders_last,
@@ -229,6 +232,7 @@ def examined(scene: Scene) -> tuple[Check, ...]:
                 *without_timers(scene, lasting),
                 *while_it_lasts(scene, lasting),
                 *while_nobody_sleeps(scene, waiting),
+                *while_pods_come_and_go(scene, lasting),
             ],
             complete=scene.complete,
         )

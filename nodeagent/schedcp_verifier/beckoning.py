@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 
 from .calling import INSERTED
-from .conditions import SLT, ULT, Way
+from .conditions import SLT, ULT, Way, joined
 from .cpus import name_of
 from .effects import Effect
 from .events import Event
-from .findings import Finding, Scene, surely
+from .findings import Finding, Placed, Scene, surely
 from .queueids import Queue, QueueKind, meet
 from .standings import Standing
 from .terms import Term, stripped
@@ -20,6 +21,12 @@ _SELECT = frozenset({"select_cpu", "select_cid"})
 _WHERE_IT_WAS = frozenset({"previous_cpu", "bpf_get_smp_processor_id", "scx_bpf_this_cid"})
 _CLAIMS = frozenset({"scx_bpf_pick_idle_cpu", "scx_bpf_pick_idle_cpu_node"})
 _COUNT = "scx_bpf_dsq_nr_queued"
+
+
+def _is_usual(scene: Scene, inserts: list[Placed]) -> bool:
+    """Say whether ordinary tasks are always inserted by one of these, whatever changes."""
+    paths = [item.event.path for item in inserts]
+    return bool(paths) and scene.standing(reduce(joined, paths)) is Standing.LASTING
 
 
 def idle_cpus_called(scene: Scene) -> Iterator[Finding]:
@@ -37,9 +44,8 @@ def idle_cpus_called(scene: Scene) -> Iterator[Finding]:
         for item in scene.inserts
         if item.event.operation == "enqueue"
         and item.queue.kind in (QueueKind.NUMBER, QueueKind.GLOBAL)
-        and scene.standing(item.event.path) is Standing.LASTING
     ]
-    if returns and stays and shared and scene.complete:
+    if returns and stays and scene.complete and _is_usual(scene, shared):
         seldom = "only now and then somebody looks" if looks else "nobody looks"
         yield surely(
             f"select_cpu leaves every task on the CPU where it was, and {seldom} for an idle one: "

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from schedcp_api.verdicts import Check, Stage
 
 from .attaching import ended, same_enablement
+from .calming import calming
 from .checks import error, failed, passed, warning
 from .churning import churn
 from .conserving import conservation
@@ -56,6 +57,7 @@ def endurance(report: GuestReport, course: Course) -> tuple[Check, ...]:
         _stranded(report, course),
         _starvation(report, course),
         conservation(report, course),
+        *calming(report, course),
         *churn(report, course),
         storms(report, course),
         *waking(report, course),

@@ -14,11 +14,13 @@ from .conditions import EQ, Way, joined
 from .cpus import TRIES
 from .effects import Effect
 from .events import Event
+from .favours import Favour
 from .findings import Finding, Placed, Scene, possibly, surely
 from .queueids import Queue, QueueKind, meet
 from .slopes import Slopes, known_bits
 from .standings import Standing, is_exiting
 from .terms import Role, Term
+from .turns import rarity
 
 __all__ = ["first_come", "heads_are_bounded", "orders_move", "priorities_end"]
 
@@ -101,15 +103,24 @@ def _behind_others(scene: Scene, queue: Queue, behind: list[Placed]) -> Iterator
     ]
     if not ways or any(meet(item.queue, queue) is None for item in takers):
         return
-    tried = [_failed_tries(scene, way) for _, way in ways]
+    # Whoever moves tasks on at such a turn may move all of them.
+    alone = [way for item, way in ways if item.event.what is not Effect.MOVE]
+    rare = {way: words for way in alone if (words := rarity(scene, way))}
+    usual = [way for item, way in ways if item.event.what is Effect.MOVE or way not in rare]
+    tried = [_failed_tries(scene, way) for way in usual or rare]
     for first in tried[0]:
         if meet(first, queue) is not False or not all(_among(first, others) for others in tried):
             continue
         feeders = [
             item for item in _feeders(scene, first) if not _comes_from_elsewhere(scene, item, queue)
         ]
-        standing = _filling(scene, feeders)
         lines = scene.lines([*(item for item, _ in ways), *feeders, *behind])
+        standing = _filling(scene, feeders)
+        if rare and usual:
+            turn = f"queue {queue} comes before {first} only {next(iter(rare.values()))}"
+            favour = Favour(scene, feeders, behind)
+            yield from favour.findings(turn, standing, why=_reason(standing), lines=lines)
+            continue
         words = (
             f"queue {queue} is looked at only when {first} is empty, and {_reason(standing)}: "
             "give the other one a turn now and then (a counter, a time), or move on whoever has "

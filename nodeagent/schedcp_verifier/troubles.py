@@ -36,7 +36,7 @@ ELSEWHERE = ("few", "spread", "bursts", "waiting-churn", "pinned", "saturated-br
 """The trials on other machines: what depends on which CPUs there are."""
 ON_TWO_NODES = (*ELSEWHERE, "spare")
 """With a trial of who wakes while there is a choice of CPUs."""
-ON_A_SMALL_ONE = (*ELSEWHERE, "brisk", "pod", "pods-pass")
+ON_A_SMALL_ONE = (*ELSEWHERE, "brisk", "calms-down", "pod", "pods-pass")
 """With trials that cost little there, and show as much as on a larger machine."""
 ON_ONE_CPU = (*ELSEWHERE, "generations")
 """With a trial for which each CPU would have to be kept busy by who is new."""
@@ -111,6 +111,7 @@ def trials_of(topology: Topology) -> Mapping[str, Trial]:
         "spread": Trial({"tasks": cpus + 2}),
         "brisk": Trial({"tasks": 3 * cpus}),
         "spare": Trial({"tasks": cpus // 2}),
+        "calms-down": Trial({"tasks": 2 * cpus, "bound": cpus}),
         "pod": Trial({"tasks": 3 * cpus + 1, "moves": 3 * cpus + 1}, {"sleeps": 1}),
         # One pod stays and sixty pass, each entered by as many tasks as there are CPUs.
         "pods-pass": Trial({"tasks": 4 * cpus + 1, "cgroups": 61, "moves": 63 * cpus + 1}),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from schedcp_api.policies import Mode
-from schedcp_api.runs import Outcome, RunStage
+from schedcp_api.runs import NodeRole, Outcome, RunStage
 
 from .events import Event, Observed, Transition
 from .stages.approval import awaiting_approval
@@ -116,7 +116,27 @@ def _interruption(run: Run, world: World) -> Outcome | None:
     if needed is not None and _RANK[world.policy.mode] < _RANK[needed]:
         message = f"the policy's mode is {world.policy.mode} now, too little for a {needed} stage"
         return inconclusive("ModeChanged", message)
+    if world.policy.spec.workload != run.policy.workload:
+        message = (
+            f"spec.workload of policy {run.spec.policy} is not what it was when the run began, so"
+            " its figures would be of other pods; the next run is for the workload as it is now"
+        )
+        return inconclusive("PolicyChanged", message)
+    lost = _deselected(run, world)
+    if lost:
+        message = (
+            f"policy {run.spec.policy} no longer selects {', '.join(lost[:8])}, which the run had"
+            " taken: spec.nodes or the node's labels changed; the run ends and gives back all its"
+            " nodes, and the next one takes those that are selected then"
+        )
+        return inconclusive("NodeDeselected", message)
     return None
+
+
+def _deselected(run: Run, world: World) -> tuple[str, ...]:
+    """Return the nodes that the run holds although its policy does not select them any more."""
+    held = {entry.name for entry in run.status.nodes if entry.role is not NodeRole.REVERTED}
+    return tuple(node.name for node in world.nodes if node.name in held and not node.selected)
 
 
 def _timed_out(run: Run, *, now: datetime) -> Transition:

@@ -7,10 +7,12 @@ object never replaces a newer one, so a slow watch cannot undo what a write has 
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from schedcp_api.policies import SchedulerPolicySpec
+from schedcp_api.selectors import LabelSelector
 
 from .assignments import touches
 from .clocks import Clocks
@@ -179,6 +181,10 @@ class Cluster:
         """Return the policies by name."""
         return self._objects[POLICIES.kind]
 
+    def by_age(self) -> list[PolicyObject]:
+        """Return the policies, the oldest first: of two that select a pod the older has it."""
+        return sorted(self.policies.values(), key=_age)
+
     @property
     def runs(self) -> Mapping[str, RunObject]:
         """Return the runs by name."""
@@ -246,16 +252,23 @@ class Cluster:
         policy: str,
         run: str = "",
         also: Collection[str] = (),
+        now: LabelSelector | None = None,
     ) -> tuple[NodeView, ...]:
-        """Return the nodes that a policy selects, and `also` these, as `run` may see them."""
+        """Return the nodes that a policy selects, and `also` these, as `run` may see them.
+
+        Where `now` is given, which is the policy's selector now, a node must fit that, too.
+        """
         pods: dict[str, list[PodObject]] = {}
         for pod in self.target_pods(spec):
             pods.setdefault(pod.node, []).append(pod)
-        return tuple(
-            self._view(node, pods.get(node.name, []), claim=self._claim(node.name, policy, run))
-            for node in sorted(self.nodes.values(), key=lambda node: node.name)
-            if spec.nodes.matches(node.labels) or node.name in also
-        )
+        views: list[NodeView] = []
+        for node in sorted(self.nodes.values(), key=lambda node: node.name):
+            selected = (now or spec.nodes).matches(node.labels)
+            if (selected and spec.nodes.matches(node.labels)) or node.name in also:
+                claim = self._claim(node.name, policy, run)
+                view = self._view(node, pods.get(node.name, []), claim=claim)
+                views.append(replace(view, selected=selected))
+        return tuple(views)
 
     def world(self, run: Run) -> World:
         """Return what the next step of `run` depends on."""
@@ -267,7 +280,11 @@ class Cluster:
         known = self.runs.get(run.name)
         return World(
             nodes=self.node_views(
-                run.policy, policy=run.spec.policy, run=run.name, also=touches(run)
+                run.policy,
+                policy=run.spec.policy,
+                run=run.name,
+                also=touches(run),
+                now=policy.spec.nodes if policy is not None else None,
             ),
             policy=LivePolicy(policy.spec) if policy is not None else None,
             policy_problem=hidden.problem if hidden is not None and unreadable else "",
@@ -277,7 +294,7 @@ class Cluster:
     def overlap(self, policy: PolicyObject) -> str:
         """Return an older policy that selects some of the same pods; empty when there is none."""
         pods = {pod.uid for pod in self.target_pods(policy.spec)}
-        for other in sorted(self.policies.values(), key=_age):
+        for other in self.by_age():
             if _age(other) >= _age(policy):
                 break
             if pods & {pod.uid for pod in self.target_pods(other.spec)}:

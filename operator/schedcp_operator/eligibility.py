@@ -33,6 +33,8 @@ class Refusal:
 def refusal(node: NodeView, canary: Canary, *, now: datetime, rules: Rules) -> Refusal | None:
     """Return why `node` is not eligible for runs with such a canary, or None when it is."""
     status = node.status
+    if not node.selected:
+        return Refusal(node.name, "Deselected", "spec.nodes does not select the node any more")
     if not node.ready:
         return Refusal(node.name, "NotReady", "the node is not Ready")
     if status.heartbeat_at is None or status.kernel is None:

@@ -12,13 +12,15 @@ from datetime import datetime, timedelta
 
 from schedcp_api.base import API_VERSION
 from schedcp_api.nodestates import (
+    MOST_TRACKED_PODS,
+    MOST_TRACKED_WORKLOADS,
     Assignment,
     ProfileRequest,
     SchedulerNodeStateSpec,
     TrackedPod,
     TrackedWorkload,
 )
-from schedcp_api.policies import Mode
+from schedcp_api.policies import Mode, SchedulerPolicySpec
 from schedcp_api.runs import RunStage
 
 from .assignments import desired_assignment, desired_profile_request
@@ -95,7 +97,7 @@ def desired_spec(
     now: datetime,
     settings: KeeperSettings,
 ) -> SchedulerNodeStateSpec:
-    """Return what the node's SchedulerNodeState shall say now."""
+    """Return what the node's SchedulerNodeState shall say now, with `workloads` tracked there."""
     state = cluster.states.get(node)
     before = state.spec if state is not None else SchedulerNodeStateSpec()
     assignment = _left_as_it_is(cluster, node)
@@ -120,7 +122,7 @@ def desired_spec(
         lease_epoch=epoch,
         lease_renewed_at=renewed,
         lease_seconds=settings.lease_seconds,
-        workloads=workloads,
+        workloads=_measured(cluster, workloads, before.workloads, assignments),
         profile_request=request,
         assignments=assignments,
     )
@@ -129,23 +131,40 @@ def desired_spec(
 def tracked_workloads(
     cluster: Cluster, expected: Callable[[PodObject], int | None]
 ) -> Mapping[str, tuple[TrackedWorkload, ...]]:
-    """Return what each node's agent shall measure, by node.
+    """Return the policies' pods on each node, by node; of two that select one the older has it.
 
     `expected` returns what was learned of a pod's job, in CPU seconds.
     """
     found: dict[str, list[TrackedWorkload]] = {}
-    for name in sorted(cluster.policies):
-        policy = cluster.policies[name]
-        workload = _workload_name(cluster, policy)
+    given: set[str] = set()
+    for policy in cluster.by_age():
+        spec = _spec_in_force(cluster, policy)
         pods: dict[str, list[TrackedPod]] = {}
-        for pod in cluster.target_pods(policy.spec):
+        for pod in cluster.target_pods(spec):
             node = cluster.nodes.get(pod.node)
-            if node is not None and policy.spec.nodes.matches(node.labels):
-                pods.setdefault(pod.node, []).append(pod.tracked(expected=expected(pod)))
+            if node is None or pod.uid in given:
+                continue
+            held = any(one.policy == policy.name for one in _held(cluster, node.name))
+            if not (held or spec.nodes.matches(node.labels)):
+                continue
+            given.add(pod.uid)
+            pods.setdefault(pod.node, []).append(pod.tracked(expected=expected(pod)))
         for node_name, tracked in pods.items():
-            entry = TrackedWorkload(policy=name, workload=workload, pods=tuple(tracked[:256]))
+            entry = TrackedWorkload(
+                policy=policy.name,
+                workload=_workload_name(cluster, policy),
+                pods=tuple(tracked[:MOST_TRACKED_PODS]),
+            )
             found.setdefault(node_name, []).append(entry)
-    return {node: tuple(entries[:32]) for node, entries in found.items()}
+    return {node: tuple(entries) for node, entries in found.items()}
+
+
+def _spec_in_force(cluster: Cluster, policy: PolicyObject) -> SchedulerPolicySpec:
+    """Return what the policy's run began with while it goes on: its figures are of one workload."""
+    active = cluster.runs.get(policy.status.active_run or "")
+    if active is None or active.run.status.stage is RunStage.FINISHED:
+        return policy.spec
+    return active.run.policy if active.run.spec.policy_uid == policy.uid else policy.spec
 
 
 def _workload_name(cluster: Cluster, policy: PolicyObject) -> str:
@@ -154,6 +173,28 @@ def _workload_name(cluster: Cluster, policy: PolicyObject) -> str:
         return active.run.spec.trigger.workload
     workloads = cluster.workloads(policy.spec)
     return (workloads[0].key if workloads else f"Policy//{policy.name}")[:256]
+
+
+def _measured(
+    cluster: Cluster,
+    tracked: tuple[TrackedWorkload, ...],
+    before: tuple[TrackedWorkload, ...],
+    assignments: tuple[Assignment, ...],
+) -> tuple[TrackedWorkload, ...]:
+    """Return what the node's agent shall measure: the assignment's policy comes first.
+
+    It has an entry also without a pod on the node: its guard rails watch the neighbours, and those
+    are then all pods. One that cannot be read keeps the pods that it had.
+    """
+    for assignment in assignments:
+        name = assignment.policy
+        policy = cluster.policies.get(name)
+        known = tracked if policy is not None else before
+        workload = _workload_name(cluster, policy) if policy is not None else f"Policy//{name}"
+        empty = TrackedWorkload(policy=name, workload=workload[:256])
+        mine = next((entry for entry in known if entry.policy == name), empty)
+        tracked = (mine, *(entry for entry in tracked if entry.policy != name))
+    return tracked[:MOST_TRACKED_WORKLOADS]
 
 
 class NodeKeeper:

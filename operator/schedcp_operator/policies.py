@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schedcp_api.base import Condition, ConditionStatus, with_condition
-from schedcp_api.nodestates import AssignmentStatus, RunState
 from schedcp_api.policies import (
-    Mode,
     ObservedWorkload,
     PromotedScheduler,
     SchedulerPolicySpec,
@@ -19,7 +17,6 @@ from schedcp_api.runs import (
     Lesson,
     OptimizationRunSpec,
     Outcome,
-    OutcomeKind,
     RunStage,
     RunTrigger,
     TriggerKind,
@@ -32,17 +29,13 @@ from .policy_conditions import (
     NO_TRIGGER,
     UNNEEDED,
     WITHDRAWN,
-    WORKLOAD_GRACE,
     conditions_of,
 )
-from .policy_view import PolicyView, kept, promoted_run
-from .stages.common import PASSING
-from .stages.learning import lesson_of
+from .policy_view import PolicyView
 from .views import Rules, Run
+from .withdrawals import afterthought, gone_since, is_unproven, withdrawal
 
 _MOST_WORKLOADS = 64
-_UNPROVEN = ("Expired", "WrongKernel", "ProgramNotHere", "CorruptObject")
-"""Why an agent refuses what was proven once: a new run can prove it, or something else, anew."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
     """Return what `view` comes to."""
     policy = view.policy
     status = acknowledged(view, now=now)
-    status = status.replace(workload_gone_since=_gone_since(view, status, now=now))
+    status = status.replace(workload_gone_since=gone_since(view, status, now=now))
     selection = select(view.nodes, policy.spec.canary, now=now, rules=rules)
     status = status.replace(
         observed_generation=policy.generation,
@@ -84,7 +77,7 @@ def decide(view: PolicyView, *, now: datetime, rules: Rules) -> PolicyDecision:
         )
         status = status.replace(active_run=start.name, promoted=None, workloads=complete)
     status = status.replace(summary=_summary(view, status, now=now)[:256])
-    return PolicyDecision(status, start, _afterthought(view))
+    return PolicyDecision(status, start, afterthought(view))
 
 
 def acknowledged(view: PolicyView, *, now: datetime) -> SchedulerPolicyStatus:
@@ -154,88 +147,11 @@ def _said(outcome: Outcome) -> str:
     return f"{outcome.kind}{reason}{message}"[:256]
 
 
-def _afterthought(view: PolicyView) -> Lesson | None:
-    """Return the lesson of a kept scheduler that a node's kernel or agent threw out."""
-    failed = _failed_node(view)
-    run = promoted_run(view)
-    if failed is None or run is None:
-        return None
-    tripped = failed.state is RunState.TRIPPED
-    outcome = Outcome(
-        kind=OutcomeKind.WORSE,
-        reason="GuardrailTripped" if tripped else "Ejected",
-        message=f"after its promotion: {failed.reason}: {failed.message}"[:2048],
-    )
-    attempt = run.attempt.replace(result=AttemptResult.ROLLED_BACK, outcome=outcome)
-    return lesson_of(run, attempt, at=failed.since)
-
-
-def _failed_node(view: PolicyView) -> AssignmentStatus | None:
-    """Return a node's final word against the kept scheduler, if there is one."""
-    _, said = kept(view)
-    return next((one for one in said if one.state in (RunState.EJECTED, RunState.TRIPPED)), None)
-
-
-def withdrawal(view: PolicyView, *, now: datetime) -> str | None:
-    """Return why the promoted scheduler must leave every node, or None while it may stay.
-
-    One node whose kernel ejected it, or whose guard rail it tripped, speaks for all of them. When
-    the workload is gone it serves nobody, and keeps its nodes from other policies.
-    """
-    promoted = view.policy.status.promoted
-    if promoted is None:
-        return None
-    if view.policy.spec.mode is not Mode.AUTO:
-        return f"the policy's mode is {view.policy.spec.mode}"
-    if promoted.run in view.unreadable_runs:
-        return None
-    if promoted_run(view) is None:
-        return f"run {promoted.run} is gone"
-    failed = _failed_node(view)
-    if failed is not None:
-        return f"{failed.state}: {failed.reason}"
-    ended = _ended(view)
-    if ended is not None:
-        return f"no node runs it any more: {ended.state}: {ended.reason}"
-    since = view.policy.status.workload_gone_since
-    if since is not None and _is_gone(view) and now - since >= WORKLOAD_GRACE:
-        return f"WorkloadGone: nothing matches spec.workload since {since:%Y-%m-%dT%H:%M:%SZ}"
-    return None
-
-
-def _is_gone(view: PolicyView) -> bool:
-    """Return whether nothing matches the policy; a workload without replicas is still there."""
-    return view.listed and not view.workloads and view.pods == 0
-
-
-def _gone_since(
-    view: PolicyView, status: SchedulerPolicyStatus, *, now: datetime
-) -> datetime | None:
-    """Return since when the workload of a kept scheduler has been gone; None while it is there."""
-    if status.promoted is None:
-        return None
-    if not view.listed:
-        return status.workload_gone_since
-    return (status.workload_gone_since or now) if _is_gone(view) else None
-
-
-def _ended(view: PolicyView) -> AssignmentStatus | None:
-    """Return what an agent says of a kept scheduler that every agent has given up for good."""
-    holders, said = kept(view)
-    ended = [
-        one
-        for one in said
-        if one.state is RunState.FAILED
-        or (one.state is RunState.REFUSED and one.reason not in PASSING)
-    ]
-    return ended[0] if ended and not holders and len(ended) == len(said) else None
-
-
 def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]:
     """Return the policy's workloads with since when each one's revision is complete.
 
-    A policy that was changed, or whose kept scheduler lost its proof by time, by a new kernel or by
-    agents with other programs, has its workloads' present revisions looked at again. A rollout
+    A policy that was changed, or whose kept scheduler lost its proof (by time, by a new kernel, for
+    want of its key, ...), has its workloads' present revisions looked at again. A rollout
     whose run is under way is handled, also when a crash came before the policy could say so; then
     all are that were complete when the run began.
     """
@@ -246,9 +162,7 @@ def rollouts(view: PolicyView, *, now: datetime) -> tuple[ObservedWorkload, ...]
         and run.spec.policy_generation == view.policy.generation
     ]
     before = {entry.workload: entry for entry in view.policy.status.workloads}
-    ended = _ended(view)
-    unproven = ended is not None and ended.reason in _UNPROVEN
-    changed = unproven or view.policy.status.observed_generation != view.policy.generation
+    changed = is_unproven(view) or view.policy.status.observed_generation != view.policy.generation
     found: list[ObservedWorkload] = []
     for workload in view.followed(_MOST_WORKLOADS):
         known = before.get(workload.key)

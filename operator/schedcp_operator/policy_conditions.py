@@ -9,8 +9,11 @@ from schedcp_api.policies import Mode, PromotedScheduler, SchedulerPolicyStatus
 
 from .eligibility import Selection
 from .kube import Json
-from .policy_view import PolicyView, kept
+from .policy_view import PolicyView, kept, promoted_run
+from .stages.canary import nodes_of_step
 from .stages.common import NO_KEYS
+from .stages.promoting import left_out
+from .views import Run
 
 __all__ = [
     "KEPT",
@@ -143,25 +146,39 @@ def _knowing(view: PolicyView) -> tuple[ConditionStatus, str, str]:
 
 
 def _keeping(view: PolicyView, status: SchedulerPolicyStatus, promoted: PromotedScheduler) -> _Row:
-    """Return the condition that says on how many nodes the promoted scheduler really runs."""
-    wanted = [
+    """Return the condition that says on how many nodes the promoted scheduler really runs.
+
+    Of those that its run meant it for, whether or not it was taken to them.
+    """
+    assigned = [
         node.name
         for node in view.nodes
         if any(a.run == promoted.run for a in node.spec.assignments)
     ]
     holders, said = kept(view)
-    message = f"{len(holders)} of {len(wanted)} nodes run {promoted.scheduler}"
+    run = promoted_run(view)
+    wanted = max(len(assigned), _meant(view, run) if run is not None else 0)
+    message = f"{len(holders)} of {wanted} nodes run {promoted.scheduler}"
     others = [f"{one.state}: {one.reason}" for one in said if one.state is not RunState.ACTIVE]
     if others:
         message += f"; {', '.join(sorted(set(others))[:4])}"
+    if run is not None and left_out(run) and len(assigned) < wanted:
+        message += f"; {left_out(run)}, until the next run"
     if status.workload_gone_since is not None:
         ends = status.workload_gone_since + WORKLOAD_GRACE
         message += f"; nothing matches spec.workload: it is taken off at {ends:%Y-%m-%dT%H:%M:%SZ}"
-    if not wanted:
+    if not assigned:
         return KEPT, ConditionStatus.UNKNOWN, "NotAssigned", message
-    if len(holders) >= len(wanted):
+    if len(holders) >= wanted:
         return KEPT, ConditionStatus.TRUE, "Running", message
     return KEPT, ConditionStatus.FALSE, "NotEverywhere", message
+
+
+def _meant(view: PolicyView, run: Run) -> int:
+    """Return how many of the nodes that are there the run's last step means."""
+    there = {node.name for node in view.nodes}
+    present = sum(name in there for name in run.status.eligible_nodes)
+    return min(present, nodes_of_step(run.policy.canary.steps[-1], present))
 
 
 def _matching(view: PolicyView, *, followed: int) -> tuple[ConditionStatus, str, str]:

@@ -8,7 +8,7 @@ from .events import PlanningFailed
 from .objects import PolicyObject, WorkloadObject
 from .views import NodeView, Run
 
-__all__ = ["PolicyView", "kept", "promoted_run"]
+__all__ = ["PolicyView", "kept", "promoted_run", "said_of_kept"]
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,29 @@ def promoted_run(view: PolicyView) -> Run | None:
 
 def kept(view: PolicyView) -> tuple[tuple[str, ...], tuple[AssignmentStatus, ...]]:
     """Return which nodes run the promoted scheduler, and what the agents say of it."""
-    run = promoted_run(view)
-    if run is None or run.attempt.object_digest is None:
-        return (), ()
-    wanted = (run.name, run.attempt.object_digest)
+    wanted = _wanted(view)
     holders = tuple(
         node.name
         for node in view.nodes
         if any((a.run, a.object_digest) == wanted for a in node.status.attached)
     )
-    said = tuple(
-        one
+    return holders, tuple(one for _, one in said_of_kept(view))
+
+
+def said_of_kept(view: PolicyView) -> tuple[tuple[NodeView, AssignmentStatus], ...]:
+    """Return what the agents say of the promoted scheduler, each with its node."""
+    wanted = _wanted(view)
+    return tuple(
+        (node, one)
         for node in view.nodes
         for one in node.status.assignments
         if (one.run, one.object_digest) == wanted
     )
-    return holders, said
+
+
+def _wanted(view: PolicyView) -> tuple[str, str] | None:
+    """Return the run and the object of what the policy keeps; None when it keeps nothing."""
+    run = promoted_run(view)
+    if run is None or run.attempt.object_digest is None:
+        return None
+    return run.name, run.attempt.object_digest

@@ -42,7 +42,7 @@ class Deadlines(BaseModel):
     """On top of one and a half times the length of the blocks."""
     judging_seconds: int = Field(default=300, ge=1)
     promoting_seconds: int = Field(default=300, ge=1)
-    """On top of the soak time of every node."""
+    """On top of the soak time of every node, and of five minutes for nodes that are away."""
     rolling_back_seconds: int = Field(default=300, ge=1)
     learning_seconds: int = Field(default=120, ge=1)
 

@@ -31,6 +31,8 @@ class NodeView:
     target_pods: tuple[TrackedPod, ...] = ()
     claimed_by: str = ""
     """The run or policy, other than the one that looks, that has this node; empty when free."""
+    selected: bool = True
+    """Whether the policy as it is now selects the node; a run that touches it sees it anyway."""
     clock_skew: timedelta | None = None
     """How far the node's clock is ahead of the operator's, negative when it is behind; None while
     too few heartbeats have come that they could be compared by."""
@@ -70,7 +72,7 @@ class World:
     """What the run's approval annotation says: the digest of an approved candidate."""
 
     def node(self, name: str) -> NodeView | None:
-        """Return the node of that name, if it is still there and selected."""
+        """Return the node of that name, if it is there, and selected or touched by the run."""
         return next((node for node in self.nodes if node.name == name), None)
 
 
@@ -113,6 +115,8 @@ class Rules:
     """How long a promoted node must hold before it counts."""
     attach: timedelta = timedelta(seconds=60)
     """How long an agent may take to attach an assigned scheduler."""
+    patience: timedelta = timedelta(minutes=5)
+    """How long a promotion waits for a node that it lacks and cannot take."""
     token_validity_seconds: int = 604_800
     max_retries: int = 2
     """How often a stage is tried again after a lost machine."""
@@ -129,7 +133,8 @@ class Rules:
             blocks = 2 * canary.pairs * (canary.block_seconds + canary.washout_seconds)
             return base + timedelta(seconds=1.5 * blocks)
         if run.status.stage is RunStage.PROMOTING:
-            return base + len(run.status.eligible_nodes) * (self.soak + self.attach)
+            each = self.soak + self.attach
+            return base + self.patience + len(run.status.eligible_nodes) * each
         return base
 
     def expired(self, run: Run, now: datetime) -> bool:

@@ -262,6 +262,7 @@ static const struct trial {
 	{"spread", trial_spread},
 	{"brisk", trial_brisk},
 	{"spare", trial_spare},
+	{"calms-down", trial_calms_down},
 	{"bursts", trial_bursts},
 	{"many", trial_many},
 	{"waiting-churn", trial_waiting_churn},

@@ -33,6 +33,10 @@ enum effect {
 	EFFECT_INTERRUPTS,	/* interrupts that CPUs sent themselves and others to schedule */
 	EFFECT_REQUEUED,	/* tasks that were enqueued again without having run */
 	EFFECT_WAITED_US,	/* time in which some task waited for a CPU */
+	EFFECT_SPEEDS_WATCHED,	/* whether the kernel told of speeds that are asked for */
+	EFFECT_SPEEDS,		/* how often the scheduler asked for a speed of a CPU */
+	EFFECT_SPEEDS_HIGH,	/* and how often for the highest, or nearly */
+	EFFECT_SPEEDS_LEFT,	/* CPUs that were left with such a speed and asked for no other */
 	EFFECT_LATE,		/* light tasks that did not run for long beside idle CPUs */
 	EFFECT_RELEASED,	/* throttled tasks that ran again after their release */
 	EFFECT_OFFLINED,	/* CPUs that were taken off line */
@@ -134,5 +138,6 @@ void trial_throttle(struct crew *crew);
 void trial_hogged_one(struct crew *crew);
 void trial_hogged_most(struct crew *crew);
 void trial_hotplug(struct crew *crew);
+void trial_calms_down(struct crew *crew);
 
 #endif

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schedcp_api.verdicts import ContractLoss, Phase, Stage
-from schedcp_verifier.kernels import KernelBundle
-from support.laboratory import Laboratory, keeping_request
+from schedcp_api.verdicts import ContractLoss, Stage
+from support.laboratory import Laboratory
 
 KEEPERS = ("cgroup_fair", "cgroup_layers", "mixed_service")
 VERDICT_SECONDS = 900
@@ -19,14 +18,3 @@ def test_the_contract_is_kept(keeper_name: str, laboratory: Laboratory) -> None:
     assert verdict.contract_losses == ()
     kept = {check.id for check in verdict.checks if check.stage is Stage.CONTRACT}
     assert kept == {f"keeps-{loss.value}" for loss in ContractLoss}
-
-
-@pytest.mark.parametrize("name", KEEPERS)
-def test_every_kernel_can_build_them_and_warns_of_nothing(
-    name: str, laboratory: Laboratory, kernels: tuple[KernelBundle, ...]
-) -> None:
-    verifier = laboratory.verifier
-    for bundle in kernels:
-        request = keeping_request(name, bundle)
-        analysed = verifier.analyse(verifier.subject(request), request, bundle)
-        assert {check.phase for check in analysed.checks} == {Phase.PASSED}, analysed.checks

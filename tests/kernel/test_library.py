@@ -1,7 +1,7 @@
 """Every scheduler of the library on every kernel: analysed, loaded, worked under, taken off again.
 
 Guests with all trials are for a few of them, in `test_verifier_proofs.py`; here one guest for each
-kernel runs them all, one after the other.
+kernel runs them all, one after the other. Knobs at their ends are in `test_verifier_bytecode.py`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ Analyses = dict[KernelBundle, dict[str, Analysed]]
 """What the static stages say of each scheduler as it is, by kernel."""
 
 
-def analysed(
-    laboratory: Laboratory, name: str, bundle: KernelBundle, knobs: dict[str, str]
-) -> Analysed:
-    """Return what the static stages say of a scheduler with knobs."""
-    request = library_request(name, bundle, knobs=knobs)
+def analysed(laboratory: Laboratory, name: str, bundle: KernelBundle) -> Analysed:
+    """Return what the static stages say of a scheduler as it is."""
+    request = library_request(name, bundle, knobs={})
     return laboratory.verifier.analyse(laboratory.verifier.subject(request), request, bundle)
 
 
@@ -35,8 +33,7 @@ def analysed(
 def analyses(laboratory: Laboratory, kernels: tuple[KernelBundle, ...]) -> Analyses:
     """Every scheduler on every kernel."""
     return {
-        bundle: {name: analysed(laboratory, name, bundle, {}) for name in LIBRARY}
-        for bundle in kernels
+        bundle: {name: analysed(laboratory, name, bundle) for name in LIBRARY} for bundle in kernels
     }
 
 
@@ -88,21 +85,6 @@ def manifest_of(name: str, settings: Settings) -> SchedulerManifest:
 def written(knob: Knob, value: int) -> str:
     """Return a value as a knob takes it."""
     return str(bool(value)).lower() if knob.type == "bool" else str(value)
-
-
-@pytest.mark.parametrize("name", LIBRARY)
-@pytest.mark.parametrize("end", ["minimum", "maximum"])
-def test_no_knob_makes_it_a_bad_one(
-    name: str,
-    end: str,
-    laboratory: Laboratory,
-    kernel: KernelBundle,
-    verifier_settings: Settings,
-) -> None:
-    knobs = manifest_of(name, verifier_settings).knobs
-    values = {knob.name: written(knob, getattr(knob, end)) for knob in knobs}
-    found = analysed(laboratory, name, kernel, values)
-    assert not found.failed, [check.message for check in found.checks]
 
 
 @pytest.mark.parametrize("name", LIBRARY)

@@ -15,14 +15,11 @@ from schedcp_verifier.guests import proof_plan
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.payloads import LoadedObject
 from schedcp_verifier.troubles import HEARTS
-from support.laboratory import CONTRACT, PLANNED, Laboratory, library_request
+from support.laboratory import CONTRACT, Laboratory, library_request
 from support.verifier import workload_profile
 
 DATA = Path(__file__).parent.parent / "data" / "schedulers"
-GOOD = [
-    DATA / f"good/{name}.bpf.c"
-    for name in ("lives_with_hotplug", "queue_per_cpu", "takes_four_at_once")
-]
+GOOD = [DATA / f"good/{name}.bpf.c" for name in ("lives_with_hotplug", "takes_four_at_once")]
 BAD = [
     DATA / f"bad/{name}.bpf.c"
     for name in (
@@ -45,6 +42,8 @@ SEEN_BY_GUESTS = {
     "T13-four-cpus-at-most": "trials-on-8-cpus-2-nodes",
 }
 """What guests must see by themselves, whether or not the bytecode tells it, and by which check."""
+PROVEN = ("latency_class", "long_tail")
+"""As the demo's planner chooses for services and for batches; `make bench-library` takes all."""
 VERDICT_SECONDS = 900
 
 
@@ -97,7 +96,7 @@ def test_the_same_source_gives_the_same_object(
     assert first == second
 
 
-@pytest.mark.parametrize("library_name", sorted(PLANNED))
+@pytest.mark.parametrize("library_name", PROVEN)
 def test_the_library_is_accepted_with_the_planners_knobs(
     library_name: str, laboratory: Laboratory, kernel: KernelBundle
 ) -> None:
@@ -107,8 +106,7 @@ def test_the_library_is_accepted_with_the_planners_knobs(
     if library_name == "latency_class":
         assert verdict.replay is not None
         assert percent_value(verdict.replay.improvement) > 20
-    if library_name != "simple_fifo":
-        assert counters(verdict)["aged_dispatches"] > 0
+    assert counters(verdict)["aged_dispatches"] > 0
 
 
 def counters(verdict: Verdict) -> dict[str, int]:

@@ -32,7 +32,7 @@ PLANNED = {
     "simple_fifo": {"slice_ns": "20000000"},
     "weighted_vtime": {"slice_ns": "5000000"},
 }
-"""Schedulers that are proven in full, with knobs as the planner sets them."""
+"""Knobs as the planner sets them."""
 LIBRARY = SchedulerLibrary(Path(__file__).parents[2] / "schedulers").own_names()
 """Every scheduler of the repository; programs of others are none."""
 

@@ -150,6 +150,7 @@ EFFECTS = {
     "bound": 90, "realtimeMs": 1400, "cgroups": 300, "moves": 200, "released": 8,
     "switches": 5000, "interrupts": 900, "waitedUs": 1000, "woken": 1000, "wokenUs": 1_000_000,
     "wokenMostUs": 20_000, "crossed": 500, "nodes": 2,
+    "speedsWatched": 1,
 }  # fmt: skip
 
 

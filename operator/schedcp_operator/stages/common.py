@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from schedcp_api.base import ConditionStatus, with_condition
-from schedcp_api.nodestates import AssignmentStatus, RunState
+from schedcp_api.nodestates import JUST_BOOTED, PASSING_REFUSALS, AssignmentStatus, RunState
 from schedcp_api.runs import (
     Attempt,
     AttemptResult,
@@ -29,10 +29,6 @@ NO_KEYS = (
 )
 _MOST_STAGES = 256
 _OF_THIS_CANDIDATE = ("NotEnoughPower", "GuardrailUnclear", "Quarantined")
-JUST_BOOTED = "JustBooted"
-PASSING = ("NotYetValid", "ForeignScheduler", "BadSignature", JUST_BOOTED, "FetchFailed")
-"""Why an agent may refuse for a while: clocks differ, somebody leaves, keys are on their way, a
-node that was booted is in the rush of all its pods, the store of objects is away."""
 _SILENCE_ENDS = {RunStage.CANARY: "canary", RunStage.PROMOTING: "promotion"}
 """Stages that need word from every node: in Judging the blocks are done."""
 _BY_BLOCKS = (RunStage.CANARY, RunStage.JUDGING)
@@ -166,7 +162,7 @@ def enter_promoting(run: Run, *, now: datetime, **changes: Any) -> OptimizationR
         entry.replace(role=NodeRole.PROMOTED, since=now) if entry.role is NodeRole.CANARY else entry
         for entry in run.status.nodes
     )
-    return enter(run, RunStage.PROMOTING, now=now, nodes=nodes, step=0, **changes)
+    return enter(run, RunStage.PROMOTING, now=now, nodes=nodes, step=0, passed_over=(), **changes)
 
 
 def another_may_follow(outcome: Outcome) -> bool:
@@ -226,7 +222,7 @@ def _failure_on(
         refused = said.state is RunState.REFUSED
         if (
             refused
-            and said.reason in PASSING
+            and said.reason in PASSING_REFUSALS
             and now - view.by_our_clock(said.since) <= rules.attach
         ):
             continue

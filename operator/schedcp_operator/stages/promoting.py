@@ -6,7 +6,7 @@ from datetime import datetime
 from schedcp_api.base import percent_value
 from schedcp_api.nodestates import RunState
 from schedcp_api.policies import Direction, MetricSource
-from schedcp_api.runs import AttemptResult, NodeRole, RunNode, RunStage
+from schedcp_api.runs import AttemptResult, NodeRole, PassedOver, RunNode, RunStage
 
 from ..assignments import desired_assignment, entries
 from ..eligibility import ON_DEFAULT, is_quarantined, refusal
@@ -39,6 +39,9 @@ from .common import (
 
 OBJECTIVE = "Objective"
 """The objective among the names of guard rails, which have no capitals."""
+QUARANTINED = "Quarantined"
+_LASTING = frozenset({QUARANTINED, "NoSchedExt"})
+"""Why a node cannot be taken that no wait changes."""
 
 
 def promoting(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
@@ -61,13 +64,15 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
 
     Whoever renewed a lease a moment ago has changed what the agent is asked, and knows nothing
     until it answers; an agent that never answers is a lost node. A node that left the cluster says
-    nothing of the candidate: the others go on without it.
+    nothing of the candidate: the others go on without it, as they do, after some patience, without
+    one that cannot be taken.
     """
     run = _without_gone(run, world, now=now)
     if not _present(run, world):
         left = _listed(run.status.eligible_nodes)
         message = f"none of {left} is in the cluster and selected any more: nothing is promoted"
         return roll_back(run, error("NodesGone", message), now=now)
+    run = _with_passed_over(run, world, now=now, rules=rules)
     failed = node_failure(run, world, now=now, rules=rules)
     if failed is not None:
         return roll_back(run, failed, now=now)
@@ -105,14 +110,72 @@ def _without_gone(run: Run, world: World, *, now: datetime) -> Run:
 
 
 def _present(run: Run, world: World) -> tuple[str, ...]:
-    """Return the run's nodes that are still there: steps and budget are shares of these."""
-    return tuple(name for name in run.status.eligible_nodes if world.node(name) is not None)
+    """Return the run's nodes that are there and selected: steps and budget are shares of these."""
+    there = {node.name for node in world.nodes if node.selected}
+    return tuple(name for name in run.status.eligible_nodes if name in there)
 
 
 def _listed(names: tuple[str, ...]) -> str:
     """Return the first names, and how many more there are."""
     rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + rest
+
+
+def _with_passed_over(run: Run, world: World, *, now: datetime, rules: Rules) -> Run:
+    """Return the run with the nodes that the step lacks and cannot take: since when, and why."""
+    since = {entry.name: entry.since for entry in run.status.passed_over}
+    free, passed_over = 0, list[PassedOver]()
+    for node in _not_held(run, world):
+        reason = _hindrance(run, node, now=now, rules=rules)
+        free += not reason
+        if reason:
+            first = since.get(node.name, now)
+            passed_over.append(PassedOver(name=node.name, reason=reason, since=first))
+    if len(entries(run, NodeRole.PROMOTED)) + free >= _wanted(run, world):
+        passed_over = []
+    return Run(run.name, run.spec, run.status.replace(passed_over=tuple(passed_over)))
+
+
+def _not_held(run: Run, world: World) -> list[NodeView]:
+    """Return the run's nodes that are there and not promoted, by name."""
+    held = {entry.name for entry in entries(run, NodeRole.PROMOTED)}
+    names = set(run.status.eligible_nodes) - held
+    return sorted((n for n in world.nodes if n.name in names), key=lambda n: n.name)
+
+
+def _hindrance(run: Run, node: NodeView, *, now: datetime, rules: Rules) -> str:
+    """Return why the node cannot be taken now; empty when it can."""
+    refused = refusal(node, run.policy.canary, now=now, rules=rules)
+    if refused is not None:
+        return refused.reason
+    return QUARANTINED if is_quarantined(node, run.attempt.object_digest or "") else ""
+
+
+def _wanted(run: Run, world: World) -> int:
+    """Return how many nodes the present step means."""
+    return nodes_of_step(run.policy.canary.steps[run.status.step], len(_present(run, world)))
+
+
+def _awaited(run: Run, *, now: datetime, rules: Rules) -> tuple[str, ...]:
+    """Return the nodes that the step waits for, with why they cannot be taken.
+
+    Each for a while only, and none so long that the stage's own time would run out over it.
+    """
+    if rules.expired(run, now + rules.attach):
+        return ()
+    return tuple(
+        f"{entry.name} ({entry.reason})"
+        for entry in run.status.passed_over
+        if entry.reason not in _LASTING and now - rules.seen_since(entry.since) < rules.patience
+    )
+
+
+def left_out(run: Run) -> str:
+    """Return which nodes the promotion went on without, and why; empty when none."""
+    if not run.status.passed_over:
+        return ""
+    named = tuple(f"{entry.name} ({entry.reason})" for entry in run.status.passed_over)
+    return f"left out: {_listed(named)}"
 
 
 def _moving_since(entry: RunNode, node: NodeView) -> datetime:
@@ -141,7 +204,7 @@ def _more(
 ) -> Transition:
     canary = run.policy.canary
     eligible = len(_present(run, world))
-    wanted = nodes_of_step(canary.steps[run.status.step], eligible)
+    wanted = _wanted(run, world)
     held = entries(run, NodeRole.PROMOTED)
     waiting = _waiting(run, world, now=now, rules=rules)
     room = min(wanted - len(held), at_once(canary.budget, eligible) - len(moving))
@@ -161,6 +224,11 @@ def _more(
     if moving or (len(held) < wanted and waiting):
         named = ", ".join(entry.name for entry in moving) or "the budget"
         return stay(run, f"{len(held)} of {eligible} nodes; waiting for {named}")
+    awaited = _awaited(run, now=now, rules=rules)
+    if awaited:
+        minutes = f"{rules.patience.total_seconds() / 60:g} minutes"
+        named = f"{_listed(awaited)}, each for {minutes} at most"
+        return stay(run, f"{len(held)} of {eligible} nodes; waiting for {named}")
     hosts = tuple(e.name for e in held if (n := world.node(e.name)) and n.target_pods)
     if not hosts:
         return stay(run, "no step without figures: no promoted node runs a pod of the workload")
@@ -169,14 +237,8 @@ def _more(
 
 def _waiting(run: Run, world: World, *, now: datetime, rules: Rules) -> list[NodeView]:
     """Return the nodes still to be promoted: those with target pods first, else by the seed."""
-    held = {entry.name for entry in entries(run, NodeRole.PROMOTED)}
     nodes = [
-        node
-        for node in sorted(world.nodes, key=lambda n: n.name)
-        if node.name in run.status.eligible_nodes
-        and node.name not in held
-        and refusal(node, run.policy.canary, now=now, rules=rules) is None
-        and not is_quarantined(node, run.attempt.object_digest or "")
+        node for node in _not_held(run, world) if not _hindrance(run, node, now=now, rules=rules)
     ]
     random.Random(f"{run.spec.seed}/promotion").shuffle(nodes)  # noqa: S311
     return sorted(nodes, key=lambda node: not node.target_pods)
@@ -203,6 +265,12 @@ def _read(
     gone = tuple(entry.name for entry in run.status.nodes if entry.gone_at is not None)
     if gone:
         message += f"; {_listed(gone)} left the cluster"
+    without = left_out(run)
+    if without:
+        message += f"; {without}"
+        if outcome is not None:
+            said = "; ".join(filter(None, (outcome.message, message)))
+            outcome = outcome.replace(message=said[:2048])
     status = enter(
         run,
         RunStage.LEARNING,

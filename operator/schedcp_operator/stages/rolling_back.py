@@ -56,7 +56,11 @@ def _restored(run: Run, world: World, *, now: datetime) -> Transition:
         now=now,
     )
     tried = len(run.status.attempts)
-    stopped = world.policy is None or world.policy.spec.suspend
+    stopped = (
+        world.policy is None
+        or world.policy.spec.suspend
+        or world.policy.spec.workload != run.policy.workload
+    )
     lowered = world.policy is not None and world.policy.mode in (Mode.OBSERVE, Mode.RECOMMEND)
     if (
         another_may_follow(outcome)

@@ -9,8 +9,7 @@ from schedcp_agent.errors import CorruptBlob, RequestFailed
 from schedcp_agent.observations import FetchFailure
 from schedcp_agent.reconcile import Fetch
 from schedcp_api.base import digest_of
-from schedcp_api.nodestates import Assignment, AssignmentStatus, RunState
-from schedcp_operator.stages.common import PASSING
+from schedcp_api.nodestates import PASSING_REFUSALS, Assignment, AssignmentStatus, RunState
 from support.agent import NOW, OBJECT, assignment, switchback, wish
 from support.agent_bench import AgentBench
 from support.agent_simulation import Simulation
@@ -69,7 +68,7 @@ def test_a_kept_scheduler_waits_for_its_object(tmp_path: Path, status: int, trie
     assert (said.state, said.reason) == (RunState.REFUSED, "FetchFailed")
     assert f"GET: status {status}; tries so far: {tries}" in said.message
     assert said.since == NOW + timedelta(seconds=2), "since the first failure"
-    assert said.reason in PASSING, "the operator must not take it for the last word"
+    assert said.reason in PASSING_REFUSALS, "the operator must not take it for the last word"
     assert bench.tick(33).assignments[0].state is RunState.ACTIVE
     assert bench.blobs.gets == tries + 1
 

@@ -132,6 +132,15 @@ def test_no_pod_of_the_workload_here(tmp_path: Path) -> None:
     assert "no pod of Deployment/shop/checkout runs on this node" in node.result.message
 
 
+def test_a_policy_that_has_no_pod_here(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    (entry,) = node.spec.workloads
+    node.spec = node.spec.replace(workloads=(entry.replace(pods=()),))
+    assert node.phases(0) == [FAILED]
+    assert node.result is not None
+    assert "no pod of Deployment/shop/checkout runs on this node" in node.result.message
+
+
 def test_a_policy_that_is_not_tracked_here(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.spec = wish(workloads=(), profile_request=REQUEST)

@@ -9,7 +9,7 @@ from schedcp_agent.memory import LeaseState
 from schedcp_agent.observations import FetchFailure, LoaderPhase, Trip
 from schedcp_agent.reconcile import Attach
 from schedcp_api.base import digest_of
-from schedcp_api.nodestates import Arm, Assignment
+from schedcp_api.nodestates import PASSING_REFUSALS, Arm, Assignment, RunState
 from schedcp_api.policies import OnDisconnect
 from schedcp_api.tokens import MAX_TOKEN_CHARS, TokenError, check
 from schedcp_operator.eligibility import MOST_NODES
@@ -106,6 +106,9 @@ def judge(world: Simulation) -> None:
                 q.object_digest == action.assignment.object_digest for q in world.memory.quarantine
             )
     world.actions.clear()
+    standing = world.memory.course.standing if world.memory.course else None
+    if standing is not None and standing.state is RunState.REFUSED:
+        assert standing.final is (standing.reason not in PASSING_REFUSALS)
     if world.loader.view.phase is not LoaderPhase.ATTACHED:
         return
     # What is attached after the actions were performed was not told to stop.

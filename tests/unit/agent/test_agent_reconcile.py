@@ -11,7 +11,7 @@ from schedcp_agent.reconcile import Attach, Detach, Fetch
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import AssignmentStatus, RunState, SchedulerNodeStateStatus
 from schedcp_api.policies import OnDisconnect
-from support.agent import KERNEL, NOW, OBJECT, assignment, token, wish
+from support.agent import KERNEL, NOW, OBJECT, STRANGER, assignment, token, wish
 from support.agent_simulation import Simulation
 
 DIGEST = digest_of(OBJECT)
@@ -94,8 +94,15 @@ def test_a_token_that_expires_while_it_runs() -> None:
 
 def test_a_key_that_is_trusted_no_more() -> None:
     world = running()
-    world.rules = replace(world.rules, keys=())
+    trusted = world.rules
+    world.rules = replace(world.rules, keys=(STRANGER.public_key(),))
     assert world.tick() == (Detach("BadSignature"),)
+    world.tick(60)
+    assert not world.attached
+    assert world.standing == "Refused/BadSignature"
+    world.rules = trusted
+    world.tick(3)
+    assert world.attached, "a key that is back is looked for at every tick"
 
 
 class TestLease:

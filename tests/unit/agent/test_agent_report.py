@@ -212,9 +212,33 @@ def test_a_guard_without_probes_says_so() -> None:
     assert conditions(found)["GuardRails"] == "False/ProbesUnavailable"
 
 
+@pytest.mark.parametrize("problem", ["", "no headers"])
+def test_a_guard_that_watches_nothing_says_so(problem: str) -> None:
+    world = Simulation()
+    world.tick()
+    found = status(world, Facts(unmeasured="checkout", probes_problem=problem))
+    assert conditions(found)["GuardRails"] == "False/NotMeasured"
+
+
 def test_hands_off_is_seen() -> None:
     world = Simulation(hands_off=True)
     world.wish(wish(assignment()))
     world.tick(3)
     assert not world.attached
     assert conditions(status(world))["HandsOff"] == "True/AskedOnNode"
+
+
+def test_a_refusal_lasts_since_its_own_reason_came_up() -> None:
+    world = Simulation()
+    world.wish(wish(assignment()))
+    world.tick(3)
+    said = status(world)
+    trusted, since = world.rules, {}
+    untrusted = replace(trusted, keys=())
+    for rules, seconds in ((replace(trusted, revoked=None), 60), (untrusted, 60), (untrusted, 5)):
+        world.rules = rules
+        world.tick(seconds)
+        said = status_of(world.memory, world.observed, Facts(), previous=said, now=world.now)
+        since.setdefault(said.assignments[0].reason, world.now)
+        assert said.assignments[0].since == since[said.assignments[0].reason]
+    assert list(since) == ["RevocationsUnreadable", "BadSignature"]

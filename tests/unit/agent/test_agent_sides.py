@@ -69,6 +69,17 @@ def test_accounts_grow_by_what_was_used_since() -> None:
     assert gone.accounts["a", Role.NEIGHBOUR] == SideUsage(40, 1970)
 
 
+def test_without_targets_every_pod_but_the_agents_is_a_neighbour() -> None:
+    workloads = [workload("a"), workload("b", POD_UID)]
+    sides = allot(Ledger(), workloads)
+    here = pods(POD_UID, OTHER_UID, AGENT_UID)
+    pod_sides = sides_of_pods(here, workloads, sides, own_pod=AGENT_UID)
+    usages = {pod.uid: Usage(some_permille=700) for pod in here}
+    accounts = account(Ledger(), sides, pod_sides, usages, elapsed_usec=1000).accounts
+    assert accounts["a", Role.TARGET] == SideUsage()
+    assert accounts["a", Role.NEIGHBOUR] == SideUsage(average_some_permille=700, pods=2)
+
+
 def test_pressure_comes_at_once_and_stays_in_its_bounds() -> None:
     sides, pod_sides = {"a": 2}, {OTHER_UID: OTHER_PODS}
     ledger = account(Ledger(), sides, pod_sides, {OTHER_UID: Usage()}, elapsed_usec=0)

@@ -8,9 +8,15 @@ from schedcp_agent.errors import CorruptBlob, RequestFailed
 from schedcp_agent.kube import StatusWriter
 from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderView
 from schedcp_api.base import digest_of
-from schedcp_api.nodestates import Arm, RunState, SchedulerNodeStateStatus
+from schedcp_api.nodestates import (
+    Arm,
+    RunState,
+    SchedulerNodeStateSpec,
+    SchedulerNodeStateStatus,
+    TrackedWorkload,
+)
 from schedcp_lab.processes import wait_until
-from support.agent import NOW, OBJECT, assignment, switchback, token, wish
+from support.agent import NOW, OBJECT, OTHER_UID, POD_UID, assignment, switchback, token, wish
 from support.agent_bench import AgentBench
 
 DIGEST = digest_of(OBJECT)
@@ -38,6 +44,58 @@ def running(folder: Path) -> AgentBench:
     bench.tick(5)
     assert bench.writer.status.assignments[0].state is RunState.ACTIVE
     return bench
+
+
+class TestNoTargetHere:
+    """A scheduler on a node without a pod of its policy's workload: all pods are neighbours."""
+
+    def without_pods(self) -> SchedulerNodeStateSpec:
+        entry = TrackedWorkload(policy="checkout", workload="Deployment/shop/checkout")
+        return wish(assignment(), workloads=(entry,), lease_seconds=600)
+
+    def starved(self, bench: AgentBench, folder: Path) -> list[str]:
+        """What the agent says of the scheduler while a pod waits for a CPU all the time."""
+        said = []
+        for second in range(1, 10):
+            waited = f"avg10=0.00 avg60=0.00 avg300=0.00 total={10_000_000 * second}\n"
+            (folder / "cpu.pressure").write_text(f"some {waited}full {waited}")
+            said += [f"{one.state}/{one.reason}" for one in bench.tick().assignments]
+        return said
+
+    def node(self, folder: Path, *uids: str) -> AgentBench:
+        (folder / "cgroup.controllers").touch()
+        for uid in uids:
+            (folder / "kubepods" / f"pod{uid}").mkdir(parents=True)
+        return AgentBench(folder, seconds=900.0)  # the rush after a boot is over
+
+    def test_its_neighbours_pressure_trips(self, tmp_path: Path) -> None:
+        bench = self.node(tmp_path, OTHER_UID)
+        bench.see(self.without_pods())
+        assert bench.tick(3).assignments[0].state is RunState.ACTIVE
+        assert bench.condition("GuardRails") == "True/Watching"
+        said = self.starved(bench, tmp_path / "kubepods" / f"pod{OTHER_UID}")
+        assert said[-1] == "Tripped/NeighbourPressure"
+        assert bench.kernel.state.idle
+
+    def test_the_last_target_pod_leaves(self, tmp_path: Path) -> None:
+        bench = self.node(tmp_path, POD_UID, OTHER_UID)
+        bench.see(wish(assignment(), lease_seconds=600))
+        bench.tick(3)
+        (tmp_path / "kubepods" / f"pod{POD_UID}").rmdir()
+        bench.see(self.without_pods(), generation=2)
+        said = self.starved(bench, tmp_path / "kubepods" / f"pod{OTHER_UID}")
+        assert said[-1] == "Tripped/NeighbourPressure"
+
+    def test_a_policy_without_an_account_is_not_called_watched(self, tmp_path: Path) -> None:
+        bench = self.node(tmp_path, OTHER_UID)
+        bench.see(self.without_pods().replace(workloads=()))
+        bench.tick(3)
+        assert bench.condition("GuardRails") == "False/NotMeasured"
+        (found,) = (c for c in bench.writer.status.conditions if c.type == "GuardRails")
+        assert "no entry for policy checkout" in found.message
+        bench.see(wish(workloads=()), generation=2)
+        bench.tick(3)
+        assert bench.condition("GuardRails") == "True/Watching", "nothing of ours is to be watched"
 
 
 class TestHandsOff:

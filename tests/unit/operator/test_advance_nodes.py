@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from schedcp_api.nodestates import AssignmentStatus, Quarantined, RunState
+from schedcp_api.nodestates import PASSING_REFUSALS, AssignmentStatus, Quarantined, RunState
 from schedcp_api.policies import Approval, ApprovalRequired, CanaryStep
 from schedcp_api.runs import MOST_BLOCKS, AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_operator.advance import advance
@@ -153,7 +153,7 @@ def test_heartbeats_that_could_not_arrive_are_waited_for() -> None:
     assert kept.status.stage is not RunStage.ROLLING_BACK
 
 
-@pytest.mark.parametrize("reason", ["NotYetValid", "ForeignScheduler", "BadSignature"])
+@pytest.mark.parametrize("reason", sorted(PASSING_REFUSALS))
 def test_a_refusal_that_may_pass_is_given_time(reason: str) -> None:
     driver = at(RunStage.CANARY)
     driver.step()

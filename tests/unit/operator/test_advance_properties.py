@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedcp_api.base import digest_of
+from schedcp_api.policies import WorkloadSelector
 from schedcp_api.runs import AttemptResult, OutcomeKind, RunStage
+from schedcp_api.selectors import LabelSelector
 from schedcp_api.services import Verification, VerificationState
 from schedcp_api.signatures import sign_verdict
 from schedcp_api.tokens import open_signed
@@ -46,6 +48,8 @@ from support.operator_nouns import (
 )
 
 NODES = ("node-1", "node-2", "node-3")
+OTHER_PODS = WorkloadSelector(pod_selector=LabelSelector(match_labels={"app": "other"}))
+ANOTHER = policy_spec(workload=OTHER_PODS)
 GOOD = [(0.5, 1.0)] * 5
 BAD = [(1.0, 0.5)] * 5
 
@@ -56,6 +60,12 @@ def observed(driver: Driver) -> Event:
     """A world whose agents obey."""
     driver.obey()
     return Observed(driver.world())
+
+
+def deselected(driver: Driver) -> Event:
+    """A world in which the policy does not select the first node, for this once."""
+    seen = driver.world()
+    return Observed(replace(seen, nodes=(replace(seen.nodes[0], selected=False), *seen.nodes[1:])))
 
 
 def seen(driver: Driver, *, accepted: bool, own: bool = True, forged: bool = False) -> Event:
@@ -93,6 +103,8 @@ MAKERS: dict[str, Maker] = {
     "a node left": lambda d: Observed(replace(d.world(), nodes=d.world().nodes[1:])),
     "every node left": lambda d: Observed(replace(d.world(), nodes=())),
     "suspended": lambda d: Observed(world(*d.nodes.values(), spec=policy_spec(suspend=True))),
+    "another workload": lambda d: Observed(world(*d.nodes.values(), spec=ANOTHER)),
+    "a node deselected": deselected,
     "plans": lambda d: d.plans(),
     "planning failed": lambda _: PlanningFailed("Why", "not"),
     "accepted": lambda d: seen(d, accepted=True),
@@ -123,6 +135,8 @@ MAKERS: dict[str, Maker] = {
 }
 FORWARD = ("observed", "plans", "accepted", "token", "better", "promotion", "lessons")
 """Likelier, so that runs get far."""
+KEEPING = (RunStage.LEARNING, RunStage.FINISHED)
+"""Where the policy decides by itself what it keeps."""
 OURS = ("accepted", "accepted another")
 """What the verifier itself accepted; a stranger's word counts for nothing."""
 
@@ -166,6 +180,8 @@ def test_nothing_runs_without_its_proof(names: list[str]) -> None:
         transition = advance(before, event, now=driver.now, rules=RULES)
         driver.run = Run(before.name, before.spec, transition.status)
         check_proof(driver, accepted, improved)
+        if name == "a node deselected" and driver.run.status.stage not in KEEPING:
+            assert desired_assignment(driver.run, NODES[0]) is None
         if before.status.stage is RunStage.FINISHED:
             assert transition.status == before.status
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from schedcp_api.policies import Mode
+from schedcp_api.nodestates import SchedulerNodeStateSpec
+from schedcp_api.policies import Mode, WorkloadSelector
 from schedcp_api.runs import RunStage
+from schedcp_api.selectors import LabelSelector, SelectorOperator, SelectorRequirement
 from schedcp_operator.cluster import Cluster
 from schedcp_operator.errors import NotLeader
 from schedcp_operator.keeper import KeeperSettings, NodeKeeper, desired_spec, tracked_workloads
@@ -18,6 +20,7 @@ from support.operator_driver import Driver, finished
 from support.operator_nouns import NOW, run
 from support.operator_objects import annotated, filled, primed, raw_pod, raw_policy
 
+EXISTS = SelectorOperator.EXISTS
 SETTINGS = KeeperSettings(lease_seconds=30, renew=timedelta(seconds=10), profile_seconds=20)
 
 
@@ -101,6 +104,93 @@ async def test_a_canary_node_is_assigned_and_leased() -> None:
     (assignment,) = spec.assignments
     assert assignment.switchback is not None
     assert (spec.lease_epoch, spec.lease_renewed_at, spec.lease_seconds) == (3, NOW, 30)
+
+
+def aged(name: str, created: str, **spec: Any) -> dict[str, Any]:
+    """A policy as the API server has it, with the day on which it was made."""
+    policy = raw_policy(**spec)
+    policy["metadata"] |= {"name": name, "uid": f"uid-{name}", "creationTimestamp": created}
+    return policy
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"suspend": True}, {"mode": Mode.OBSERVE}], ids=["alike", "suspended", "observing"]
+)
+async def test_a_newer_policy_takes_no_pod_from_an_older_one(spec: dict[str, Any]) -> None:
+    kube = filled(MemoryKube())
+    await kube.delete(POLICIES, "checkout")
+    kube.put(POLICIES, aged("b-old", "2026-01-01T00:00:00Z"))
+    everything = LabelSelector(match_expressions=(SelectorRequirement(key="app", operator=EXISTS),))
+    wide = WorkloadSelector(pod_selector=everything)
+    kube.put(POLICIES, aged("a-new", "2026-01-02T00:00:00Z", workload=wide, **spec))
+    tracked = wanted(await primed(kube), "node-1").workloads
+    assert {entry.policy: [pod.name for pod in entry.pods] for entry in tracked} == {
+        "b-old": ["pod-1"],
+        "a-new": ["pod-2"],
+    }
+    kube.put(POLICIES, aged("a-new", "2026-01-02T00:00:00Z", **spec))
+    tracked = wanted(await primed(kube), "node-1").workloads
+    assert [entry.policy for entry in tracked] == ["b-old"]
+
+
+async def test_where_the_older_policy_selects_no_node_the_newer_one_has_the_pod() -> None:
+    kube = filled(MemoryKube())
+    await kube.delete(POLICIES, "checkout")
+    elsewhere = LabelSelector(match_labels={"pool": "fast"})
+    kube.put(POLICIES, aged("b-old", "2026-01-01T00:00:00Z", nodes=elsewhere))
+    kube.put(POLICIES, aged("a-new", "2026-01-02T00:00:00Z"))
+    tracked = wanted(await primed(kube), "node-1").workloads
+    assert [entry.policy for entry in tracked] == ["a-new"]
+
+
+@pytest.mark.parametrize("stage", [RunStage.CANARY, RunStage.FINISHED])
+async def test_an_assignments_policy_is_measured_also_without_a_pod(stage: RunStage) -> None:
+    found = at(stage) if stage is not RunStage.FINISHED else finished()
+    name = found.status.nodes[0].name
+    kube = filled(MemoryKube(), found=found)
+    kube.put(POLICIES, {**raw_policy(), "status": {"activeRun": found.name}})
+    for pod in [key for key in kube.objects if key[0] == PODS.kind]:
+        await kube.delete(PODS, pod[2], namespace="shop")
+    spec = wanted(await primed(kube), name)
+    assert spec.assignments
+    (entry,) = spec.workloads
+    assert (entry.policy, entry.workload, entry.pods) == (
+        "checkout",
+        "Deployment/shop/checkout",
+        (),
+    )
+    assert SchedulerNodeStateSpec.model_validate(spec.to_json()) == spec
+
+
+async def test_an_assignments_policy_is_measured_however_many_others_there_are() -> None:
+    found = at(RunStage.CANARY)
+    name = found.status.nodes[0].name
+    kube = filled(MemoryKube(), found=found)
+    checkout = raw_policy()
+    checkout["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    kube.put(POLICIES, checkout)
+    for number in range(10, 50):
+        app = {"match_labels": {"app": f"app-{number}"}}
+        spec = {"workload": WorkloadSelector(pod_selector=LabelSelector(**app))}
+        kube.put(POLICIES, aged(f"other-{number}", "2026-01-01T00:00:00Z", **spec))
+        pod = raw_pod(f"other-{number}", name, app=f"app-{number}")
+        kube.put(PODS, pod, namespace="shop")
+    tracked = wanted(await primed(kube), name).workloads
+    assert len(tracked) == 32
+    assert tracked[0].policy == "checkout"
+
+
+async def test_a_policy_that_cannot_be_read_keeps_its_targets() -> None:
+    found = at(RunStage.CANARY)
+    name = found.status.nodes[0].name
+    kube = filled(MemoryKube(), found=found)
+    kube.put(PODS, raw_pod("pod-1", name), namespace="shop")
+    first = wanted(await primed(kube), name)
+    assert [pod.name for pod in first.workloads[0].pods] == ["pod-1"]
+    kube.put(STATES, {"metadata": {"name": name}, "spec": first.to_json()})
+    policy = raw_policy()
+    kube.put(POLICIES, {**policy, "spec": {**policy["spec"], "mode": "FromTheFuture"}})
+    assert wanted(await primed(kube), name).workloads == first.workloads
 
 
 GONE: list[dict[str, Any]] = [

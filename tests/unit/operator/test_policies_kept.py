@@ -1,23 +1,26 @@
 """A scheduler that a policy keeps: where it runs, and what takes it off."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import (
+    PASSING_REFUSALS,
     Assignment,
     AssignmentStatus,
     AttachedScheduler,
     RunState,
     SchedulerNodeStateSpec,
 )
-from schedcp_api.policies import Mode, PromotedScheduler, SchedulerPolicyStatus
+from schedcp_api.policies import CanaryStep, Mode, PromotedScheduler, SchedulerPolicyStatus
+from schedcp_api.runs import PassedOver
 from schedcp_operator.policies import decide
 from schedcp_operator.policy_view import PolicyView
 from schedcp_operator.views import Run
+from schedcp_operator.withdrawals import REFUSAL_GRACE
 from support.operator_driver import finished
 from support.operator_nodes import node
 from support.operator_nouns import NOW, RULES
@@ -83,19 +86,71 @@ def test_an_earlier_candidate_of_the_run_says_nothing_of_the_kept_one() -> None:
         ("WrongKernel", True, True),
         ("ProgramNotHere", True, True),
         ("Quarantined", True, False),
-        ("ForeignScheduler", False, False),
-        ("JustBooted", False, False),
-        ("FetchFailed", False, False),
     ],
 )
 def test_what_lost_its_proof_is_measured_anew(reason: str, withdrawn: bool, again: bool) -> None:
-    ended = finished()
-    said = word(ended, RunState.REFUSED, reason)
-    nodes = (node("node-1", assignments=(said,)), node("node-2", assignments=(said,)))
-    seen = view(status=kept_status(), runs=(ended,), nodes=nodes)
-    found = decide(seen, now=NOW, rules=RULES)
+    found = decide(refused(reason, reason), now=NOW, rules=RULES)
     assert (found.status.promoted is None) is withdrawn
     assert (found.start is not None) is again
+
+
+def refused(*reasons: str, since: datetime = NOW, heard: datetime = NOW) -> PolicyView:
+    """A policy that keeps a scheduler which each of its nodes refuses, last heard of at `heard`."""
+    ended = finished()
+    nodes = tuple(
+        node(
+            f"node-{number}",
+            now=heard,
+            assignments=(word(ended, RunState.REFUSED, reason).replace(since=since),),
+        )
+        for number, reason in enumerate(reasons, start=1)
+    )
+    return view(status=kept_status(), runs=(ended,), nodes=nodes)
+
+
+@pytest.mark.parametrize("reason", sorted(PASSING_REFUSALS))
+def test_a_refusal_that_passes_by_itself_takes_nothing_off_at_once(reason: str) -> None:
+    nearly = NOW + REFUSAL_GRACE - timedelta(seconds=1)
+    for seen in (refused(reason, reason), refused(reason, reason, heard=nearly)):
+        found = decide(seen, now=nearly, rules=RULES)
+        assert found.status.promoted is not None
+        assert found.start is None
+
+
+@pytest.mark.parametrize("reason", sorted(PASSING_REFUSALS))
+def test_only_what_wants_a_new_proof_is_withdrawn_when_it_does_not_pass(reason: str) -> None:
+    late = NOW + REFUSAL_GRACE
+    found = decide(refused(reason, reason, heard=late), now=late, rules=RULES)
+    wants_proof = reason in ("BadSignature", "ContractNeeded")
+    assert (found.status.promoted is None) is wants_proof
+    assert (found.start is not None) is wants_proof
+
+
+def test_a_key_that_leaked_is_no_reason_while_a_node_may_still_run_it() -> None:
+    late = NOW + REFUSAL_GRACE
+    passing = refused("BadSignature", "ForeignScheduler", heard=late)
+    assert decide(passing, now=late, rules=RULES).status.promoted is not None
+    gone = refused("BadSignature", "Expired", heard=late)
+    assert decide(gone, now=late, rules=RULES).status.promoted is None
+
+
+def test_an_agent_that_fell_silent_does_not_go_on_refusing() -> None:
+    late = NOW + timedelta(days=1)
+    silent = refused("ContractNeeded", heard=NOW + timedelta(seconds=1))
+    assert decide(silent, now=late, rules=RULES).status.promoted is not None
+
+
+def test_why_nobody_runs_it_any_more_is_said_in_the_agents_words() -> None:
+    late = NOW + REFUSAL_GRACE
+    seen = refused("ContractNeeded", heard=late)
+    (first,) = seen.nodes
+    said = first.status.assignments[0].replace(message="a pod asks for cpu.max: move it")
+    nodes = (replace(first, status=first.status.replace(assignments=(said,))),)
+    found = decide(replace(seen, nodes=nodes), now=late, rules=RULES)
+    assert found.status.last_outcome == (
+        "Withdrawn: no node runs it any more: Refused: ContractNeeded: "
+        "a pod asks for cpu.max: move it"
+    )
 
 
 def test_a_run_that_cannot_be_read_is_not_gone() -> None:
@@ -218,3 +273,42 @@ def test_what_was_not_listed_yet_is_not_gone() -> None:
 def test_a_policy_that_keeps_nothing_has_no_workload_to_miss() -> None:
     found = decide(gone(settled(handled=True)), now=NOW, rules=RULES).status
     assert found.workload_gone_since is None
+
+
+def kept_on(ended: Run, *holders: str, others: tuple[str, ...] = ()) -> PolicyView:
+    """A policy whose kept scheduler is assigned to and runs on `holders`, not on `others`."""
+    attached = AttachedScheduler(
+        ops_name="x",
+        enable_seq=1,
+        run=ended.name,
+        object_digest=ended.attempt.object_digest,
+        since=NOW,
+    )
+    wanted = SchedulerNodeStateSpec(assignments=(desired_assignment_of(ended),))
+    nodes = (
+        *(replace(node(name, attached=(attached,)), spec=wanted) for name in holders),
+        *(node(name) for name in others),
+    )
+    return view(status=kept_status(), runs=(ended,), nodes=nodes)
+
+
+def test_nodes_that_a_promotion_left_out_count_and_are_named() -> None:
+    ended = finished()
+    missed = PassedOver(name="node-2", reason="NotReady", since=NOW)
+    ended = replace(ended, status=ended.status.replace(passed_over=(missed,)))
+    seen = kept_on(ended, "node-1", "node-3", others=("node-2", "node-9"))
+    found = decide(seen, now=NOW, rules=RULES).status
+    assert conditions(found)["Kept"] == ("False", "NotEverywhere")
+    said = "2 of 3 nodes run latency_class; left out: node-2 (NotReady), until the next run"
+    assert said in found.summary
+    gone = kept_on(ended, "node-1", "node-3", others=("node-9",))
+    assert conditions(decide(gone, now=NOW, rules=RULES).status)["Kept"] == ("True", "Running")
+
+
+def test_nodes_that_the_last_step_does_not_mean_are_not_missed() -> None:
+    ended = finished()
+    canary = ended.policy.canary.replace(steps=(CanaryStep(nodes=1),))
+    spec = ended.spec.replace(policy_spec=ended.policy.replace(canary=canary))
+    seen = kept_on(replace(ended, spec=spec), "node-1", others=("node-2", "node-3"))
+    found = decide(seen, now=NOW, rules=RULES).status
+    assert conditions(found)["Kept"] == ("True", "Running")

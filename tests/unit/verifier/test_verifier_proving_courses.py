@@ -55,6 +55,8 @@ SMALL = next(course for course in OTHER_COURSES if course.topology == Topology(2
     [
         ("brisk", {"idleMs": 400}, "work-conservation"),
         ("pod", {"idleMs": 400}, "work-conservation"),
+        ("calms-down", {"speeds": 40, "speedsHigh": 37}, "speeds"),
+        ("calms-down", {"speedsLeft": 1}, "speeds"),
         ("pod", {"sleeps": 0}, "trials"),
         ("pods-pass", {"sleeps": 237}, "pod-churn"),
         ("pods-pass", {"sleeps": 0}, "pod-churn"),
@@ -67,6 +69,30 @@ def test_what_only_the_small_machine_shows_is_told_of_it(
     lines = trial_changed(course_lines(SMALL), trial, **effects)
     checks = judge_course(parse_report(lines), "tried", SMALL)
     assert {check.id: check.phase for check in checks} == {f"{id_}-on-2-cpus": Phase.FAILED}
+
+
+@pytest.mark.parametrize(
+    ("effects", "shown"),
+    [
+        ({}, "0 of 0"),
+        ({"speeds": 3, "speedsHigh": 3}, "3 of 3"),
+        ({"speeds": 40, "speedsHigh": 36}, "36 of 40"),
+    ],
+)
+def test_whoever_asks_for_less_speed_of_idle_cpus_or_for_none_is_well(
+    effects: dict[str, int], shown: str
+) -> None:
+    lines = trial_changed(course_lines(SMALL), "calms-down", **effects)
+    (check,) = judge_course(parse_report(lines), "tried", SMALL)
+    assert check.phase is Phase.PASSED
+    assert f"of CPUs that idle, {shown} requests" in check.message
+
+
+def test_where_nobody_could_look_which_speeds_are_asked_for_it_is_said() -> None:
+    lines = trial_changed(course_lines(SMALL), "calms-down", speedsWatched=0)
+    (check,) = judge_course(parse_report(lines), "tried", SMALL)
+    assert (check.id, check.phase) == ("speeds-on-2-cpus", Phase.WARNING)
+    assert "nobody looked" in check.message
 
 
 LARGE = next(course for course in OTHER_COURSES if course.topology.sockets > 1)
