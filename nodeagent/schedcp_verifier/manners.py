@@ -86,8 +86,9 @@ def kicks(scene: Scene) -> Iterator[Finding]:
                 lines=lines,
             )
         if flags & _KICK_WAIT and event.operation in _HOT:
-            computed = cpu.role in (Role.OPERATION, Role.ELEMENT) or cpu.number is not None
-            found = surely if computed and standing > Standing.EXCEPTION else possibly
+            # A CPU that the kernel calls idle waits for nobody.
+            idle = cpu.role is Role.RESULT and "idle" in cpu.sources
+            found = possibly if idle or standing is Standing.EXCEPTION else surely
             yield found(
                 f"{event.operation} kicks another CPU and waits for it, which may be waiting, too: "
                 "kick without SCX_KICK_WAIT",

@@ -128,6 +128,8 @@ def _is_no_cpu(fact: Fact) -> bool:
     (name, a, b), holds = fact
     if holds or name not in (ULT, SLT) or not CPU_SOURCES & a.sources or a.role is Role.OPERATION:
         return False
+    if isinstance(a.value, tuple) and str(a.value[0]).startswith("scx_bpf_dsq_"):
+        return False  # the length of a CPU's queue
     return b.number is None or b.number >= _FEW_CPUS
 
 
