@@ -21,6 +21,7 @@ from . import (
     helping,
     identities,
     leaks,
+    leaving,
     manners,
     paths,
     placement,
@@ -31,6 +32,7 @@ from . import (
     serving,
     slices,
     tables,
+    wandering,
     weights,
     yielding,
 )
@@ -80,7 +82,7 @@ RULES = (
     ),
     Examination(
         "queues-made",
-        (queues.queues_made,),
+        (queues.queues_made, leaving.queues_left_empty),
         "every queue that is used is created, and stays",
     ),
     Examination(
@@ -146,6 +148,7 @@ RULES = (
             placement.cpus_chosen,
             placement.cpus_named,
             manners.chance_places,
+            wandering.own_queue_first,
         ),
         "CPUs are ones that exist and that the task may use, none is written into the code",
         by_absence=False,

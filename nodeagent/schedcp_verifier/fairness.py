@@ -222,9 +222,9 @@ def first_come(scene: Scene) -> Iterator[Finding]:
             "overtaken again and again; insert without SCX_ENQ_HEAD or SCX_ENQ_PREEMPT, or bound "
             "how often"
         )
-        others = any(_from(scene, event, item.queue) for event in scene.behaviour.of(Effect.MOVE))
-        found = possibly if others else surely
-        yield found(words, "T08", lines=scene.lines([item]))
+        # Whoever waits too long may be taken out of turn: for the others that is the tail.
+        aged = any(_from(scene, event, item.queue) for event in scene.behaviour.of(Effect.MOVE))
+        yield surely(words, "Q17" if aged else "T08", lines=scene.lines([item]))
     for event in scene.behaviour.of(Effect.PUSH):
         name = str(event.arguments["map"].value)
         map_ = scene.behaviour.object.maps.get(name)
@@ -244,9 +244,18 @@ def orders_move(scene: Scene) -> Iterator[Finding]:
         order = item.event.arguments.get("vtime")
         if order is None or not item.queue.is_users:
             continue
-        if scene.standing(item.event.path) is Standing.EXCEPTION or _ages(scene, item.queue):
+        if scene.standing(item.event.path) is Standing.EXCEPTION:
             continue
-        yield from _of_order(scene, slopes, item, order)
+        if not _ages(scene, item.queue):
+            yield from _of_order(scene, slopes, item, order)
+        elif (slopes.of(order) or 0) < 0:
+            yield surely(
+                f"the order of queue {item.queue} counts down as time goes by, and only whoever "
+                "has waited for long is taken out of turn: the mean is good, and the tail is as "
+                "long as that takes; order by the time of arrival, or by virtual time",
+                "Q17",
+                lines=scene.lines([item]),
+            )
 
 
 def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from .events import Event
 from .findings import Scene
 from .terms import Role, Term, linear, stripped
 
-__all__ = ["Pause", "is_shared", "pause_of", "rarity"]
+__all__ = ["Pause", "is_shared", "pause_of", "rarity", "turns_of"]
 
 _RARE_TIMES = 24
 """Whoever has one turn in as many has at most 4 % of a busy machine."""
@@ -22,15 +22,19 @@ _RARE_NS = 100_000_000
 
 def rarity(scene: Scene, way: Way) -> str:
     """Return how rarely a way is gone, in words, empty when it is not rare or cannot be told."""
-    for fact in way:
-        times = _one_in(scene, fact) or _in_a_row(scene, fact)
-        if times >= _RARE_TIMES:
-            return f"once in {times} times"
-        question, holds = fact
+    times = turns_of(scene, way)
+    if times >= _RARE_TIMES:
+        return f"once in {times} times"
+    for question, holds in way:
         pause = pause_of(scene, question)
         if pause is not None and holds == pause.over and pause.length_ns >= _RARE_NS:
             return f"once in {pause.length_ns // 10**6} ms"
     return ""
+
+
+def turns_of(scene: Scene, way: Way) -> int:
+    """Return in how many times a way is gone once, as far as turns decide; 1 if none does."""
+    return max((_one_in(scene, fact) or _in_a_row(scene, fact) for fact in way), default=0) or 1
 
 
 def _one_in(scene: Scene, fact: Fact) -> int:
