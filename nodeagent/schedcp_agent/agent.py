@@ -185,13 +185,14 @@ class Agent:
         assignment = spec.assignments[0] if spec and spec.assignments else None
         measuring = self._parts.measuring
         policy = assignment.policy if assignment else ""
-        usage = measuring.ledger.accounts.get((policy, Role.NEIGHBOUR), SideUsage())
+        known = measuring.ledger.accounts.get((policy, Role.NEIGHBOUR))
+        usage = known or SideUsage()
         mine = view.phase is LoaderPhase.ATTACHED
         reading = guarding.Reading(
             attached=mine,
             enabled=sched_ext.state == ENABLED and sched_ext.ops == view.ops,
             leaving=sched_ext.state == DISABLING,
-            baseline_some_permille=usage.average_some_permille,
+            baseline_some_permille=known.average_some_permille if known else None,
             neighbour_some_permille=usage.some_permille,
             neighbour_full_permille=usage.full_permille,
             target_longest_ms=measuring.longest_target_ms(policy) if mine else 0,

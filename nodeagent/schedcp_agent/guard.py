@@ -6,7 +6,9 @@ kernel's own averages take half a minute to come near a limit.
 
 Pressure that was above its limit before the scheduler came (batch work that keeps every CPU busy
 always waits) says nothing when it stays there. Then `full` is looked at instead: all threads of a
-pod waiting at once, which fair sharing does not do to a pod for ten seconds.
+pod waiting at once, which fair sharing does not do to a pod for ten seconds. Where the neighbours'
+account begins while the scheduler is attached, nobody knows what was before: what is found then
+counts as that.
 
 A scheduler that the kernel is taking away is nobody's to judge any more: under load that lasts ten
 seconds, everything waits meanwhile, and the loader then brings the kernel's own account of why.
@@ -40,8 +42,8 @@ class Reading:
     """Whether the kernel says the same."""
     leaving: bool = False
     """Whether the kernel is at taking it away."""
-    baseline_some_permille: int = 0
-    """Neighbours' pressure over ten seconds."""
+    baseline_some_permille: int | None = None
+    """Neighbours' pressure over ten seconds; None without an account of them."""
     neighbour_some_permille: int = 0
     """Neighbours' pressure since the reading before."""
     neighbour_full_permille: int = 0
@@ -55,8 +57,9 @@ class Reading:
 class Guard:
     """Since when each limit has been exceeded without a break, as uptimes; None when it is not."""
 
-    baseline_some_permille: int = 0
-    """Neighbours' pressure when the scheduler was attached."""
+    baseline_some_permille: int | None = None
+    """Neighbours' pressure when the scheduler was attached, or when their account began, if later;
+    None before both."""
     baseline_bypasses: int | None = None
     """The kernel's count when the scheduler was first seen attached."""
     pressure_since: float | None = None
@@ -74,6 +77,8 @@ def watch(
         return Guard(baseline_some_permille=reading.baseline_some_permille), None
     if reading.leaving:
         return _leaving(guard, uptime=uptime)
+    if guard.baseline_some_permille is None:
+        guard = replace(guard, baseline_some_permille=reading.baseline_some_permille)
     pressure = _pressure(guard, limits, reading)
     late = reading.target_longest_ms > limits.target_latency_ms
     first = guard.baseline_bypasses is None
@@ -111,10 +116,12 @@ def _since(since: float | None, uptime: float, *, exceeded: bool) -> float | Non
 
 def _pressure(guard: Guard, limits: GuardrailLimits, reading: Reading) -> str:
     """Return which pressure exceeds the limit; empty when none does."""
-    limit = _pressure_limit(limits)
-    if guard.baseline_some_permille <= limit and reading.neighbour_some_permille > limit:
+    limit, baseline = _pressure_limit(limits), guard.baseline_some_permille
+    if baseline is None:
+        return ""
+    if baseline <= limit and reading.neighbour_some_permille > limit:
         return f"some {reading.neighbour_some_permille}"
-    if guard.baseline_some_permille > limit and reading.neighbour_full_permille > limit:
+    if baseline > limit and reading.neighbour_full_permille > limit:
         return f"full {reading.neighbour_full_permille}"
     return ""
 

@@ -11,7 +11,7 @@ from schedcp_api.nodestates import GuardrailLimits
 LIMITS = GuardrailLimits(
     neighbour_pressure_permille=800, target_latency_ms=500, sustained_seconds=3
 )
-CALM = Reading(attached=True, enabled=True)
+CALM = Reading(attached=True, enabled=True, baseline_some_permille=0)
 
 
 def play(
@@ -61,6 +61,24 @@ def test_pressure_that_was_there_before_is_judged_by_full() -> None:
     assert play([before, *[busy] * 9]) == [""] * 10
     starved = replace(busy, neighbour_full_permille=801)
     assert play([before, *[starved] * 4]) == ["", "", "", "", "NeighbourPressure"]
+
+
+def test_an_account_that_begins_while_attached_is_judged_by_what_is_found_then() -> None:
+    before = Reading(attached=False)
+    unknown = Reading(attached=True, enabled=True)
+    busy = replace(unknown, baseline_some_permille=990, neighbour_some_permille=995)
+    assert play([before, unknown, *[busy] * 9]) == [""] * 11
+    starved = replace(busy, neighbour_full_permille=801)
+    assert play([before, unknown, *[starved] * 4])[-1] == "NeighbourPressure"
+    calm = replace(unknown, baseline_some_permille=100)
+    pressed = replace(calm, baseline_some_permille=990, neighbour_some_permille=995)
+    assert play([before, unknown, calm, *[pressed] * 4])[-1] == "NeighbourPressure"
+
+
+def test_without_an_account_all_but_pressure_is_judged() -> None:
+    unknown = Reading(attached=True, enabled=True, neighbour_some_permille=1000)
+    assert play([unknown] * 9) == [""] * 9
+    assert play([replace(unknown, target_longest_ms=501)] * 4)[-1] == "TargetLatency"
 
 
 def test_a_limit_that_no_reading_can_exceed_does_not_put_the_guard_off() -> None:

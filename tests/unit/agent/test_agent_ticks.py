@@ -62,6 +62,16 @@ class TestNoTargetHere:
             said += [f"{one.state}/{one.reason}" for one in bench.tick().assignments]
         return said
 
+    def busy(self, bench: AgentBench, folder: Path, *, since: int = 0) -> list[str]:
+        """The same while some thread of a pod waits, as it always did, and others run."""
+        said = []
+        for second in range(since + 1, since + 10):
+            waited = f"avg60=99.00 avg300=99.00 total={10_000_000 * second}\n"
+            rest = "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+            (folder / "cpu.pressure").write_text(f"some avg10=99.00 {waited}{rest}")
+            said += [f"{one.state}/{one.reason}" for one in bench.tick().assignments]
+        return said
+
     def node(self, folder: Path, *uids: str) -> AgentBench:
         (folder / "cgroup.controllers").touch()
         for uid in uids:
@@ -85,6 +95,19 @@ class TestNoTargetHere:
         bench.see(self.without_pods(), generation=2)
         said = self.starved(bench, tmp_path / "kubepods" / f"pod{OTHER_UID}")
         assert said[-1] == "Tripped/NeighbourPressure"
+
+    @pytest.mark.parametrize("told", ["before", "while attached"])
+    def test_neighbours_that_always_waited_do_not_trip(self, tmp_path: Path, told: str) -> None:
+        bench = self.node(tmp_path, OTHER_UID)
+        folder = tmp_path / "kubepods" / f"pod{OTHER_UID}"
+        bench.see(wish(workloads=self.without_pods().workloads if told == "before" else ()))
+        self.busy(bench, folder)
+        now = self.without_pods()
+        bench.see(now if told == "before" else now.replace(workloads=()), generation=2)
+        assert self.busy(bench, folder, since=9)[-1] == "Active/Attached"
+        bench.see(now, generation=3)
+        assert {*self.busy(bench, folder, since=18)} == {"Active/Attached"}
+        assert self.starved(bench, folder)[-1] == "Tripped/NeighbourPressure"
 
     def test_a_policy_without_an_account_is_not_called_watched(self, tmp_path: Path) -> None:
         bench = self.node(tmp_path, OTHER_UID)
