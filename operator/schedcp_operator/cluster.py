@@ -209,6 +209,10 @@ class Cluster:
 
     def target_pods(self, spec: SchedulerPolicySpec) -> list[PodObject]:
         """Return the running pods that a policy is about."""
+        return [pod for pod in self.pods_on_nodes(spec) if pod.running]
+
+    def pods_on_nodes(self, spec: SchedulerPolicySpec) -> list[PodObject]:
+        """Return these and those that begin or end: they use the CPU, too, and at full load."""
         selector = spec.workload
         namespaces = self._matching_namespaces(spec)
         pods: Mapping[str, PodObject] = self._objects[PODS.kind]

@@ -133,6 +133,7 @@ def tracked_workloads(
 ) -> Mapping[str, tuple[TrackedWorkload, ...]]:
     """Return the policies' pods on each node, by node; of two that select one the older has it.
 
+    Those that begin or end are among them: no policy's pod is ever its own neighbour.
     `expected` returns what was learned of a pod's job, in CPU seconds.
     """
     found: dict[str, list[TrackedWorkload]] = {}
@@ -140,7 +141,7 @@ def tracked_workloads(
     for policy in cluster.by_age():
         spec = _spec_in_force(cluster, policy)
         pods: dict[str, list[TrackedPod]] = {}
-        for pod in cluster.target_pods(spec):
+        for pod in cluster.pods_on_nodes(spec):
             node = cluster.nodes.get(pod.node)
             if node is None or pod.uid in given:
                 continue

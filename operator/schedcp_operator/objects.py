@@ -99,7 +99,7 @@ class NodeObject:
 
 @dataclass(frozen=True)
 class PodObject:
-    """A pod on a node that runs, or whose work is done."""
+    """A pod on a node whose processes may run there, or whose work is done."""
 
     namespace: str
     name: str
@@ -110,7 +110,9 @@ class PodObject:
     annotation_problem: str = ""
     """Why its expected run time is not known although it is annotated."""
     succeeded: bool = False
-    """Its work is done; otherwise it runs."""
+    """Its work is done."""
+    running: bool = True
+    """Neither done nor about to begin or end: only such pods count as a workload's."""
     restarted: bool = False
     """Some of its containers began more than once, so that its CPU time is of several attempts."""
     job: JobKey | None = None
@@ -212,12 +214,11 @@ def node_object(raw: Json) -> NodeObject:
 
 
 def pod_object(raw: Json) -> PodObject | None:
-    """Parse a Pod; None unless it runs on a node and is not being deleted, or has succeeded."""
+    """Parse a Pod; None without a node, and for one that has failed: nothing of it runs."""
     metadata, status = raw["metadata"], raw.get("status") or {}
     node = (raw.get("spec") or {}).get("nodeName")
-    succeeded = status.get("phase") == "Succeeded"
-    runs = status.get("phase") == "Running" and not metadata.get("deletionTimestamp")
-    if not node or not (runs or succeeded):
+    phase = status.get("phase")
+    if not node or phase == "Failed":
         return None
     namespace, name = metadata["namespace"], metadata["name"]
     text = (metadata.get("annotations") or {}).get(EXPECTED_RUNTIME)
@@ -240,7 +241,8 @@ def pod_object(raw: Json) -> PodObject | None:
         node,
         expected,
         problem,
-        succeeded=succeeded,
+        succeeded=phase == "Succeeded",
+        running=phase == "Running" and not metadata.get("deletionTimestamp"),
         restarted=any(container.get("restartCount") for container in containers),
         job=job_key(raw),
     )

@@ -96,6 +96,17 @@ class TestNoTargetHere:
         said = self.starved(bench, tmp_path / "kubepods" / f"pod{OTHER_UID}")
         assert said[-1] == "Tripped/NeighbourPressure"
 
+    def test_the_last_target_pod_ends_at_full_load(self, tmp_path: Path) -> None:
+        bench = self.node(tmp_path, POD_UID, OTHER_UID)
+        bench.see(wish(assignment(), lease_seconds=600))
+        bench.tick(3)
+        folder = tmp_path / "kubepods" / f"pod{POD_UID}"
+        assert {*self.starved(bench, folder)} == {"Active/Attached"}, "it is told of to its end"
+        (folder / "cpu.pressure").unlink()
+        folder.rmdir()
+        bench.see(self.without_pods(), generation=2)
+        assert bench.tick(9).assignments[0].state is RunState.ACTIVE
+
     @pytest.mark.parametrize("told", ["before", "while attached"])
     def test_neighbours_that_always_waited_do_not_trip(self, tmp_path: Path, told: str) -> None:
         bench = self.node(tmp_path, OTHER_UID)

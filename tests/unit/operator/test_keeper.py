@@ -55,7 +55,8 @@ async def test_a_node_is_told_what_to_measure() -> None:
     cluster = await primed(filled(MemoryKube()))
     (tracked,) = wanted(cluster, "node-1").workloads
     assert (tracked.policy, [pod.name for pod in tracked.pods]) == ("checkout", ["pod-1"])
-    assert wanted(cluster, "node-2").workloads == ()
+    (begins,) = wanted(cluster, "node-2").workloads
+    assert [pod.name for pod in begins.pods] == ["pod-3"]
     assert wanted(cluster, "node-1").lease_renewed_at is None
 
 
@@ -75,14 +76,39 @@ async def test_what_was_learned_is_told_where_nobody_says_better(
 ) -> None:
     cluster = await primed(filled(MemoryKube()))
     cluster.put(PODS, annotated(annotation, version=98))
-    ((tracked,),) = tracked_workloads(cluster, lambda _: 7).values()
+    (tracked,) = tracked_workloads(cluster, lambda _: 7)["node-1"]
     assert [pod.expected_runtime_seconds for pod in tracked.pods] == [told]
 
 
-async def test_a_pod_whose_work_is_done_is_no_target() -> None:
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+async def test_a_pod_of_which_nothing_runs_is_no_target(phase: str) -> None:
     kube = filled(MemoryKube())
-    kube.put(PODS, raw_pod("pod-1", "node-1", phase="Succeeded"), namespace="shop")
-    assert not tracked_workloads(await primed(kube), lambda _: 7)
+    kube.put(PODS, raw_pod("pod-1", "node-1", phase=phase), namespace="shop")
+    assert "node-1" not in tracked_workloads(await primed(kube), lambda _: 7)
+
+
+@pytest.mark.parametrize(
+    ("phase", "deleted"), [("Pending", None), ("Running", "2026-01-01T00:00:00Z")]
+)
+async def test_a_pod_that_begins_or_ends_is_no_neighbour_and_does_not_count(
+    phase: str, deleted: str | None
+) -> None:
+    found = at(RunStage.CANARY)
+    name = found.status.nodes[0].name
+    kube = filled(MemoryKube(), found=found)
+    await kube.delete(PODS, "pod-3", namespace="shop")
+    pod = raw_pod("pod-1", name, phase=phase)
+    if deleted is not None:
+        pod["metadata"]["deletionTimestamp"] = deleted
+    kube.put(PODS, pod, namespace="shop")
+    cluster = await primed(kube)
+    (entry,) = wanted(cluster, name).workloads
+    assert [pod.name for pod in entry.pods] == ["pod-1"]
+    policy = cluster.policies["checkout"]
+    assert cluster.target_pods(policy.spec) == []
+    assert not any(view.target_pods for view in cluster.node_views(policy.spec, policy="checkout"))
+    await kube.delete(PODS, "pod-1", namespace="shop")
+    assert wanted(await primed(kube), name).workloads[0].pods == ()
 
 
 async def test_a_bad_annotation_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -185,6 +211,7 @@ async def test_a_policy_that_cannot_be_read_keeps_its_targets() -> None:
     name = found.status.nodes[0].name
     kube = filled(MemoryKube(), found=found)
     kube.put(PODS, raw_pod("pod-1", name), namespace="shop")
+    await kube.delete(PODS, "pod-3", namespace="shop")
     first = wanted(await primed(kube), name)
     assert [pod.name for pod in first.workloads[0].pods] == ["pod-1"]
     kube.put(STATES, {"metadata": {"name": name}, "spec": first.to_json()})

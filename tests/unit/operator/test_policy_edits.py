@@ -243,6 +243,7 @@ class TestWhatAgentsMeasure:
         name = found.status.nodes[0].name
         kube = filled(MemoryKube(), found=found, nodes=POOL)
         kube.put(PODS, raw_pod("pod-1", name), namespace="shop")
+        await kube.delete(PODS, "pod-3", namespace="shop")
         assert self.apps(await primed(kube), name) == []
         held = desired_assignment(found, name)
         assert held is not None
