@@ -259,11 +259,12 @@ def _mistimed(
 def is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:
     """Return whether the node is gone or its agent has been silent for twice the allowed time.
 
-    Of an agent whose clock was never compared, nothing was heard since this operator leads.
+    Of an agent whose clock was never compared only the arrival of a heartbeat tells; where none was
+    seen to arrive, nothing was heard since this operator leads.
     """
     if node is None or node.status.heartbeat_at is None:
         return True
     heard = node.by_our_clock(node.status.heartbeat_at)
-    if node.clock_skew is None and rules.leading_since is not None:
-        heard = rules.leading_since
+    if node.clock_skew is None:
+        heard = node.heard_at or rules.leading_since or heard
     return now - rules.seen_since(heard) > 2 * rules.heartbeat
