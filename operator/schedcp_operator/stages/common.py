@@ -19,7 +19,7 @@ from schedcp_api.runs import (
 
 from ..assignments import entries, touches
 from ..clocks import clock_problem
-from ..eligibility import CLOCK_SKEW
+from ..eligibility import CLOCK_SKEW, is_clear
 from ..events import Event, SyncNodes, Transition
 from ..views import NodeView, Rules, Run, World
 
@@ -181,6 +181,16 @@ def assignment_status(run: Run, node: NodeView) -> AssignmentStatus | None:
         (s for s in node.status.assignments if s.run == run.name and s.object_digest == digest),
         None,
     )
+
+
+def shown(entry: RunNode, world: World, *, now: datetime) -> RunNode:
+    """Return the entry of a node that is to be given back with what the node shows of that now."""
+    if not entry.awaited:
+        return entry
+    node = world.node(entry.name)
+    if node is None:
+        return entry.replace(role=NodeRole.REVERTED, gone_at=now)
+    return entry.replace(role=NodeRole.REVERTED, restored_at=now) if is_clear(node) else entry
 
 
 def node_failure(run: Run, world: World, *, now: datetime, rules: Rules) -> Outcome | None:
