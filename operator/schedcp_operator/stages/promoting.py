@@ -70,7 +70,7 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
     """
     run = _without_gone(run, world, now=now)
     if not _present(run, world):
-        left = _listed(run.status.eligible_nodes)
+        left = listed(run.status.eligible_nodes)
         message = f"none of {left} is in the cluster and selected any more: nothing is promoted"
         return roll_back(run, error("NodesGone", message), now=now)
     run = _without_rushed(run, world, now=now, rules=rules)
@@ -170,7 +170,7 @@ def _present(run: Run, world: World) -> tuple[str, ...]:
     return tuple(name for name in run.status.eligible_nodes if name in there)
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def listed(names: tuple[str, ...]) -> str:
     """Return the first names, and how many more there are."""
     rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + rest
@@ -232,7 +232,7 @@ def left_out(run: Run) -> str:
     if not run.status.passed_over:
         return ""
     named = tuple(f"{entry.name} ({entry.reason})" for entry in run.status.passed_over)
-    return f"left out: {_listed(named)}"
+    return f"left out: {listed(named)}"
 
 
 def _moving_since(entry: RunNode, node: NodeView) -> datetime:
@@ -284,7 +284,7 @@ def _more(
     awaited = _awaited(run, now=now, rules=rules)
     if awaited:
         minutes = f"{rules.patience.total_seconds() / 60:g} minutes"
-        named = f"{_listed(awaited)}, each for {minutes} at most"
+        named = f"{listed(awaited)}, each for {minutes} at most"
         return stay(run, f"{len(held)} of {eligible} nodes; waiting for {named}")
     hosts = tuple(e.name for e in held if (n := world.node(e.name)) and n.target_pods)
     if not hosts:
@@ -321,7 +321,7 @@ def _read(
     message = f"promoted to {len(entries(run, NodeRole.PROMOTED))} nodes"
     gone = tuple(entry.name for entry in run.status.nodes if entry.gone_at is not None)
     if gone:
-        message += f"; {_listed(gone)} left the cluster"
+        message += f"; {listed(gone)} left the cluster"
     without = left_out(run)
     if without:
         message += f"; {without}"
