@@ -28,6 +28,7 @@ class Clocks:
 
     def __init__(self) -> None:
         self._samples: dict[str, deque[timedelta]] = {}
+        self._arrivals: dict[str, datetime] = {}
 
     def heard(
         self, node: str, heartbeat: datetime, *, before: datetime | None, now: datetime
@@ -40,10 +41,16 @@ class Clocks:
         if before is not None and heartbeat < before:
             samples.extend([heartbeat - now] * _LATEST)
         samples.append(heartbeat - now)
+        self._arrivals[node] = now
 
     def forget(self, node: str) -> None:
         """Know nothing of a node any more."""
         self._samples.pop(node, None)
+        self._arrivals.pop(node, None)
+
+    def heard_at(self, node: str) -> datetime | None:
+        """Return when the node's latest heartbeat arrived; None: none has been seen to arrive."""
+        return self._arrivals.get(node)
 
     def skew(self, node: str) -> timedelta | None:
         """Return how far the node's clock is ahead, negative when behind; None: not known.

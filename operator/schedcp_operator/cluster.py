@@ -132,13 +132,18 @@ class Cluster:
             if parsed is not None:
                 self._objects[kind][key] = parsed
             _told(parsed, before)
-            if live and isinstance(parsed, StateObject) and isinstance(before, StateObject):
+            comparable = isinstance(before, StateObject) or known_uid != uid
+            if live and isinstance(parsed, StateObject) and comparable:
                 self._compare_clocks(parsed, before)
         self._tell()
 
-    def _compare_clocks(self, state: StateObject, before: StateObject) -> None:
-        """Take in the heartbeat of a version that was written a moment ago, if it is a new one."""
-        said, known = state.status.heartbeat_at, before.status.heartbeat_at
+    def _compare_clocks(self, state: StateObject, before: StateObject | None) -> None:
+        """Take in the heartbeat of a version that was written a moment ago, if it is a new one.
+
+        `before`: the version that was known; None of an object that has just been made.
+        """
+        said = state.status.heartbeat_at
+        known = before.status.heartbeat_at if before is not None else None
         if said is not None and said != known:
             self._clocks.heard(state.name, said, before=known, now=self._clock())
 
@@ -319,6 +324,7 @@ class Cluster:
             target_pods=tuple(pod.tracked() for pod in pods[:256]),
             claimed_by=claim,
             clock_skew=self._clocks.skew(node.name),
+            heard_at=self._clocks.heard_at(node.name),
             **observed,
         )
 

@@ -12,7 +12,7 @@ from .kube import Json
 from .policy_view import PolicyView, kept, promoted_run
 from .stages.canary import nodes_of_step
 from .stages.common import NO_KEYS
-from .stages.promoting import left_out
+from .stages.promoting import listed
 from .views import Run
 
 __all__ = [
@@ -148,7 +148,7 @@ def _knowing(view: PolicyView) -> tuple[ConditionStatus, str, str]:
 def _keeping(view: PolicyView, status: SchedulerPolicyStatus, promoted: PromotedScheduler) -> _Row:
     """Return the condition that says on how many nodes the promoted scheduler really runs.
 
-    Of those that its run meant it for, whether or not it was taken to them.
+    Of those that its run meant it for, whether or not it was taken to them: the others are named.
     """
     assigned = [
         node.name
@@ -162,8 +162,8 @@ def _keeping(view: PolicyView, status: SchedulerPolicyStatus, promoted: Promoted
     others = [f"{one.state}: {one.reason}" for one in said if one.state is not RunState.ACTIVE]
     if others:
         message += f"; {', '.join(sorted(set(others))[:4])}"
-    if run is not None and left_out(run) and len(assigned) < wanted:
-        message += f"; {left_out(run)}, until the next run"
+    if run is not None and len(assigned) < wanted:
+        message += f"; {_missed(view, run, assigned)}, until the next run"
     if status.workload_gone_since is not None:
         ends = status.workload_gone_since + WORKLOAD_GRACE
         message += f"; nothing matches spec.workload: it is taken off at {ends:%Y-%m-%dT%H:%M:%SZ}"
@@ -172,6 +172,21 @@ def _keeping(view: PolicyView, status: SchedulerPolicyStatus, promoted: Promoted
     if len(holders) >= wanted:
         return KEPT, ConditionStatus.TRUE, "Running", message
     return KEPT, ConditionStatus.FALSE, "NotEverywhere", message
+
+
+def _missed(view: PolicyView, run: Run, assigned: list[str]) -> str:
+    """Return which nodes of the run that are there do not have its scheduler, and why."""
+    reasons = {entry.name: entry.reason for entry in run.status.passed_over}
+    names = sorted(
+        {node.name for node in view.nodes} & set(run.status.eligible_nodes) - set(assigned)
+    )
+    left = tuple(f"{name} ({reasons[name]})" for name in names if name in reasons)
+    others = tuple(name for name in names if name not in reasons)
+    said = (
+        f"left out: {listed(left)}" if left else "",
+        f"not taken by run {run.name}: {listed(others)}" if others else "",
+    )
+    return "; ".join(part for part in said if part)
 
 
 def _meant(view: PolicyView, run: Run) -> int:

@@ -36,6 +36,9 @@ class NodeView:
     clock_skew: timedelta | None = None
     """How far the node's clock is ahead of the operator's, negative when it is behind; None while
     too few heartbeats have come that they could be compared by."""
+    heard_at: datetime | None = None
+    """When the latest heartbeat arrived, by the operator's clock; None while none has been seen to
+    arrive."""
 
     def by_our_clock(self, moment: datetime) -> datetime:
         """Return a time that the node's agent wrote as the operator's clock had it."""

@@ -19,7 +19,7 @@ from schedcp_api.runs import (
 
 from ..assignments import entries, touches
 from ..clocks import clock_problem
-from ..eligibility import CLOCK_SKEW
+from ..eligibility import CLOCK_SKEW, is_clear
 from ..events import Event, SyncNodes, Transition
 from ..views import NodeView, Rules, Run, World
 
@@ -183,6 +183,16 @@ def assignment_status(run: Run, node: NodeView) -> AssignmentStatus | None:
     )
 
 
+def shown(entry: RunNode, world: World, *, now: datetime) -> RunNode:
+    """Return the entry of a node that is to be given back with what the node shows of that now."""
+    if not entry.awaited:
+        return entry
+    node = world.node(entry.name)
+    if node is None:
+        return entry.replace(role=NodeRole.REVERTED, gone_at=now)
+    return entry.replace(role=NodeRole.REVERTED, restored_at=now) if is_clear(node) else entry
+
+
 def node_failure(run: Run, world: World, *, now: datetime, rules: Rules) -> Outcome | None:
     """Return the outcome that a node with the candidate forces on a stage that has such nodes.
 
@@ -259,11 +269,12 @@ def _mistimed(
 def is_lost(node: NodeView | None, *, now: datetime, rules: Rules) -> bool:
     """Return whether the node is gone or its agent has been silent for twice the allowed time.
 
-    Of an agent whose clock was never compared, nothing was heard since this operator leads.
+    Of an agent whose clock was never compared only the arrival of a heartbeat tells; where none was
+    seen to arrive, nothing was heard since this operator leads.
     """
     if node is None or node.status.heartbeat_at is None:
         return True
     heard = node.by_our_clock(node.status.heartbeat_at)
-    if node.clock_skew is None and rules.leading_since is not None:
-        heard = rules.leading_since
+    if node.clock_skew is None:
+        heard = node.heard_at or rules.leading_since or heard
     return now - rules.seen_since(heard) > 2 * rules.heartbeat

@@ -4,7 +4,7 @@ import random
 from datetime import datetime
 
 from schedcp_api.base import percent_value
-from schedcp_api.nodestates import RunState
+from schedcp_api.nodestates import JUST_BOOTED, RunState
 from schedcp_api.policies import Direction, MetricSource
 from schedcp_api.runs import AttemptResult, NodeRole, PassedOver, RunNode, RunStage
 
@@ -31,6 +31,7 @@ from .common import (
     error,
     node_failure,
     roll_back,
+    shown,
     stay,
     taken,
     with_attempt,
@@ -40,8 +41,8 @@ from .common import (
 OBJECTIVE = "Objective"
 """The objective among the names of guard rails, which have no capitals."""
 QUARANTINED = "Quarantined"
-_LASTING = frozenset({QUARANTINED, "NoSchedExt"})
-"""Why a node cannot be taken that no wait changes."""
+_LASTING = frozenset({QUARANTINED, "NoSchedExt", JUST_BOOTED})
+"""Why a node cannot be taken that no wait changes, or none that a promotion has the time for."""
 
 
 def promoting(run: Run, event: Event, *, now: datetime, rules: Rules) -> Transition:
@@ -65,13 +66,14 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
     Whoever renewed a lease a moment ago has changed what the agent is asked, and knows nothing
     until it answers; an agent that never answers is a lost node. A node that left the cluster says
     nothing of the candidate: the others go on without it, as they do, after some patience, without
-    one that cannot be taken.
+    one that cannot be taken, and without one whose boot's rush lasts too long.
     """
     run = _without_gone(run, world, now=now)
     if not _present(run, world):
-        left = _listed(run.status.eligible_nodes)
+        left = listed(run.status.eligible_nodes)
         message = f"none of {left} is in the cluster and selected any more: nothing is promoted"
         return roll_back(run, error("NodesGone", message), now=now)
+    run = _without_rushed(run, world, now=now, rules=rules)
     run = _with_passed_over(run, world, now=now, rules=rules)
     failed = node_failure(run, world, now=now, rules=rules)
     if failed is not None:
@@ -79,8 +81,9 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
     views = {node.name: node for node in world.nodes}
     names = tuple(entry.name for entry in entries(run, NodeRole.PROMOTED))
     unassigned = tuple(name for name in names if not _is_assigned(run, views[name]))
-    if unassigned:
-        return Transition(run.status, (SyncNodes(unassigned),))
+    unsynced = (*unassigned, *_still_assigned(run, world))
+    if unsynced:
+        return Transition(run.status, (SyncNodes(unsynced),))
     moving = [
         entry
         for entry in entries(run, NodeRole.PROMOTED)
@@ -109,13 +112,65 @@ def _without_gone(run: Run, world: World, *, now: datetime) -> Run:
     return Run(run.name, run.spec, run.status.replace(nodes=nodes))
 
 
+def _without_rushed(run: Run, world: World, *, now: datetime, rules: Rules) -> Run:
+    """Return the run that gave back the nodes on which the rush of their boot put it off.
+
+    That proves nothing, and lasts longer than a promotion can wait, whether the node was booted
+    before or after it was taken. Where no node would be left, nothing is given back here.
+    """
+    held = entries(run, NodeRole.PROMOTED)
+    rushed = {entry.name for entry in held if _is_rushed(run, world, entry, now=now, rules=rules)}
+    given_back = rushed if len(rushed) < len(held) else set[str]()
+    nodes = tuple(
+        entry.replace(role=NodeRole.REVERTED, since=now, restored_at=None, gone_at=None)
+        if entry.name in given_back
+        else shown(entry, world, now=now)
+        if entry.role is NodeRole.REVERTED
+        else entry
+        for entry in run.status.nodes
+    )
+    return Run(run.name, run.spec, run.status.replace(nodes=nodes))
+
+
+def _is_rushed(run: Run, world: World, entry: RunNode, *, now: datetime, rules: Rules) -> bool:
+    """Return whether the agent has put the candidate off for as long as an attachment may take."""
+    node = world.node(entry.name)
+    said = assignment_status(run, node) if node is not None else None
+    if node is None or said is None or said.state is not RunState.REFUSED:
+        return False
+    return said.reason == JUST_BOOTED and now - node.by_our_clock(said.since) > rules.attach
+
+
+def _was_given_back(run: Run, name: str) -> bool:
+    """Return whether this promotion had the node, which is there, and gave it back."""
+    began = run.status.stage_started_at
+    return any(
+        entry.name == name
+        and entry.role is NodeRole.REVERTED
+        and entry.gone_at is None
+        and began is not None
+        and entry.since >= began
+        for entry in run.status.nodes
+    )
+
+
+def _still_assigned(run: Run, world: World) -> tuple[str, ...]:
+    """Return the nodes that were given back and are still asked to run the candidate."""
+    return tuple(
+        node.name
+        for node in world.nodes
+        if _was_given_back(run, node.name)
+        and any(assignment.run == run.name for assignment in node.spec.assignments)
+    )
+
+
 def _present(run: Run, world: World) -> tuple[str, ...]:
     """Return the run's nodes that are there and selected: steps and budget are shares of these."""
     there = {node.name for node in world.nodes if node.selected}
     return tuple(name for name in run.status.eligible_nodes if name in there)
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def listed(names: tuple[str, ...]) -> str:
     """Return the first names, and how many more there are."""
     rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + rest
@@ -145,6 +200,8 @@ def _not_held(run: Run, world: World) -> list[NodeView]:
 
 def _hindrance(run: Run, node: NodeView, *, now: datetime, rules: Rules) -> str:
     """Return why the node cannot be taken now; empty when it can."""
+    if _was_given_back(run, node.name):
+        return JUST_BOOTED
     refused = refusal(node, run.policy.canary, now=now, rules=rules)
     if refused is not None:
         return refused.reason
@@ -175,7 +232,7 @@ def left_out(run: Run) -> str:
     if not run.status.passed_over:
         return ""
     named = tuple(f"{entry.name} ({entry.reason})" for entry in run.status.passed_over)
-    return f"left out: {_listed(named)}"
+    return f"left out: {listed(named)}"
 
 
 def _moving_since(entry: RunNode, node: NodeView) -> datetime:
@@ -227,7 +284,7 @@ def _more(
     awaited = _awaited(run, now=now, rules=rules)
     if awaited:
         minutes = f"{rules.patience.total_seconds() / 60:g} minutes"
-        named = f"{_listed(awaited)}, each for {minutes} at most"
+        named = f"{listed(awaited)}, each for {minutes} at most"
         return stay(run, f"{len(held)} of {eligible} nodes; waiting for {named}")
     hosts = tuple(e.name for e in held if (n := world.node(e.name)) and n.target_pods)
     if not hosts:
@@ -264,7 +321,7 @@ def _read(
     message = f"promoted to {len(entries(run, NodeRole.PROMOTED))} nodes"
     gone = tuple(entry.name for entry in run.status.nodes if entry.gone_at is not None)
     if gone:
-        message += f"; {_listed(gone)} left the cluster"
+        message += f"; {listed(gone)} left the cluster"
     without = left_out(run)
     if without:
         message += f"; {without}"

@@ -4,12 +4,11 @@ from datetime import datetime
 
 from schedcp_api.base import ConditionStatus, with_condition
 from schedcp_api.policies import Mode
-from schedcp_api.runs import NodeRole, Outcome, RunNode, RunStage
+from schedcp_api.runs import Outcome, RunStage
 
-from ..eligibility import is_clear
 from ..events import Event, Observed, SyncNodes, Transition
 from ..views import Rules, Run, World
-from .common import another_may_follow, conclude, enter, error, stay
+from .common import another_may_follow, conclude, enter, error, shown, stay
 
 
 def rolling_back(
@@ -22,7 +21,7 @@ def rolling_back(
     """Wait until every touched node shows nothing of ours; then try the next candidate or end."""
     if not isinstance(event, Observed):
         return Transition(run.status)
-    nodes = tuple(_seen(entry, event.world, now=now) for entry in run.status.nodes)
+    nodes = tuple(shown(entry, event.world, now=now) for entry in run.status.nodes)
     waiting = tuple(entry.name for entry in nodes if entry.awaited)
     changed = run.status.replace(nodes=nodes)
     if waiting:
@@ -30,15 +29,6 @@ def rolling_back(
         waited = stay(Run(run.name, run.spec, changed), message)
         return Transition(waited.status, (SyncNodes(waiting),))
     return _restored(Run(run.name, run.spec, changed), event.world, now=now)
-
-
-def _seen(entry: RunNode, world: World, *, now: datetime) -> RunNode:
-    if not entry.awaited:
-        return entry
-    node = world.node(entry.name)
-    if node is None:
-        return entry.replace(role=NodeRole.REVERTED, gone_at=now)
-    return entry.replace(role=NodeRole.REVERTED, restored_at=now) if is_clear(node) else entry
 
 
 def _restored(run: Run, world: World, *, now: datetime) -> Transition:

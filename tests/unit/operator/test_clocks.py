@@ -61,6 +61,14 @@ def test_the_greatest_of_the_latest_heartbeats_is_the_skew(
     assert heard(*samples).skew("node-2") is None
 
 
+def test_one_heartbeat_tells_when_it_arrived_and_nothing_of_the_clock() -> None:
+    clocks = heard(-600.0)
+    assert (clocks.heard_at("node-1"), clocks.skew("node-1")) == (NOW, None)
+    assert heard(-600.0, -600.0, clocks=clocks).heard_at("node-1") == NOW + 60 * SECOND
+    clocks.forget("node-1")
+    assert clocks.heard_at("node-1") is None
+
+
 def test_a_clock_that_is_set_back_is_known_at_once() -> None:
     assert heard(3600.0, 3600.0, -7.0).skew("node-1") == timedelta(seconds=-7)
 
@@ -142,6 +150,32 @@ def test_a_new_leader_that_hears_nothing_believes_no_heartbeat_to_come() -> None
     rules = replace(RULES, leading_since=NOW)
     assert not is_lost(view, now=NOW + 2 * RULES.heartbeat, rules=rules)
     assert is_lost(view, now=NOW + 2 * RULES.heartbeat + SECOND, rules=rules)
+
+
+@pytest.mark.parametrize("seconds", [-3600, 0, 3600])
+def test_an_agent_whose_first_heartbeat_has_just_arrived_is_not_silent(seconds: int) -> None:
+    arrived = NOW + timedelta(hours=3)
+    there = node(heartbeat_at=arrived + seconds * SECOND)
+    view = replace(there, clock_skew=None, heard_at=arrived)
+    rules = replace(RULES, leading_since=NOW)
+    most = arrived + 2 * RULES.heartbeat
+    assert not is_lost(view, now=most, rules=rules)
+    assert is_lost(view, now=most + SECOND, rules=rules)
+
+
+@pytest.mark.parametrize("stage", [RunStage.CANARY, RunStage.PROMOTING])
+def test_a_node_that_is_taken_at_its_first_heartbeat_is_not_lost(stage: RunStage) -> None:
+    driver = at(stage)
+    rules = replace(RULES, leading_since=driver.now)
+    driver.now += timedelta(minutes=3)
+    driver.refresh()
+    for name, view in driver.nodes.items():
+        driver.nodes[name] = replace(view, clock_skew=None, heard_at=driver.now)
+    for _ in range(2):
+        moved = advance(driver.run, Observed(driver.world()), now=driver.now, rules=rules).status
+        assert moved.stage is not RunStage.ROLLING_BACK
+        driver.run = replace(driver.run, status=moved)
+        driver.obey()
 
 
 def skewed(driver: Driver, skew: timedelta | None) -> str:
@@ -227,11 +261,14 @@ class Watched:
 
     def beats(self, at_: datetime | None, *, live: bool) -> timedelta | None:
         """Take in a version with a heartbeat; return the skew that the views have then."""
+        return self.seen(at_, live=live).clock_skew
+
+    def seen(self, at_: datetime | None, *, live: bool) -> NodeView:
+        """Take in a version with a heartbeat; return the node's view then."""
         body = {"metadata": {"name": "node-1"}, "spec": {}}
         status = node(heartbeat_at=at_).status.to_json()
         self.cluster.put(STATES, self.kube.put(STATES, {**body, "status": status}), live=live)
-        view = next(v for v in self.views() if v.name == "node-1")
-        return view.clock_skew
+        return next(v for v in self.views() if v.name == "node-1")
 
     def views(self) -> tuple[NodeView, ...]:
         """The nodes as a policy sees them."""
@@ -254,6 +291,24 @@ async def test_clocks_are_compared_by_heartbeats_that_have_just_been_written() -
     await watched.kube.delete(STATES, "node-1")
     await watched.cluster.prime(watched.kube)
     assert watched.views()[0].clock_skew is None
+
+
+async def test_when_a_heartbeat_arrived_is_known_of_one_alone_and_of_a_state_made_anew() -> None:
+    watched = Watched()
+    await watched.cluster.prime(watched.kube)
+    assert watched.seen(NOW - timedelta(hours=1), live=False).heard_at is None, "may be old"
+    watched.now += SECOND
+    beat = watched.now - 600 * SECOND
+    assert watched.seen(beat, live=True).heard_at == watched.now
+    arrived = watched.now
+    watched.now += SECOND
+    assert watched.seen(beat, live=True).heard_at == arrived, "another version, not beat"
+    await watched.kube.delete(STATES, "node-1")
+    await watched.cluster.prime(watched.kube)
+    assert watched.views()[0].heard_at is None
+    watched.now += SECOND
+    anew = watched.seen(watched.now, live=True)
+    assert (anew.heard_at, anew.clock_skew) == (watched.now, None)
 
 
 @pytest.mark.parametrize("seconds", [-5, 5])

@@ -305,6 +305,28 @@ def test_nodes_that_a_promotion_left_out_count_and_are_named() -> None:
     assert conditions(decide(gone, now=NOW, rules=RULES).status)["Kept"] == ("True", "Running")
 
 
+def test_nodes_that_a_run_does_not_say_it_left_out_are_named_with_the_run() -> None:
+    ended = finished()
+    seen = kept_on(ended, "node-1", others=("node-2", "node-3", "node-9"))
+    found = decide(seen, now=NOW, rules=RULES).status
+    assert conditions(found)["Kept"] == ("False", "NotEverywhere")
+    said = f"; not taken by run {ended.name}: node-2, node-3, until the next run"
+    assert f"1 of 3 nodes run latency_class{said}" in found.summary
+
+
+def test_a_node_that_came_back_after_the_run_is_named_beside_those_that_were_left_out() -> None:
+    ended = finished()
+    missed = (
+        PassedOver(name="node-2", reason="NotReady", since=NOW),
+        PassedOver(name="node-8", reason="Claimed", since=NOW),
+    )
+    ended = replace(ended, status=ended.status.replace(passed_over=missed))
+    seen = kept_on(ended, "node-1", others=("node-2", "node-3"))
+    found = decide(seen, now=NOW, rules=RULES).status
+    said = f"; left out: node-2 (NotReady); not taken by run {ended.name}: node-3, until the next"
+    assert f"1 of 3 nodes run latency_class{said} run" in found.summary
+
+
 def test_nodes_that_the_last_step_does_not_mean_are_not_missed() -> None:
     ended = finished()
     canary = ended.policy.canary.replace(steps=(CanaryStep(nodes=1),))
