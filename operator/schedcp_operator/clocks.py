@@ -15,8 +15,9 @@ from .views import NodeView
 
 __all__ = ["Clocks", "allowed_skew", "clock_problem"]
 
-_LATEST = 5
-"""So many heartbeats are compared: less than a minute of an agent that has nothing else to say."""
+_LATEST = 12
+"""So many heartbeats are compared: two minutes of an agent that has nothing else to say. On a node
+whose scheduler stalls some are late by as long as that lasts."""
 _FEWEST = 2
 """One alone may have been long on its way."""
 _USUAL_SKEW = timedelta(seconds=3)
@@ -35,11 +36,12 @@ class Clocks:
     ) -> None:
         """Take in a heartbeat that has just arrived, and the one `before` it.
 
-        One that goes back in time says that the clock was set: the former ones say nothing now.
+        One that goes back in time says that the clock was set, so that the former ones say nothing
+        now; or that it was overtaken on its way, which the next one will tell.
         """
         samples = self._samples.setdefault(node, deque(maxlen=_LATEST))
         if before is not None and heartbeat < before:
-            samples.extend([heartbeat - now] * _LATEST)
+            samples.clear()
         samples.append(heartbeat - now)
         self._arrivals[node] = now
 
