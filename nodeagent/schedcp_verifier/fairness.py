@@ -19,7 +19,7 @@ from .findings import Finding, Placed, Scene, possibly, surely
 from .queueids import Queue, QueueKind, meet
 from .slopes import Slopes, known_bits
 from .standings import Standing, is_exiting
-from .terms import Role, Term
+from .terms import Role, Term, linear
 from .turns import rarity
 
 __all__ = ["first_come", "heads_are_bounded", "orders_move", "priorities_end"]
@@ -248,7 +248,7 @@ def orders_move(scene: Scene) -> Iterator[Finding]:
             continue
         if not _ages(scene, item.queue):
             yield from _of_order(scene, slopes, item, order)
-        elif (slopes.of(order) or 0) < 0:
+        elif _counts_down(order):
             yield surely(
                 f"the order of queue {item.queue} counts down as time goes by, and only whoever "
                 "has waited for long is taken out of turn: the mean is good, and the tail is as "
@@ -256,6 +256,15 @@ def orders_move(scene: Scene) -> Iterator[Finding]:
                 "Q17",
                 lines=scene.lines([item]),
             )
+
+
+def _counts_down(order: Term) -> bool:
+    """Say whether the time of arrival itself is taken away from an order."""
+    atoms, _ = linear(order)
+    return any(
+        atom.role is Role.RESULT and "time" in atom.sources and factor < 0
+        for atom, factor in atoms.items()
+    )
 
 
 def _of_order(scene: Scene, slopes: Slopes, item: Placed, order: Term) -> Iterator[Finding]:
