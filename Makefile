@@ -18,8 +18,8 @@ STOCK := tests/kernel/test_stock_schedulers.py
 VERIFIER_JOB := tests/e2e/test_verifier_job.py
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 # The tests of the kernel tier that wait for whole proofs, which run beside those against an API
-# server; the others take one CPU at a time.
-ON_PROOFS := $(shell grep -l 'laboratory: Laboratory' tests/kernel/test_*.py)
+# server; the others take one CPU at a time, and so does the one that analyses the whole library.
+ON_PROOFS := $(filter-out tests/kernel/test_library.py,$(shell grep -l 'laboratory: Laboratory' tests/kernel/test_*.py))
 WITHOUT_PROOFS := $(filter-out $(ON_PROOFS) $(STOCK),$(wildcard tests/kernel/test_*.py))
 
 # `check` comes before `setup`, and apt serves one at a time.

@@ -77,6 +77,12 @@ SHARED = (
     crowd("few", hogs("first", "second", "rest", each=CPUS)),
     crowd("alone", ALONE, warm_up_ms=1100),
 )
+ASKED = (
+    (("assuring", "strict", *WEIGHED), SHARED[0::2]),
+    (("assuring",), SHARED[1::2]),
+    (("assuring", "long-first"), (BATCH,)),
+)
+"""Who is measured in what, each in a guest of its own."""
 Found = dict[tuple[str, str], Measurement]
 
 
@@ -92,15 +98,17 @@ def found(repository: Path, verifier_settings: Settings, kernel: KernelBundle) -
         return Side(name, LoadedObject(built.object, ()))
 
     composed = {"assuring": ASSURING, "long-first": LONG_FIRST, "strict": STRICT, **WEIGHED}
-    sides = Sides(tuple(side(name, composition) for name, composition in composed.items()))
-    scenarios = (*SHARED, BATCH)
     script = (repository / "lab/benches/schedulers").read_text(encoding="utf-8")
-    plan = plan_of(scenarios, sides, cpus=CPUS, seed=SEED, script=script)
-    plan = replace(plan, files={**plan.files, "expected": EXPECTED})
-    report = verifier.guests.run(plan, kernel, sides).report
-    measured = measurements_of(report, scenarios, sides, seed=SEED)
-    assert [m.trouble for m in measured if m.trouble] == []
-    return {(m.scheduler, m.scenario): m for m in measured}
+    measured: Found = {}
+    for names, scenarios in ASKED:
+        sides = Sides(tuple(side(name, composed[name]) for name in names))
+        plan = plan_of(scenarios, sides, cpus=CPUS, seed=SEED, script=script)
+        plan = replace(plan, files={**plan.files, "expected": EXPECTED})
+        report = verifier.guests.run(plan, kernel, sides).report
+        for one in measurements_of(report, scenarios, sides, seed=SEED):
+            assert not one.trouble, one.trouble
+            measured[one.scheduler, one.scenario] = one
+    return measured
 
 
 def shares(measured: Measurement) -> dict[str, float]:
