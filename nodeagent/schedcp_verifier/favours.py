@@ -8,9 +8,10 @@ from functools import cached_property
 
 from .conditions import EQ, Fact, Question
 from .findings import Finding, Placed, Scene, possibly, surely
+from .influences import is_shared
 from .standings import Standing
 from .terms import Role, Term
-from .turns import is_shared, rarity
+from .turns import rarity
 
 __all__ = ["Favour"]
 

@@ -15,7 +15,7 @@ from .events import Behaviour, Event
 from .standings import Standing, is_neutral, is_static, standing_of_itself
 from .terms import Role, Term, linear
 
-__all__ = ["Influences", "step_of"]
+__all__ = ["Influences", "is_shared", "step_of"]
 
 _BEGINNINGS = frozenset({"init", "init_cids", "init_task", "enable", "exit", "exit_task"})
 """Operations at the beginning and the end of a life: what they write is not a course of events."""
@@ -247,8 +247,14 @@ def step_of(name: str, event: Event) -> int | None:
     ((atom, factor),) = atoms.items()
     if atom.role is not Role.CELL or factor != 1 or not isinstance(atom.value, tuple):
         return None
-    root = atom.parts[0]
-    shared = root.role is Role.DATA or (
+    return constant if is_shared(atom) and atom.value[0] == name else None
+
+
+def is_shared(term: Term) -> bool:
+    """Say whether a term is a place that is not of one task alone."""
+    if term.role is not Role.CELL or not term.parts:
+        return False
+    root = term.parts[0]
+    return root.role is Role.DATA or (
         root.role is Role.ENTRY and all(part.number is not None for part in root.parts[:1])
     )
-    return constant if shared and atom.value[0] == name else None

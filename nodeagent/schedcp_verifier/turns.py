@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from .conditions import EQ, ULT, Fact, Question, Way
 from .events import Event
 from .findings import Scene
+from .influences import is_shared, step_of
 from .terms import Role, Term, linear, stripped
 
-__all__ = ["Pause", "is_shared", "pause_of", "rarity", "turns_of"]
+__all__ = ["Pause", "pause_of", "rarity", "turns_of"]
 
 _RARE_TIMES = 24
 """Whoever has one turn in as many has at most 4 % of a busy machine."""
@@ -58,20 +59,11 @@ def _in_a_row(scene: Scene, fact: Fact) -> int:
     streak = stripped(a)
     if name != ULT or holds or b.number is None or not is_shared(streak):
         return 0
-    values = [event.arguments.get("value") for event in _writes(scene, streak)]
+    writes = _writes(scene, streak)
+    values = [event.arguments.get("value") for event in writes]
     ends = any(value is not None and value.number == 0 for value in values)
-    grows = any(value is not None and linear(value) == ({streak: 1}, 1) for value in values)
+    grows = any(step_of(event.name, event) == 1 for event in writes)
     return b.number + 1 if ends and grows else 0
-
-
-def is_shared(term: Term) -> bool:
-    """Say whether a term is a place that is not of one task alone."""
-    if term.role is not Role.CELL or not term.parts:
-        return False
-    root = term.parts[0]
-    return root.role is Role.DATA or (
-        root.role is Role.ENTRY and all(part.number is not None for part in root.parts[:1])
-    )
 
 
 def _writes(scene: Scene, cell: Term) -> tuple[Event, ...]:

@@ -33,6 +33,7 @@ from .stages.rolling_back import not_restored, rolling_back
 from .stages.signing import signing
 from .stages.verifying import verifying
 from .views import Rules, Run, World
+from .wording import listed
 
 __all__ = ["advance"]
 
@@ -125,7 +126,7 @@ def _interruption(run: Run, world: World) -> Outcome | None:
     lost = _deselected(run, world)
     if lost:
         message = (
-            f"policy {run.spec.policy} no longer selects {', '.join(lost[:8])}, which the run had"
+            f"policy {run.spec.policy} no longer selects {listed(lost)}, which the run had"
             " taken: spec.nodes or the node's labels changed; the run ends and gives back all its"
             " nodes, and the next one takes those that are selected then"
         )

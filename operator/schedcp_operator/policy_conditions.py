@@ -12,8 +12,8 @@ from .kube import Json
 from .policy_view import PolicyView, kept, promoted_run
 from .stages.canary import nodes_of_step
 from .stages.common import NO_KEYS
-from .stages.promoting import listed
 from .views import Run
+from .wording import listed
 
 __all__ = [
     "KEPT",

@@ -12,13 +12,13 @@ from types import MappingProxyType
 from schedcp_api.manifests import BuiltProgram, SchedulerManifest
 
 from .views import World
+from .wording import listed
 
 __all__ = ["NOWHERE", "Missing", "NodePrograms", "build_on_all", "programs_on"]
 
 NodePrograms = Mapping[str, tuple[BuiltProgram, ...]]
 """What each node has, by the node's name."""
 NOWHERE: NodePrograms = MappingProxyType({})
-_MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,13 @@ def build_on_all(manifest: SchedulerManifest, there: NodePrograms) -> BuiltProgr
     without = [node for node, built in found.items() if built is None]
     if without or not found:
         return Missing(
-            f"{name} did not come with the agents on {_listed(without) or 'any node'}: build the "
+            f"{name} did not come with the agents on {listed(without) or 'any node'}: build the "
             "images after `make stock`, and set the chart's value agent.programs.enabled"
         )
     builds = {built.digest: built for built in found.values() if built is not None}
     if len(builds) > 1:
         return Missing(
-            f"the agents on {_listed(list(found))} have {len(builds)} builds of {name}; a verdict "
+            f"the agents on {listed(list(found))} have {len(builds)} builds of {name}; a verdict "
             "is about one: run one image of the agent on all of them"
         )
     return next(iter(builds.values()))
-
-
-def _listed(nodes: list[str]) -> str:
-    rest = len(nodes) - _MOST_NAMED
-    return ", ".join(nodes[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")

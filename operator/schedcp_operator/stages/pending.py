@@ -17,6 +17,7 @@ from ..events import (
     TryQueries,
 )
 from ..views import NodeView, Rules, Run, World
+from ..wording import listed
 from .common import conclude, enter, error, stay
 
 _ANSWERED = "QueriesAnswered"
@@ -44,7 +45,7 @@ def _looked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
         return stay(run, "NoPods: no eligible node runs a pod of the workload")
     unclear = [node.name for node in selection.nodes if not is_clear(node)]
     if unclear:
-        message = f"waiting for the kernel's own scheduler on {', '.join(unclear[:8])}"
+        message = f"waiting for the kernel's own scheduler on {listed(unclear)}"
         waiting = stay(run, message)
         return Transition(waiting.status, (SyncNodes(tuple(unclear)),))
     host = busiest(hosts)

@@ -23,6 +23,7 @@ from ..events import (
 )
 from ..judge import harm_percent
 from ..views import NodeView, Rules, Run, World, at_once
+from ..wording import listed
 from .canary import nodes_of_step
 from .common import (
     assignment_status,
@@ -168,12 +169,6 @@ def _present(run: Run, world: World) -> tuple[str, ...]:
     """Return the run's nodes that are there and selected: steps and budget are shares of these."""
     there = {node.name for node in world.nodes if node.selected}
     return tuple(name for name in run.status.eligible_nodes if name in there)
-
-
-def listed(names: tuple[str, ...]) -> str:
-    """Return the first names, and how many more there are."""
-    rest = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + rest
 
 
 def _with_passed_over(run: Run, world: World, *, now: datetime, rules: Rules) -> Run:

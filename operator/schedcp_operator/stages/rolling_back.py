@@ -8,6 +8,7 @@ from schedcp_api.runs import Outcome, RunStage
 
 from ..events import Event, Observed, SyncNodes, Transition
 from ..views import Rules, Run, World
+from ..wording import listed
 from .common import another_may_follow, conclude, enter, error, shown, stay
 
 
@@ -25,7 +26,7 @@ def rolling_back(
     waiting = tuple(entry.name for entry in nodes if entry.awaited)
     changed = run.status.replace(nodes=nodes)
     if waiting:
-        message = f"waiting for {', '.join(waiting[:8])} to be back on the kernel's scheduler"
+        message = f"waiting for {listed(waiting)} to be back on the kernel's scheduler"
         waited = stay(Run(run.name, run.spec, changed), message)
         return Transition(waited.status, (SyncNodes(waiting),))
     return _restored(Run(run.name, run.spec, changed), event.world, now=now)
@@ -36,7 +37,7 @@ def _restored(run: Run, world: World, *, now: datetime) -> Transition:
     gone = [entry.name for entry in run.status.nodes if entry.gone_at is not None]
     message = f"{len(run.status.nodes) - len(gone)} nodes show the kernel's own scheduler"
     if gone:
-        message += f"; {', '.join(gone[:8])} left the cluster, and nobody can ask there"
+        message += f"; {listed(gone)} left the cluster, and nobody can ask there"
     conditions = with_condition(
         run.status.conditions,
         "Restored",
