@@ -61,6 +61,8 @@ GO_HOME = "kube/go"
 BUILD_TIMEOUT_SECONDS = 3600.0
 PROBE_TIMEOUT_SECONDS = 60.0
 FETCH_TIMEOUT_SECONDS = 900.0
+LEAVE_GARBAGE = {"GOGC": "400"}
+"""The compiler collects its garbage more rarely: it takes less time, and a gigabyte of memory."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def _built(cache: Cache, programs: list[str], report: Callable[[str], None]) -> 
             ["nice", "go", "build", *flags, "-o", f"{folder}/", *packages],
             timeout_seconds=BUILD_TIMEOUT_SECONDS,
             cwd=KUBE_MODULE,
-            env=env,
+            env=env | LEAVE_GARBAGE,
         )
         remove_go_files(home)
 

@@ -31,6 +31,7 @@ __all__ = [
     "Process",
     "ProcessSpec",
     "Supervisor",
+    "end_children",
     "environment",
     "run",
     "run_as_root",
@@ -48,6 +49,7 @@ SETTINGS = re.compile(r"(?:PIP|UV|CGO|CARGO|RUSTUP|SSL_CERT|XDG_CONFIG)_\w+|GO[A
 POLL_SECONDS = 0.05
 PASSWORD_SECONDS = 300.0
 TERMINATE_SECONDS = 15.0
+_awaited_children: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def _awaited(
 ) -> tuple[str, str]:
     """Return what a child printed, once it has ended; its group ends whenever we stop waiting."""
     with child:
+        _awaited_children.add(child)
         try:
             out, err = child.communicate(
                 stdin.encode() if stdin is not None else None, timeout=timeout_seconds
@@ -133,7 +136,15 @@ def _awaited(
         except BaseException:
             _end_group(child)
             raise
+        finally:
+            _awaited_children.discard(child)
     return (out or b"").decode(errors="replace"), err.decode(errors="replace")
+
+
+def end_children() -> None:
+    """End what other threads run now; there `run` says that it failed."""
+    for child in tuple(_awaited_children):
+        _end_group(child)
 
 
 def run_as_root(

@@ -6,7 +6,6 @@ frozen record of paths that the rest of the lab works with.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from schedcp_lab.kernels import ensure_kernel, ensure_second_kernel, require_hea
 from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_binaries
 from schedcp_lab.node_image import NodeImage, ensure_node_image
 from schedcp_lab.processes import run
+from schedcp_lab.steps import StepClock, beside
 from schedcp_lab.stock import ensure_stock, pinned_programs, stock_here
 from schedcp_lab.toolchain import NODE_TOOLS, ensure_host_tools
 from schedcp_lab.wheels import wheelhouse
@@ -84,26 +84,34 @@ def build_schedulers(root: Path, kernel: Path) -> Path:
 
 
 def prepare(*, kernel_release: str | None = None, report: Report = print) -> Workshop:
-    """Make or find everything; report each step that takes longer than a look."""
+    """Make or find everything; report each step that takes longer than a look.
+
+    The Kubernetes programs, which take longest, are built beside what does not need them.
+    """
     root = repository_root()
     cache = cache_of(root)
-    clock = _Clock(report)
+    clock = StepClock(report)
+
+    def make_kube() -> KubeBinaries:
+        with clock.step("Kubernetes programs"):
+            return ensure_kube_binaries(cache, report=report)
+
     with clock.step("host packages"):
         ensure_host_tools(cache, report=report)
-    with clock.step("kernel"):
-        kernel = ensure_kernel(cache, kernel_release, report=report)
-        require_headers(kernel)
-    with clock.step("second kernel"):
-        ensure_second_kernel(cache, report=report)
-    with clock.step("schedulers"):
-        output = build_schedulers(root, kernel)
-    with clock.step("helm"):
-        helm = ensure_helm(cache, report=report)
-    with clock.step("Kubernetes programs"):
-        kube = ensure_kube_binaries(cache, report=report)
-    debian = Debian.open(cache, report=report)
-    with clock.step("container images"):
-        images = _images(root, cache, debian)
+    with beside(make_kube) as building:
+        with clock.step("kernel"):
+            kernel = ensure_kernel(cache, kernel_release, report=report)
+            require_headers(kernel)
+        with clock.step("second kernel"):
+            ensure_second_kernel(cache, report=report)
+        with clock.step("schedulers"):
+            output = build_schedulers(root, kernel)
+        with clock.step("helm"):
+            helm = ensure_helm(cache, report=report)
+        debian = Debian.open(cache, report=report)
+        with clock.step("container images"):
+            images = _images(root, cache, debian)
+        kube = building.result()
     with clock.step("node image"):
         node_image = ensure_node_image(
             cache, debian, kernel=kernel, kubelet=kube.kubelet, images=images
@@ -149,29 +157,6 @@ def _machine_as_node(cache: Cache, report: Report) -> None:
     ensure_host_tools(cache, NODE_TOOLS, report=report)
     ensure_kube_binaries(cache, report=report)
     pause_image(cache)
-
-
-class _Clock:
-    """Times steps, and says so when one took a while."""
-
-    def __init__(self, report: Report) -> None:
-        self.seconds: list[tuple[str, float]] = []
-        self._report = report
-        self._name = ""
-        self._start = 0.0
-
-    def step(self, name: str) -> _Clock:
-        self._name = name
-        return self
-
-    def __enter__(self) -> None:
-        self._start = time.monotonic()
-        self._report(f"setup: {self._name} ...")
-
-    def __exit__(self, *_: object) -> None:
-        seconds = time.monotonic() - self._start
-        self.seconds.append((self._name, seconds))
-        self._report(f"setup: {self._name}: {seconds:.1f} s")
 
 
 def _images(root: Path, cache: Cache, debian: Debian) -> tuple[Path, ...]:
