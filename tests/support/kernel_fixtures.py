@@ -88,7 +88,8 @@ def laboratory(
             "source_path": found.begin,
             "library_name": lambda name: found.begin_library(name, kernel),
             "keeper_name": found.begin_keeper,
-            "proved_path": found.begin_proof,
+            "soaked_path": found.begin_main_guest,
+            "coursed": lambda coursed: found.begin_course(*coursed),
         }
         for item in request.session.items:
             parameters = getattr(getattr(item, "callspec", None), "params", {})

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from schedcp_api.candidates import Argument, Candidate, PlanKind
-from schedcp_api.verdicts import EvaluationContract, ReplayMode, VerificationRequest
+from schedcp_api.verdicts import Check, EvaluationContract, ReplayMode, VerificationRequest
 from schedcp_lab.kernels import SECOND_SERIES
+from schedcp_verifier.booting import Tried, boot
 from schedcp_verifier.building import BuildRoom
+from schedcp_verifier.guests import GuestPlan, GuestRun, course_plan, proof_plan
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.library import Library as SchedulerLibrary
 from schedcp_verifier.objects import inspect
-from schedcp_verifier.proving import Proof
+from schedcp_verifier.payloads import Payload
+from schedcp_verifier.proving import Proof, judge_course, judge_proof
+from schedcp_verifier.records import GuestReport
 from schedcp_verifier.sharing import WAIVED_WITHOUT_POLICY
+from schedcp_verifier.troubles import Course
 from schedcp_verifier.verifying import Verified, Verifier
 from support.verifier import source_request, workload_profile
 
@@ -39,61 +45,88 @@ LIBRARY = SchedulerLibrary(Path(__file__).parents[2] / "schedulers").own_names()
 
 @dataclass
 class Laboratory:
-    """Verifies sources on the newest kernel, two guests at a time, each source once."""
+    """Verifies on the newest kernel, two guests at a time, each thing once."""
 
     verifier: Verifier
     kernel: KernelBundle
     pool: ThreadPoolExecutor
-    started: dict[str, Future[Verified]] = field(default_factory=dict)
-    proofs: dict[Path, Future[Proof]] = field(default_factory=dict)
+    started: dict[str, Future[Any]] = field(default_factory=dict)
 
     def begin(self, path: Path) -> Future[Verified]:
-        """Start the verification of a source, unless it was started before."""
-        if str(path) not in self.started:
-            request = source_request(path, self.kernel, CONTRACT)
-            self.started[str(path)] = self.submit(request)
-        return self.started[str(path)]
+        """Start the verification of a source."""
+        request = source_request(path, self.kernel, CONTRACT)
+        return self._begun(f"{path}", lambda: self.verifier.verify(request, self.kernel))
 
     def begin_library(self, name: str, kernel: KernelBundle) -> Future[Verified]:
-        """Start the proof of a scheduler of the library, unless it was started before.
+        """Start the proof of a scheduler of the library.
 
         What it gains is asked on the nodes' kernel only: elsewhere the default may leave nothing.
         """
-        key = f"{name} {kernel.folder}"
-        if key not in self.started:
-            gains = name == "latency_class" and kernel.folder == self.kernel.folder
-            request = library_request(name, kernel, replays=gains)
-            self.started[key] = self.pool.submit(self.verifier.verify, request, kernel)
-        return self.started[key]
+        gains = name == "latency_class" and kernel.folder == self.kernel.folder
+        request = library_request(name, kernel, replays=gains)
+        work = partial(self.verifier.verify, request, kernel)
+        return self._begun(f"{name} on {kernel.folder}", work)
 
-    def begin_proof(self, path: Path) -> Future[Proof]:
-        """Start the guests of a source, whatever its bytecode tells, unless they were before."""
-        if path not in self.proofs:
-            self.proofs[path] = self.pool.submit(self._proven, path)
-        return self.proofs[path]
+    def begin_course(self, path: Path, course: Course) -> Future[tuple[Check, ...]]:
+        """Start the trials of a source on one machine, whatever its bytecode tells."""
 
-    def _proven(self, path: Path) -> Proof:
-        verifier, kernel = self.verifier, self.kernel
-        request = source_request(path, kernel, CONTRACT)
-        subject = verifier.subject(request)
-        with BuildRoom.prepared(subject.file_name, kernel=kernel, tools=verifier.tools) as room:
-            built = room.compile(subject.source).object
-        payload = subject.payload(built)
-        assert built is not None
-        assert payload is not None
-        name = inspect(built).ops_name
-        return verifier.prove(request, kernel, payload=payload, ops_name=name)
+        def work() -> tuple[Check, ...]:
+            payload, name = self._compiled(path)
+            report = self._guest(course_plan(CONTRACT, course), payload, name)
+            return judge_course(report, name, course)
 
-    def begin_keeper(self, name: str) -> Future[Verified]:
-        """Start the proof of a scheduler that may lose nothing of the CPU contract."""
-        key = f"{name} keeps"
-        if key not in self.started:
-            self.started[key] = self.submit(keeping_request(name, self.kernel))
-        return self.started[key]
+        return self._begun(f"{path} on {course.topology}", work)
+
+    def begin_main_guest(self, path: Path) -> Future[Proof]:
+        """Start a source's main guest, whatever its bytecode tells."""
+
+        def work() -> Proof:
+            payload, name = self._compiled(path)
+            return judge_proof(self._guest(proof_plan(CONTRACT), payload, name), name, CONTRACT)
+
+        return self._begun(f"{path} in the main guest", work)
+
+    def begin_keeper(self, name: str) -> Future[Proof]:
+        """Start the main guest of a library scheduler that may lose nothing of the contract."""
+        request = keeping_request(name, self.kernel)
+
+        def work() -> Proof:
+            subject = self.verifier.subject(request)
+            analysed = self.verifier.analyse(subject, request, self.kernel)
+            payload, facts = subject.payload(analysed.object), analysed.facts
+            assert not analysed.failed, analysed.checks
+            assert payload is not None
+            assert facts is not None
+            report = self._guest(proof_plan(request.contract), payload, facts.ops_name)
+            return judge_proof(report, facts.ops_name, request.contract)
+
+        return self._begun(f"{name} keeps", work)
 
     def submit(self, request: VerificationRequest) -> Future[Verified]:
         """Start any verification."""
         return self.pool.submit(self.verifier.verify, request, self.kernel)
+
+    def _begun(self, key: str, work: Callable[[], object]) -> Future[Any]:
+        if key not in self.started:
+            self.started[key] = self.pool.submit(work)
+        return self.started[key]
+
+    def _compiled(self, path: Path) -> tuple[Payload, str]:
+        """Return the object of a source, and what it calls itself."""
+        subject = self.verifier.subject(source_request(path, self.kernel, CONTRACT))
+        tools = self.verifier.tools
+        with BuildRoom.prepared(subject.file_name, kernel=self.kernel, tools=tools) as room:
+            built = room.compile(subject.source).object
+        payload = subject.payload(built)
+        assert built is not None
+        assert payload is not None
+        return payload, inspect(built).ops_name
+
+    def _guest(self, plan: GuestPlan, payload: Payload, name: str) -> GuestReport:
+        """Return what a guest reports; it must come through."""
+        found = boot(self.verifier.guests, plan, Tried(payload, name, self.kernel, CONTRACT))
+        assert isinstance(found, GuestRun), found
+        return found.report
 
 
 def keeping_request(name: str, kernel: KernelBundle) -> VerificationRequest:
