@@ -103,7 +103,8 @@ class GuardrailLimits(Noun):
     """Neighbours' CPU pressure (PSI `some`, ten seconds) that, when exceeded, trips."""
     target_latency_ms: int = Field(default=2000, ge=1, le=30_000)
     """Wakeup latency of one thread of the target that, when exceeded, trips."""
-    sustained_seconds: int = Field(default=5, ge=1, le=600)
+    sustained_seconds: int = Field(default=5, ge=1, le=10)
+    """For how long either must be exceeded."""
 
 
 class Assignment(Noun):
@@ -230,6 +231,10 @@ class RunState(StrEnum):
 
 JUST_BOOTED = "JustBooted"
 """The reason of what is put off until the rush after the node's boot is over."""
+COMPARING_PRESSURE = "ComparingPressure"
+"""The reason of what is off while its node sees whether neighbours wait as much without it."""
+COMPARISON_SECONDS = 90
+"""How long that takes at most, from when the kernel's own scheduler is in charge."""
 PASSING_REFUSALS = frozenset(
     {
         "NotYetValid",
@@ -240,12 +245,14 @@ PASSING_REFUSALS = frozenset(
         "ForeignScheduler",
         "FetchFailed",
         JUST_BOOTED,
+        COMPARING_PRESSURE,
     }
 )
 """Reasons of a refusal that pass by themselves, so that the agent looks again at every tick.
 
 Clocks differ; keys are on their way, or come back; the API server or the kernel does not answer; a
-pod that asks for more goes; somebody else detaches; the store is away; all of a node's pods start.
+pod that asks for more goes; somebody else detaches; the store is away; all of a node's pods start;
+neighbours that wait are compared.
 """
 
 

@@ -5,20 +5,24 @@ the clock: an agent that is starved reads rarely. Pressure is that since the rea
 kernel's own averages take half a minute to come near a limit.
 
 Pressure that was above its limit before the scheduler came (batch work that keeps every CPU busy
-always waits) says nothing when it stays there. Then `full` is looked at instead: all threads of a
-pod waiting at once, which fair sharing does not do to a pod for ten seconds. Where the neighbours'
-account begins while the scheduler is attached, nobody knows what was before: what is found then
-counts as that.
+always waits) says nothing while it stays there. Then `full` is looked at instead: all threads of a
+pod waiting at once, which fair sharing does not do for seconds to a pod that has some weight.
+Where the neighbours' account begins while the scheduler is attached, nobody knows what was before:
+what is found then counts as that.
+
+Load that comes while the scheduler is attached looks like a fault of its. So both kinds of pressure
+are watched under the kernel's own scheduler, too: what a trip by one comes to is told by `trips`.
 
 A scheduler that the kernel is taking away is nobody's to judge any more: under load that lasts ten
 seconds, everything waits meanwhile, and the loader then brings the kernel's own account of why.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from schedcp_api.nodestates import GuardrailLimits
 
-from .observations import Trip
+from .observations import Pressure, Trip
+from .pressure import Watched
 
 MOST_PRESSURE_PERMILLE = 950
 """Readings end at 1000, so a higher limit could never be exceeded."""
@@ -42,6 +46,8 @@ class Reading:
     """Whether the kernel says the same."""
     leaving: bool = False
     """Whether the kernel is at taking it away."""
+    idle: bool = False
+    """Whether the kernel's own scheduler is in charge of everything."""
     baseline_some_permille: int | None = None
     """Neighbours' pressure over ten seconds; None without an account of them."""
     neighbour_some_permille: int = 0
@@ -62,38 +68,97 @@ class Guard:
     None before both."""
     baseline_bypasses: int | None = None
     """The kernel's count when the scheduler was first seen attached."""
-    pressure_since: float | None = None
+    idle_since: float | None = None
+    some: Watched = field(default_factory=Watched)
+    full: Watched = field(default_factory=Watched)
     latency_since: float | None = None
     disabled_since: float | None = None
     bypassed_since: float | None = None
     leaving_since: float | None = None
+
+    @property
+    def loaded(self) -> frozenset[Pressure]:
+        """What exceeds its limit under the kernel's own scheduler."""
+        return frozenset(kind for kind, watched in self._kinds if watched.loaded)
+
+    def loaded_lately(self, uptime: float) -> frozenset[Pressure]:
+        """What did a moment ago."""
+        return frozenset(kind for kind, watched in self._kinds if watched.lately(uptime))
+
+    @property
+    def _kinds(self) -> tuple[tuple[Pressure, Watched], ...]:
+        return ((Pressure.SOME, self.some), (Pressure.FULL, self.full))
 
 
 def watch(
     guard: Guard, limits: GuardrailLimits | None, reading: Reading, *, uptime: float
 ) -> tuple[Guard, Trip | None]:
     """Return the guard after one reading, and a trip when a limit was exceeded for too long."""
-    if not reading.attached or limits is None:
+    if limits is None:
         return Guard(baseline_some_permille=reading.baseline_some_permille), None
+    if not reading.attached:
+        return _unattached(guard, limits, reading, uptime=uptime), None
     if reading.leaving:
         return _leaving(guard, uptime=uptime)
-    if guard.baseline_some_permille is None:
-        guard = replace(guard, baseline_some_permille=reading.baseline_some_permille)
-    pressure = _pressure(guard, limits, reading)
+    comes = guard.baseline_bypasses is None
+    guard = _pressed(guard, limits, reading, comes=comes, uptime=uptime)
     late = reading.target_longest_ms > limits.target_latency_ms
-    first = guard.baseline_bypasses is None
-    baseline = reading.bypasses if first else guard.baseline_bypasses or 0
+    baseline = reading.bypasses if comes else guard.baseline_bypasses or 0
     bypassed = reading.bypasses > baseline and reading.enabled
     guard = replace(
         guard,
         baseline_bypasses=baseline,
-        pressure_since=_since(guard.pressure_since, uptime, exceeded=bool(pressure)),
         latency_since=_since(guard.latency_since, uptime, exceeded=late),
         disabled_since=_since(guard.disabled_since, uptime, exceeded=not reading.enabled),
         bypassed_since=_since(guard.bypassed_since, uptime, exceeded=bypassed),
         leaving_since=None,
     )
-    return guard, _trip(guard, limits, reading, pressure, uptime=uptime)
+    return guard, _trip(guard, limits, reading, uptime=uptime)
+
+
+def _unattached(guard: Guard, limits: GuardrailLimits, reading: Reading, *, uptime: float) -> Guard:
+    """Return the guard while nothing of ours is attached: how much waits without it."""
+    since = _since(guard.idle_since, uptime, exceeded=reading.idle)
+    some, full = _seen(guard, limits, reading, uptime=uptime)
+    return Guard(
+        reading.baseline_some_permille,
+        idle_since=since,
+        some=some.alone(idle_since=since, uptime=uptime),
+        full=full.alone(idle_since=since, uptime=uptime),
+    )
+
+
+def _pressed(
+    guard: Guard, limits: GuardrailLimits, reading: Reading, *, comes: bool, uptime: float
+) -> Guard:
+    """Return the guard after a reading of the pressure beside what is attached."""
+    if comes:
+        some, full = guard.some.coming(uptime=uptime), guard.full.coming(uptime=uptime)
+        guard = replace(guard, idle_since=None, some=some, full=full)
+    baseline = guard.baseline_some_permille
+    if baseline is None:
+        baseline = reading.baseline_some_permille
+    if (comes or guard.baseline_some_permille is None) and (baseline or 0) > _limit(limits):
+        guard = replace(guard, some=replace(guard.some, excused=True))
+    some, full = _seen(guard, limits, reading, uptime=uptime)
+    return replace(
+        guard,
+        baseline_some_permille=baseline,
+        some=some.eased(uptime=uptime),
+        full=full.eased(uptime=uptime),
+    )
+
+
+def _seen(
+    guard: Guard, limits: GuardrailLimits, reading: Reading, *, uptime: float
+) -> tuple[Watched, Watched]:
+    """Return both kinds of pressure after a reading."""
+    limit, seconds = _limit(limits), limits.sustained_seconds
+    over = reading.neighbour_some_permille > limit, reading.neighbour_full_permille > limit
+    return (
+        guard.some.seen(over=over[0], uptime=uptime, sustained_seconds=seconds),
+        guard.full.seen(over=over[1], uptime=uptime, sustained_seconds=seconds),
+    )
 
 
 def _leaving(guard: Guard, *, uptime: float) -> tuple[Guard, Trip | None]:
@@ -105,7 +170,9 @@ def _leaving(guard: Guard, *, uptime: float) -> tuple[Guard, Trip | None]:
             "NotEnabled",
             f"the kernel has been taking the scheduler away for {LEAVING_SECONDS} s",
         )
-    return Guard(guard.baseline_some_permille, guard.baseline_bypasses, leaving_since=since), trip
+    some, full = replace(guard.some, over_since=None), replace(guard.full, over_since=None)
+    kept = Guard(guard.baseline_some_permille, guard.baseline_bypasses, some=some, full=full)
+    return replace(kept, leaving_since=since), trip
 
 
 def _since(since: float | None, uptime: float, *, exceeded: bool) -> float | None:
@@ -114,19 +181,18 @@ def _since(since: float | None, uptime: float, *, exceeded: bool) -> float | Non
     return uptime if since is None else since
 
 
-def _pressure(guard: Guard, limits: GuardrailLimits, reading: Reading) -> str:
-    """Return which pressure exceeds the limit; empty when none does."""
-    limit, baseline = _pressure_limit(limits), guard.baseline_some_permille
-    if baseline is None:
-        return ""
-    if baseline <= limit and reading.neighbour_some_permille > limit:
-        return f"some {reading.neighbour_some_permille}"
-    if baseline > limit and reading.neighbour_full_permille > limit:
-        return f"full {reading.neighbour_full_permille}"
-    return ""
+def _by_pressure(guard: Guard, reading: Reading) -> tuple[Pressure, int] | None:
+    """Return the pressure that trips, and how large it is."""
+    if guard.baseline_some_permille is None:
+        return None
+    if not guard.some.excused:
+        some = Pressure.SOME, reading.neighbour_some_permille
+        return some if guard.some.sustained else None
+    full = Pressure.FULL, reading.neighbour_full_permille
+    return full if guard.full.sustained and not guard.full.excused else None
 
 
-def _pressure_limit(limits: GuardrailLimits) -> int:
+def _limit(limits: GuardrailLimits) -> int:
     return min(limits.neighbour_pressure_permille, MOST_PRESSURE_PERMILLE)
 
 
@@ -134,7 +200,6 @@ def _trip(
     guard: Guard,
     limits: GuardrailLimits,
     reading: Reading,
-    pressure: str,
     *,
     uptime: float,
 ) -> Trip | None:
@@ -152,11 +217,14 @@ def _trip(
             f"a thread of the target waited {reading.target_longest_ms} ms for a CPU; the limit of "
             f"{limits.target_latency_ms} ms was exceeded for {limits.sustained_seconds} s",
         )
-    if sustained(guard.pressure_since):
+    pressure = _by_pressure(guard, reading)
+    if pressure is not None:
+        kind, permille = pressure
         return Trip(
             "NeighbourPressure",
-            f"CPU pressure of a neighbour is {pressure} permille; the limit of "
-            f"{_pressure_limit(limits)} was exceeded for {limits.sustained_seconds} s",
+            f"CPU pressure of a neighbour is {kind} {permille} permille; the limit of "
+            f"{_limit(limits)} was exceeded for {limits.sustained_seconds} s",
+            pressure=kind,
         )
     if sustained(guard.disabled_since):
         return Trip("NotEnabled", "the loader holds a scheduler that the kernel does not run")

@@ -24,6 +24,7 @@ from schedcp_api.nodestates import (
 )
 from schedcp_api.tokens import DeploymentToken
 
+from .observations import Pressure, Trip
 from .records import Record, merged
 
 FINAL = frozenset({RunState.REFUSED, RunState.EJECTED, RunState.TRIPPED, RunState.FAILED})
@@ -115,8 +116,23 @@ class Block:
     measuring_since: float = 0.0
     ops: str = ""
     enable_seq: int = 0
+    loaded: frozenset[Pressure] = frozenset()
+    """What exceeded the guard rail's limit without the scheduler shortly before it began."""
     spoiled: str = ""
     """Why the block will not count; empty while it is sound."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A trip that load alone may have brought about."""
+
+    trip: Trip
+    at: float
+    """Its uptime."""
+    again: bool
+    """It came after one for which no load was seen."""
+    since: float | None = None
+    """The uptime since when the kernel's own scheduler has been looked at; None: not yet."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,10 @@ class Course:
     """The uptime before which nothing is attached."""
     rush: str = ""
     """What tripped in the rush after the node's boot; until that is over nothing is attached."""
+    doubt: Doubt | None = None
+    """Nothing is attached while a trip is in doubt."""
+    suspect_until: float = 0.0
+    """The uptime before which another trip speaks against it, because no load explained one."""
     progress: SwitchbackProgress | None = None
     block: Block | None = None
 

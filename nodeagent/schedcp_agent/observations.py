@@ -120,12 +120,21 @@ class FetchFailure:
     message: str
 
 
+class Pressure(StrEnum):
+    """The kernel's two kinds of pressure stall: some threads wait, or all at once."""
+
+    SOME = "some"
+    FULL = "full"
+
+
 @dataclass(frozen=True)
 class Trip:
     """A guard rail of the agent's own that was exceeded for too long."""
 
     reason: str
     message: str
+    pressure: Pressure | None = None
+    """What load alone may bring about, which a look at the kernel's own scheduler tells."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,10 @@ class Observed:
     """Whether the scheduler that the kernel shows is the agent's own."""
     exit: LoaderExit | None = None
     trip: Trip | None = None
+    loaded: frozenset[Pressure] = frozenset()
+    """What exceeds the guard rail's limit under the kernel's own scheduler, too."""
+    loaded_lately: frozenset[Pressure] = frozenset()
+    """What did within the last minute."""
     objects: frozenset[str] = frozenset()
     """Digests of the objects that lie here, checked."""
     programs: tuple[BuiltProgram, ...] = ()

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from schedcp_api.nodestates import (
-    JUST_BOOTED,
     Arm,
     Assignment,
     RunState,
@@ -21,7 +20,6 @@ from schedcp_api.tokens import DeploymentToken
 from . import switchback
 from .admission import Refusal, Rules, admit
 from .exits import after_exit
-from .guard import BOOT_RUSH_SECONDS, BY_LOAD
 from .memory import (
     Course,
     Desired,
@@ -32,7 +30,9 @@ from .memory import (
     bumped,
     new_lease,
 )
-from .observations import FetchFailure, LoaderPhase, Observed, Trip
+from .observations import FetchFailure, LoaderPhase, Observed
+from .standings import ended, for_now, refused
+from .trips import after_rush, compared, tripped
 
 _RUNNING = frozenset({LoaderPhase.STARTING, LoaderPhase.ATTACHED})
 
@@ -145,16 +145,25 @@ def _judge(
     now: datetime,
 ) -> Memory:
     """Set the course's standing: tripped, refused, without a lease, or free to run."""
+    if observed.loaded:
+        course = replace(course, suspect_until=0.0)
     if observed.trip is not None:
-        tripped = _tripped(course, assignment, observed, observed.trip, now=now)
-        return replace(memory, course=tripped, reverts=bumped(memory.reverts, observed.trip.reason))
+        course = tripped(course, assignment, observed, observed.trip, now=now)
+        return replace(memory, course=course, reverts=bumped(memory.reverts, observed.trip.reason))
     if not _leased(memory, course, assignment, observed):
         return _without_lease(memory, course, now=now)
     answer = admit(assignment, observed, memory.quarantine, rules=rules, now=now)
     if not isinstance(answer, Refusal):
-        answer = _after_rush(course, observed) or answer
+        answer = after_rush(course, observed) or answer
     if isinstance(answer, Refusal):
-        return replace(memory, course=_refused(course, assignment, observed, answer, now=now))
+        course = replace(
+            course, doubt=None
+        )  # What comes later would be compared with another time.
+        return replace(memory, course=refused(course, assignment, observed, answer, now=now))
+    if course.doubt is not None:
+        course = compared(course, course.doubt, assignment, observed, now=now)
+        if course.doubt is not None:
+            return replace(memory, course=course)
     course = replace(course, claims=answer)
     failure = observed.fetch_failures.get(assignment.object_digest)
     if failure is not None:
@@ -180,7 +189,7 @@ def _unfetched(
     canary = assignment.switchback is not None
     too_often = failure.permanent or failure.attempts >= rules.fetch_attempts
     if corrupt or (canary and too_often):
-        return _end(
+        return ended(
             course,
             assignment,
             observed,
@@ -195,41 +204,7 @@ def _unfetched(
         "its object is not here, and fetching it goes on until it is (the operator's log says more "
         f"if that lasts): {failure.message}; tries so far: {failure.attempts}"
     )
-    return replace(course, standing=_for_now(course, failure.reason, message, now=now))
-
-
-def _tripped(
-    course: Course, assignment: Assignment, observed: Observed, trip: Trip, *, now: datetime
-) -> Course:
-    """Return the course after a trip: ended, or put off where a boot's rush explains it.
-
-    A canary ends: its blocks are lost, and a run that was disturbed can be repeated.
-    """
-    rush = trip.reason in BY_LOAD and observed.uptime < BOOT_RUSH_SECONDS
-    if rush and assignment.switchback is None:
-        message = (
-            f"{trip.reason} {observed.uptime:.0f} s after the node's boot, when all of its pods "
-            f"start at once: {trip.message}. That proves nothing: it is attached again "
-            f"{BOOT_RUSH_SECONDS} s after the boot"
-        )
-        refusal = Refusal(JUST_BOOTED, message)
-        return _refused(replace(course, rush=message), assignment, observed, refusal, now=now)
-    return _end(
-        course,
-        assignment,
-        observed,
-        RunState.TRIPPED,
-        reason=trip.reason,
-        message=trip.message,
-        now=now,
-    )
-
-
-def _after_rush(course: Course, observed: Observed) -> Refusal | None:
-    """Return a refusal of what tripped in the rush after the boot, until that is over."""
-    if not course.rush or observed.uptime >= BOOT_RUSH_SECONDS:
-        return None
-    return Refusal(JUST_BOOTED, course.rush)
+    return replace(course, standing=for_now(course, failure.reason, message, now=now))
 
 
 def _leased(memory: Memory, course: Course, assignment: Assignment, observed: Observed) -> bool:
@@ -257,50 +232,9 @@ def _without_lease(memory: Memory, course: Course, *, now: datetime) -> Memory:
         )
         standing = Standing(RunState.LEASE_EXPIRED, "LeaseExpired", message, now, final=False)
         reverts = bumped(memory.reverts, "LeaseExpired") if course.claims else reverts
-    course = switchback.spoil(replace(course, standing=standing, claims=None), "LeaseExpired")
+    course = replace(course, standing=standing, claims=None, doubt=None)
+    course = switchback.spoil(course, "LeaseExpired")
     return replace(memory, course=course, reverts=reverts)
-
-
-def _refused(
-    course: Course, assignment: Assignment, observed: Observed, refusal: Refusal, *, now: datetime
-) -> Course:
-    if refusal.final:
-        return _end(
-            course,
-            assignment,
-            observed,
-            RunState.REFUSED,
-            reason=refusal.reason,
-            message=refusal.message,
-            now=now,
-        )
-    standing = _for_now(course, refusal.reason, refusal.message, now=now)
-    return switchback.spoil(replace(course, standing=standing, claims=None), refusal.reason)
-
-
-def _for_now(course: Course, reason: str, message: str, *, now: datetime) -> Standing:
-    """Return the standing of what does not run, and will when `reason` has passed."""
-    same = course.standing is not None and course.standing.reason == reason
-    since = course.standing.since if same and course.standing else now
-    return Standing(RunState.REFUSED, reason[:256], message[:2048], since, final=False)
-
-
-def _end(
-    course: Course,
-    assignment: Assignment,
-    observed: Observed,
-    state: RunState,
-    *,
-    reason: str,
-    message: str,
-    now: datetime,
-) -> Course:
-    """Return the course with a final standing; a block that was being measured is recorded so."""
-    if assignment.switchback is not None:
-        course = switchback.spoil(course, reason)
-        course = switchback.cut_short(course, assignment.switchback, observed, now=now)
-    standing = Standing(state, reason[:256], message[:2048], now, final=True)
-    return replace(course, standing=standing, claims=None)
 
 
 def _act(

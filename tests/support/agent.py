@@ -158,6 +158,8 @@ class FakeLoader:
     """What its schedulers were told, each change once."""
     view: LoaderView = field(default_factory=LoaderView)
     next_exit: LoaderExit | None = None
+    stuck: bool = False
+    """Whether the kernel does not come to an end with taking a scheduler away."""
 
     def start(self, request: LoadRequest, *, now: datetime) -> None:
         """Begin to start."""
@@ -207,7 +209,7 @@ class FakeLoader:
                 self.view, phase=LoaderPhase.ATTACHED, ops=ops, enable_seq=sequence, since=now
             )
             return replace(self.view, phase=LoaderPhase.ATTACHED), None
-        if self.view.phase is LoaderPhase.STOPPING:
+        if self.view.phase is LoaderPhase.STOPPING and not self.stuck:
             self._end(LoaderOutcome.DETACHED, now=now)
         ended, self.next_exit = self.next_exit, None
         return self.view, ended

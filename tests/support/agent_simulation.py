@@ -6,8 +6,9 @@ from pathlib import Path
 
 from schedcp_agent.load_requests import LoadRequest, ObjectFile
 from schedcp_agent.memory import Desired, Memory
-from schedcp_agent.observations import FetchFailure, Observed, Trip
+from schedcp_agent.observations import FetchFailure, LoaderPhase, Observed, Pressure, Trip
 from schedcp_agent.ownership import Ours, is_ours, ours_after
+from schedcp_agent.pressure import BACKLOG_SECONDS, LOADED_SECONDS
 from schedcp_agent.reconcile import Action, Attach, Decision, Detach, Fetch, follow, reconcile
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import SchedulerNodeStateSpec
@@ -29,6 +30,10 @@ class Simulation:
     objects: frozenset[str] = frozenset({digest_of(OBJECT)})
     fetch_failures: dict[str, FetchFailure] = field(default_factory=dict)
     trip: Trip | None = None
+    loaded: bool = False
+    """Whether neighbours wait as much under the kernel's own scheduler, when it is settled."""
+    idle_seconds: int = 0
+    loaded_at: float | None = None
     stopping: bool = False
     hands_off: bool = False
     loader: FakeLoader = field(init=False)
@@ -59,6 +64,7 @@ class Simulation:
                 self.renew()
             view, ended = self.loader.poll(now=self.now)
             self.ours = ours_after(self.ours, view, self.kernel.read())
+            loaded = self._load()
             self.observed = Observed(
                 uptime=self.uptime,
                 kernel=KERNEL,
@@ -67,6 +73,8 @@ class Simulation:
                 ours=is_ours(self.ours, view, self.kernel.read()),
                 exit=ended,
                 trip=self.trip,
+                loaded=loaded,
+                loaded_lately=self._lately(),
                 objects=self.objects,
                 fetch_failures=self.fetch_failures,
                 stopping=self.stopping,
@@ -79,6 +87,20 @@ class Simulation:
             for action in decision.actions:
                 self.perform(action)
         return decision.actions
+
+    def _load(self) -> frozenset[Pressure]:
+        """Return what the guard sees of the load without a scheduler of ours."""
+        free = self.kernel.state.idle and self.loader.view.phase is LoaderPhase.NONE
+        self.idle_seconds = self.idle_seconds + 1 if free else 0
+        if not self.loaded or self.idle_seconds <= BACKLOG_SECONDS:
+            return frozenset()
+        self.loaded_at = self.uptime
+        return frozenset(Pressure)
+
+    def _lately(self) -> frozenset[Pressure]:
+        at = self.loaded_at
+        recent = at is not None and self.uptime - at < LOADED_SECONDS
+        return frozenset(Pressure) if recent else frozenset()
 
     def perform(self, action: Action) -> None:
         """Do what was decided."""

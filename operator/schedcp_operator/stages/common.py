@@ -1,10 +1,17 @@
 """What the stages share: entering a stage, ending an attempt, concluding, rolling back."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from schedcp_api.base import ConditionStatus, with_condition
-from schedcp_api.nodestates import JUST_BOOTED, PASSING_REFUSALS, AssignmentStatus, RunState
+from schedcp_api.nodestates import (
+    COMPARING_PRESSURE,
+    COMPARISON_SECONDS,
+    JUST_BOOTED,
+    PASSING_REFUSALS,
+    AssignmentStatus,
+    RunState,
+)
 from schedcp_api.runs import (
     Attempt,
     AttemptResult,
@@ -230,11 +237,8 @@ def _failure_on(
         if view is None or said is None or said.state not in _FINAL_STATES:
             continue
         refused = said.state is RunState.REFUSED
-        if (
-            refused
-            and said.reason in PASSING_REFUSALS
-            and now - view.by_our_clock(said.since) <= rules.attach
-        ):
+        lasts = now - view.by_our_clock(said.since)
+        if refused and said.reason in PASSING_REFUSALS and lasts <= _patience(said.reason, rules):
             continue
         message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
         if said.state is RunState.EJECTED:
@@ -248,6 +252,12 @@ def _failure_on(
             return error(said.reason or "Refused", message)
         return error("AttachFailed", message)
     return None
+
+
+def _patience(reason: str, rules: Rules) -> timedelta:
+    """Return how long a refusal may last that passes by itself."""
+    compared = timedelta(seconds=COMPARISON_SECONDS if reason == COMPARING_PRESSURE else 0)
+    return rules.attach + compared
 
 
 def _rebooted(entry: RunNode, node: NodeView) -> bool:

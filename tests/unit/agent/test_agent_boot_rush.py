@@ -6,7 +6,7 @@ import pytest
 
 from schedcp_agent.guard import BOOT_RUSH_SECONDS
 from schedcp_agent.memory import Memory
-from schedcp_agent.observations import Trip
+from schedcp_agent.observations import Pressure, Trip
 from schedcp_agent.reconcile import Detach
 from schedcp_agent.report import Facts, status_of
 from schedcp_api.nodestates import PASSING_REFUSALS, AssignmentStatus, SchedulerNodeStateStatus
@@ -25,7 +25,8 @@ def running(*, up_before: float = 30.0, **changes: object) -> Simulation:
 
 def trip(world: Simulation, reason: str = "NeighbourPressure") -> tuple[object, ...]:
     """Have a guard rail trip, and return what is done about it."""
-    world.trip = Trip(reason, "some 990 permille")
+    pressure = Pressure.SOME if reason == "NeighbourPressure" else None
+    world.trip = Trip(reason, "some 990 permille", pressure)
     actions = world.tick()
     world.trip = None
     return actions
@@ -62,10 +63,10 @@ def test_a_trip_after_the_rush_is_final_also_for_what_tripped_in_it() -> None:
     trip(world)
     world.tick(BOOT_RUSH_SECONDS)
     assert world.attached
-    trip(world)
+    trip(world, "TargetLatency")
     world.tick(2 * BOOT_RUSH_SECONDS)
     assert not world.attached
-    assert world.standing == "Tripped/NeighbourPressure"
+    assert world.standing == "Tripped/TargetLatency"
 
 
 @pytest.mark.parametrize("reason", ["NotEnabled", "Bypassed", "TasksRejected"])
@@ -90,15 +91,15 @@ def test_a_scheduler_that_stalls_or_starves_the_agent_in_the_rush_is_gone_for_go
 
 def test_a_canary_ends_in_the_rush_too() -> None:
     world = running(switchback=switchback())
-    trip(world)
+    trip(world, "TargetLatency")
     world.tick(BOOT_RUSH_SECONDS)
-    assert world.standing == "Tripped/NeighbourPressure"
+    assert world.standing == "Tripped/TargetLatency"
 
 
 def test_the_rush_ends_at_a_boundary() -> None:
     world = running(up_before=BOOT_RUSH_SECONDS - 4)
     trip(world)
-    assert world.standing == "Tripped/NeighbourPressure"
+    assert world.standing == "Refused/ComparingPressure"
 
 
 def test_what_else_speaks_against_it_counts_while_it_waits_and_after() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from schedcp_agent.guard import LEAVING_SECONDS, Guard, Reading, watch
-from schedcp_agent.observations import Trip
+from schedcp_agent.observations import Pressure, Trip
+from schedcp_agent.pressure import BACKLOG_SECONDS, EASED_SECONDS, LOADED_SECONDS
 from schedcp_api.nodestates import GuardrailLimits
 
 LIMITS = GuardrailLimits(
@@ -122,3 +123,72 @@ def test_nothing_trips_while_nothing_is_attached() -> None:
 def test_counting_starts_anew_with_each_attachment() -> None:
     slow = replace(CALM, target_longest_ms=501)
     assert play([slow, slow, slow, Reading(attached=False), slow, slow, slow]) == [""] * 7
+
+
+IDLE = Reading(attached=False, idle=True, baseline_some_permille=0)
+LOADED = replace(IDLE, neighbour_some_permille=990)
+STARVED = replace(LOADED, neighbour_full_permille=990)
+PRESSED = replace(CALM, neighbour_some_permille=990)
+SMOTHERED = replace(PRESSED, neighbour_full_permille=990)
+LOAD = [LOADED] * (BACKLOG_SECONDS + 4)
+
+
+def followed(readings: list[Reading]) -> tuple[Guard, list[tuple[int, Pressure | None]]]:
+    """Return the guard after one reading a second, and which of them tripped by what."""
+    guard, tripped = Guard(), []
+    for number, reading in enumerate(readings):
+        guard, trip = watch(guard, LIMITS, reading, uptime=100.0 + number)
+        if trip is not None:
+            tripped.append((number, trip.pressure))
+    return guard, tripped
+
+
+def loaded(readings: list[Reading]) -> set[Pressure]:
+    """Return what is load after these readings."""
+    return set(followed(readings)[0].loaded)
+
+
+def test_load_may_bring_about_pressure_and_nothing_else() -> None:
+    assert followed([IDLE, *[SMOTHERED] * 4])[1] == [(4, Pressure.SOME)]
+    before = replace(IDLE, baseline_some_permille=990)
+    assert followed([before, *[SMOTHERED] * 4])[1] == [(4, Pressure.FULL)]
+    assert followed([IDLE, *[replace(CALM, target_longest_ms=501)] * 4])[1] == [(4, None)]
+
+
+def test_load_is_told_under_the_kernels_own_scheduler_only_and_not_at_once() -> None:
+    assert loaded([LOADED] * BACKLOG_SECONDS) == set()
+    assert loaded([LOADED] * (BACKLOG_SECONDS + 1)) == {Pressure.SOME}
+    assert loaded([STARVED] * (BACKLOG_SECONDS + 1)) == set(Pressure)
+    assert loaded([*[IDLE] * BACKLOG_SECONDS, *[LOADED] * 3]) == set()
+    assert loaded([*[IDLE] * BACKLOG_SECONDS, *[LOADED] * 4]) == {Pressure.SOME}
+    assert loaded([*LOAD, IDLE]) == set()
+    assert loaded([replace(LOADED, idle=False)] * 30) == set()
+    assert loaded([*LOAD, replace(LOADED, idle=False), *[LOADED] * 9]) == set()
+    assert loaded([*LOAD, CALM]) == set()
+
+
+def test_load_that_was_there_before_does_not_trip_what_comes() -> None:
+    assert followed([*LOAD, IDLE, IDLE, *[PRESSED] * 9])[1] == []
+    starved = [STARVED] * len(LOAD)
+    assert followed([*starved, *[SMOTHERED] * 9])[1] == []
+    late = len(LOAD) + 9 - 9 + 3
+    assert followed([*LOAD, *[SMOTHERED] * 4])[1] == [(late, Pressure.FULL)]
+    before = [*LOAD, *[IDLE] * LOADED_SECONDS]
+    assert followed([*before, *[PRESSED] * 4])[1] == [(len(before) + 3, Pressure.SOME)]
+
+
+def test_what_piled_up_under_the_one_before_excuses_nothing() -> None:
+    worked_off = [*[LOADED] * (BACKLOG_SECONDS - 1), *[IDLE] * 20]
+    found = followed([IDLE, *[PRESSED] * 4, *worked_off, *[PRESSED] * 4])[1]
+    assert found == [(4, Pressure.SOME), (4 + len(worked_off) + 4, Pressure.SOME)]
+
+
+@pytest.mark.parametrize("before", [[replace(IDLE, baseline_some_permille=990)], LOAD])
+def test_pressure_that_goes_was_there_before_no_more(before: list[Reading]) -> None:
+    short = [PRESSED] * 3
+    calm = [*[CALM] * 20, *short, *[CALM] * (EASED_SECONDS - 22)]
+    assert followed([*before, *[PRESSED] * 9, *calm, *[PRESSED] * 4])[1] == [
+        (len(before) + 9 + len(calm) + 3, Pressure.SOME)
+    ]
+    again = [*calm[:-2], *[PRESSED] * 9]
+    assert followed([*before, *again, *again])[1] == []

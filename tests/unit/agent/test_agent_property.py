@@ -6,10 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedcp_agent.memory import LeaseState
-from schedcp_agent.observations import FetchFailure, LoaderPhase, Trip
+from schedcp_agent.observations import FetchFailure, LoaderPhase, Pressure, Trip
 from schedcp_agent.reconcile import Attach
 from schedcp_api.base import digest_of
-from schedcp_api.nodestates import PASSING_REFUSALS, Arm, Assignment, RunState
+from schedcp_api.nodestates import (
+    COMPARISON_SECONDS,
+    PASSING_REFUSALS,
+    Arm,
+    Assignment,
+    RunState,
+)
 from schedcp_api.policies import OnDisconnect
 from schedcp_api.tokens import MAX_TOKEN_CHARS, TokenError, check
 from schedcp_operator.eligibility import MOST_NODES
@@ -44,9 +50,11 @@ EVENTS = st.one_of(
     st.tuples(st.just("epoch"), st.integers(0, 5)),
     st.tuples(st.just("tick"), st.integers(1, 8)),
     st.tuples(st.just("silence"), st.integers(1, 45)),
+    st.tuples(st.just("tick"), st.just(COMPARISON_SECONDS)),
     st.tuples(st.just("eject"), st.sampled_from([1024, 1025, 1026, 66, -1])),
     st.tuples(st.just("kill"), st.just(0)),
-    st.tuples(st.just("trip"), st.just(0)),
+    st.tuples(st.just("trip"), st.integers(0, 1)),
+    st.tuples(st.just("loaded"), st.integers(0, 1)),
     st.tuples(st.just("foreign"), st.booleans().map(int)),
     st.tuples(st.just("fetched"), st.integers(0, 2)),
 )
@@ -66,7 +74,9 @@ def apply(world: Simulation, event: str, value: int) -> None:
         case "kill" if attached:
             world.loader.die(now=world.now)
         case "trip":
-            world.trip = Trip("TargetLatency", "late")
+            world.trip = Trip("NeighbourPressure", "pressed", Pressure.SOME if value else None)
+        case "loaded":
+            world.loaded = value == 1
         case "foreign" if world.loader.view.phase is LoaderPhase.NONE:
             if value and world.kernel.state.idle:
                 world.kernel.enable("rusty")
@@ -106,7 +116,10 @@ def judge(world: Simulation) -> None:
                 q.object_digest == action.assignment.object_digest for q in world.memory.quarantine
             )
     world.actions.clear()
-    standing = world.memory.course.standing if world.memory.course else None
+    course = world.memory.course
+    if course is not None and course.doubt is not None:
+        assert course.claims is None
+    standing = course.standing if course else None
     if standing is not None and standing.state is RunState.REFUSED:
         assert standing.final is (standing.reason not in PASSING_REFUSALS)
     if world.loader.view.phase is not LoaderPhase.ATTACHED:

@@ -1,5 +1,6 @@
 """The whole agent, tick by tick: what the parts do together."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from schedcp_agent.kube import StatusWriter
 from schedcp_agent.observations import LoaderExit, LoaderOutcome, LoaderView
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import (
+    COMPARISON_SECONDS,
     Arm,
     RunState,
     SchedulerNodeStateSpec,
@@ -83,9 +85,24 @@ class TestNoTargetHere:
         bench.see(self.without_pods())
         assert bench.tick(3).assignments[0].state is RunState.ACTIVE
         assert bench.condition("GuardRails") == "True/Watching"
-        said = self.starved(bench, tmp_path / "kubepods" / f"pod{OTHER_UID}")
-        assert said[-1] == "Tripped/NeighbourPressure"
+        folder = tmp_path / "kubepods" / f"pod{OTHER_UID}"
+        assert self.starved(bench, folder)[-1] == "Refused/ComparingPressure"
         assert bench.kernel.state.idle
+        assert bench.tick(40).assignments[0].state is RunState.ACTIVE
+        (folder / "cpu.pressure").unlink()
+        bench.tick()
+        assert self.starved(bench, folder)[-1] == "Refused/ComparingPressure"
+        assert bench.tick(COMPARISON_SECONDS + 9).assignments[0].state is RunState.TRIPPED
+        assert bench.kernel.state.idle
+
+    def test_load_that_goes_on_without_it_is_not_held_against_it(self, tmp_path: Path) -> None:
+        bench = self.node(tmp_path, OTHER_UID)
+        bench.see(self.without_pods())
+        bench.tick(3)
+        folder = tmp_path / "kubepods" / f"pod{OTHER_UID}"
+        said = [word for since in range(0, 54, 9) for word in self.busy(bench, folder, since=since)]
+        changes = [word for word, _ in itertools.groupby(said)]
+        assert changes == ["Active/Attached", "Refused/ComparingPressure", "Active/Attached"]
 
     def test_the_last_target_pod_leaves(self, tmp_path: Path) -> None:
         bench = self.node(tmp_path, POD_UID, OTHER_UID)
@@ -94,7 +111,7 @@ class TestNoTargetHere:
         (tmp_path / "kubepods" / f"pod{POD_UID}").rmdir()
         bench.see(self.without_pods(), generation=2)
         said = self.starved(bench, tmp_path / "kubepods" / f"pod{OTHER_UID}")
-        assert said[-1] == "Tripped/NeighbourPressure"
+        assert said[-1] == "Refused/ComparingPressure"
 
     def test_the_last_target_pod_ends_at_full_load(self, tmp_path: Path) -> None:
         bench = self.node(tmp_path, POD_UID, OTHER_UID)
@@ -118,7 +135,7 @@ class TestNoTargetHere:
         assert self.busy(bench, folder, since=9)[-1] == "Active/Attached"
         bench.see(now, generation=3)
         assert {*self.busy(bench, folder, since=18)} == {"Active/Attached"}
-        assert self.starved(bench, folder)[-1] == "Tripped/NeighbourPressure"
+        assert self.starved(bench, folder)[-1] == "Refused/ComparingPressure"
 
     def test_a_policy_without_an_account_is_not_called_watched(self, tmp_path: Path) -> None:
         bench = self.node(tmp_path, OTHER_UID)

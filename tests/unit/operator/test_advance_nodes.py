@@ -5,7 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from schedcp_api.nodestates import PASSING_REFUSALS, AssignmentStatus, Quarantined, RunState
+from schedcp_api.nodestates import (
+    COMPARING_PRESSURE,
+    COMPARISON_SECONDS,
+    PASSING_REFUSALS,
+    AssignmentStatus,
+    Quarantined,
+    RunState,
+)
 from schedcp_api.policies import Approval, ApprovalRequired, CanaryStep
 from schedcp_api.runs import MOST_BLOCKS, AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_operator.advance import advance
@@ -166,6 +173,10 @@ def test_a_refusal_that_may_pass_is_given_time(reason: str) -> None:
     driver.nodes[name] = replace(view, status=refused)
     assert driver.observe().status.stage is RunStage.CANARY
     driver.now += RULES.attach + timedelta(seconds=1)
+    if reason == COMPARING_PRESSURE:
+        driver.nodes[name] = replace(view, status=refused.replace(heartbeat_at=driver.now))
+        assert driver.observe().status.stage is RunStage.CANARY
+        driver.now += timedelta(seconds=COMPARISON_SECONDS)
     driver.nodes[name] = replace(view, status=refused.replace(heartbeat_at=driver.now))
     assert driver.observe().status.stage is RunStage.ROLLING_BACK
 
