@@ -230,9 +230,10 @@ class _Storage:
         self._buildah(["push", "--quiet", name, f"docker-archive:{archive}:{name}"])
 
     def _buildah(self, arguments: Sequence[str]) -> None:
+        """Run it where its mounts go with it: what it leaves mounted, nobody could remove."""
         places = ["--root", str(self.root / "storage"), "--runroot", str(self.root / "run")]
         command = ["buildah", *places, "--storage-driver", "overlay", *arguments]
-        run_as_root(command, timeout_seconds=BUILD_TIMEOUT_SECONDS)
+        run_as_root(["unshare", "--mount", *command], timeout_seconds=BUILD_TIMEOUT_SECONDS)
 
 
 def _limits() -> list[str]:

@@ -128,6 +128,12 @@ def test_the_chart_runs_the_image_as_the_test_does(
     assert denied.stderr.count(READ_ONLY_ERROR) == 2
 
 
+def test_building_images_leaves_nothing_mounted(images: dict[str, Path], repository: Path) -> None:
+    assert images
+    mounts = Path("/proc/self/mounts").read_text().replace("\\040", " ").splitlines()
+    assert [line for line in mounts if str(cache_of(repository).root) in line] == []
+
+
 def test_the_operator_becomes_ready_in_its_image(
     plane: ControlPlane,
     container: dict[str, Any],
