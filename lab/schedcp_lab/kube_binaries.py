@@ -35,6 +35,7 @@ from schedcp_lab.toolchain import (
 __all__ = [
     "KUBE_VERSION",
     "KubeBinaries",
+    "ensure_go",
     "ensure_helm",
     "ensure_kube_binaries",
     "find_kube_program",
@@ -103,6 +104,17 @@ def ensure_kube_binaries(
         kubelet=ready["kubelet"],
         kubectl=ready["kubectl"],
     )
+
+
+def ensure_go(
+    cache: Cache,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Install Go where programs must be built, so that building needs nothing of the host."""
+    if find_go() is None and not kube_binaries_ready(cache, environ=environ):
+        ensure_host_tools(cache, [GO_TOOL], report=report)
 
 
 def find_kube_program(

@@ -16,7 +16,12 @@ from schedcp_lab.errors import LabError
 from schedcp_lab.images import ImageSpec, base_image, build_image, pause_image
 from schedcp_lab.kernel_series import ensure_series
 from schedcp_lab.kernels import ensure_kernel, ensure_second_kernel, require_headers
-from schedcp_lab.kube_binaries import KubeBinaries, ensure_helm, ensure_kube_binaries
+from schedcp_lab.kube_binaries import (
+    KubeBinaries,
+    ensure_go,
+    ensure_helm,
+    ensure_kube_binaries,
+)
 from schedcp_lab.node_image import NodeImage, ensure_node_image
 from schedcp_lab.processes import run
 from schedcp_lab.steps import StepClock, beside
@@ -98,6 +103,7 @@ def prepare(*, kernel_release: str | None = None, report: Report = print) -> Wor
 
     with clock.step("host packages"):
         ensure_host_tools(cache, report=report)
+        ensure_go(cache, report=report)
     with beside(make_kube) as building:
         with clock.step("kernel"):
             kernel = ensure_kernel(cache, kernel_release, report=report)

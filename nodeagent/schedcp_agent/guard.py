@@ -28,6 +28,8 @@ MOST_PRESSURE_PERMILLE = 950
 """Readings end at 1000, so a higher limit could never be exceeded."""
 LEAVING_SECONDS = 30
 """For how long the kernel may be at taking a scheduler away before that is trouble of its own."""
+_NEARLY_PERMILLE = 50
+"""Pressure that is so much less without a scheduler as with it is still load."""
 BOOT_RUSH_SECONDS = 600
 """For how long after the node's boot load alone proves nothing against a scheduler: all pods start
 at once, and the kubelet lets one that waits for another wait up to five minutes between two tries.
@@ -81,9 +83,10 @@ class Guard:
         """What exceeds its limit under the kernel's own scheduler."""
         return frozenset(kind for kind, watched in self._kinds if watched.loaded)
 
-    def loaded_lately(self, uptime: float) -> frozenset[Pressure]:
-        """What did a moment ago."""
-        return frozenset(kind for kind, watched in self._kinds if watched.lately(uptime))
+    @property
+    def excused(self) -> bool:
+        """Whether pressure of both kinds says nothing, because it was there before."""
+        return self.some.excused and self.full.excused
 
     @property
     def _kinds(self) -> tuple[tuple[Pressure, Watched], ...]:
@@ -119,7 +122,7 @@ def watch(
 def _unattached(guard: Guard, limits: GuardrailLimits, reading: Reading, *, uptime: float) -> Guard:
     """Return the guard while nothing of ours is attached: how much waits without it."""
     since = _since(guard.idle_since, uptime, exceeded=reading.idle)
-    some, full = _seen(guard, limits, reading, uptime=uptime)
+    some, full = _seen(guard, limits, reading, margin=_NEARLY_PERMILLE, uptime=uptime)
     return Guard(
         reading.baseline_some_permille,
         idle_since=since,
@@ -150,10 +153,10 @@ def _pressed(
 
 
 def _seen(
-    guard: Guard, limits: GuardrailLimits, reading: Reading, *, uptime: float
+    guard: Guard, limits: GuardrailLimits, reading: Reading, *, margin: int = 0, uptime: float
 ) -> tuple[Watched, Watched]:
-    """Return both kinds of pressure after a reading."""
-    limit, seconds = _limit(limits), limits.sustained_seconds
+    """Return both kinds of pressure after a reading; the limit is lower by the margin."""
+    limit, seconds = max(0, _limit(limits) - margin), limits.sustained_seconds
     over = reading.neighbour_some_permille > limit, reading.neighbour_full_permille > limit
     return (
         guard.some.seen(over=over[0], uptime=uptime, sustained_seconds=seconds),

@@ -116,8 +116,6 @@ class Block:
     measuring_since: float = 0.0
     ops: str = ""
     enable_seq: int = 0
-    loaded: frozenset[Pressure] = frozenset()
-    """What exceeded the guard rail's limit without the scheduler shortly before it began."""
     spoiled: str = ""
     """Why the block will not count; empty while it is sound."""
 
@@ -127,10 +125,11 @@ class Doubt:
     """A trip that load alone may have brought about."""
 
     trip: Trip
+    pressure: Pressure
     at: float
     """Its uptime."""
-    again: bool
-    """It came after one for which no load was seen."""
+    last: bool
+    """There were so many for which no load was seen that this one is held against it."""
     since: float | None = None
     """The uptime since when the kernel's own scheduler has been looked at; None: not yet."""
 
@@ -152,8 +151,8 @@ class Course:
     """What tripped in the rush after the node's boot; until that is over nothing is attached."""
     doubt: Doubt | None = None
     """Nothing is attached while a trip is in doubt."""
-    suspect_until: float = 0.0
-    """The uptime before which another trip speaks against it, because no load explained one."""
+    unexplained: tuple[tuple[Pressure, float], ...] = ()
+    """The latest trips that no load explained: kind of pressure, and uptime of that finding."""
     progress: SwitchbackProgress | None = None
     block: Block | None = None
 

@@ -152,8 +152,6 @@ class Observed:
     trip: Trip | None = None
     loaded: frozenset[Pressure] = frozenset()
     """What exceeds the guard rail's limit under the kernel's own scheduler, too."""
-    loaded_lately: frozenset[Pressure] = frozenset()
-    """What did within the last minute."""
     objects: frozenset[str] = frozenset()
     """Digests of the objects that lie here, checked."""
     programs: tuple[BuiltProgram, ...] = ()

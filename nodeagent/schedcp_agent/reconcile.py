@@ -32,7 +32,7 @@ from .memory import (
 )
 from .observations import FetchFailure, LoaderPhase, Observed
 from .standings import ended, for_now, refused
-from .trips import after_rush, compared, tripped
+from .trips import after_rush, compared, explained, tripped
 
 _RUNNING = frozenset({LoaderPhase.STARTING, LoaderPhase.ATTACHED})
 
@@ -145,8 +145,7 @@ def _judge(
     now: datetime,
 ) -> Memory:
     """Set the course's standing: tripped, refused, without a lease, or free to run."""
-    if observed.loaded:
-        course = replace(course, suspect_until=0.0)
+    course = explained(course, observed)
     if observed.trip is not None:
         course = tripped(course, assignment, observed, observed.trip, now=now)
         return replace(memory, course=course, reverts=bumped(memory.reverts, observed.trip.reason))

@@ -34,6 +34,8 @@ class Facts:
     """Why there are no probes; empty when there are."""
     unmeasured: str = ""
     """The assignment's policy when the agent has no account of it; empty when it has, or need."""
+    pressure_excused: bool = False
+    """Whether neighbours' pressure says nothing: it was there before what is attached."""
     spec_problem: str = ""
     """Why the latest spec could not be read; empty when it could."""
     rank: str = ""
@@ -259,6 +261,13 @@ def _guard_rails(facts: Facts) -> _Finding:
             "its version with the agent's, and see its log"
         )
         return _FALSE, "NotMeasured", message
+    if facts.pressure_excused:
+        message = (
+            "latency and the kernel's own account are watched, but not pressure: neighbours waited "
+            "as much under the kernel's own scheduler, all threads of a pod at once (a pod at its "
+            "CPU limit always does); it is watched again a minute after they no longer do"
+        )
+        return _FALSE, "PressureExcused", message
     if facts.probes_problem:
         message = f"pressure is watched, but not the target's latency: {facts.probes_problem}"
         return _FALSE, "ProbesUnavailable", message

@@ -108,9 +108,6 @@ def _watch(block: Block, arm: Arm, observed: Observed, ops_name: str) -> Block:
         return replace(block, spoiled=reason)
     if not in_arm(arm, observed, ops_name):
         return replace(block, spoiled="LeftArm")
-    if observed.loaded - block.loaded:
-        # As it would under the candidate, which the guard rail then takes off to compare.
-        return replace(block, spoiled="LoadCame")
     return block
 
 
@@ -131,5 +128,4 @@ def _begin(
         measuring_since=observed.uptime,
         ops=kernel.ops,
         enable_seq=kernel.enable_seq,
-        loaded=observed.loaded_lately,
     )

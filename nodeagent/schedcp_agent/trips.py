@@ -14,15 +14,21 @@ from schedcp_api.nodestates import (
 from .admission import Refusal
 from .guard import BOOT_RUSH_SECONDS, BY_LOAD
 from .memory import Course, Doubt
-from .observations import LoaderPhase, Observed, Trip
+from .observations import LoaderPhase, Observed, Pressure, Trip
+from .pressure import BACKLOG_SECONDS
 from .standings import ended, refused
 
 FIRST_COMPARISON_SECONDS = 30
-"""How long the first comparison takes at most; the next may be the last word, and takes longer."""
-SUSPECT_SECONDS = 900
-"""For how long after a comparison that found no load another trip may be the last."""
+"""How long a comparison takes at most; one that may be the last word takes longer."""
+MOST_UNEXPLAINED = 3
+UNEXPLAINED_SECONDS = 600
+"""So many trips within so long may be short load, which had ended when it was looked for."""
 RELEASE_SECONDS = 60
 """For how long the kernel may take to be in charge again before the trip counts as it is."""
+_NO_LOAD = (
+    f"; that was at least trip {MOST_UNEXPLAINED + 1} within {UNEXPLAINED_SECONDS // 60} minutes, "
+    f"and under the kernel's own scheduler it was less each time, from {BACKLOG_SECONDS} s on"
+)
 
 
 def tripped(
@@ -42,8 +48,8 @@ def tripped(
         refusal = Refusal(JUST_BOOTED, message)
         return refused(replace(course, rush=message), assignment, observed, refusal, now=now)
     if trip.pressure is not None:
-        again = observed.uptime < course.suspect_until
-        doubt = Doubt(trip, observed.uptime, again)
+        last = len(_latest(course, uptime=observed.uptime)) >= MOST_UNEXPLAINED
+        doubt = Doubt(trip, trip.pressure, observed.uptime, last)
         return _in_doubt(course, doubt, assignment, observed, now=now)
     return _held_against(course, trip, assignment, observed, now=now)
 
@@ -53,32 +59,44 @@ def compared(
 ) -> Course:
     """Return the course after one look at the kernel's own scheduler: free, ended or in doubt.
 
-    Calm shows little, for load comes and goes: what is attached then is suspect, and ends with the
-    next comparison that finds no load. One that does ends the suspicion.
+    Calm alone shows little, for load comes and goes: only one trip after the other that no load
+    explains is held against the scheduler.
     """
-    trip = doubt.trip
-    if trip.pressure in observed.loaded:
+    if doubt.pressure in observed.loaded:
         return replace(course, doubt=None)
+    uptime = observed.uptime
     free = observed.sched_ext.idle and observed.loader.phase is LoaderPhase.NONE
-    if not free and observed.uptime - doubt.at >= RELEASE_SECONDS:
-        return _held_against(course, trip, assignment, observed, now=now)
-    since = (observed.uptime if doubt.since is None else doubt.since) if free else None
-    if since is None or observed.uptime - since < _comparison_seconds(doubt):
+    if not free and uptime - doubt.at >= RELEASE_SECONDS:
+        return _held_against(course, doubt.trip, assignment, observed, now=now)
+    since = (uptime if doubt.since is None else doubt.since) if free else None
+    if since is None or uptime - since < _comparison_seconds(doubt):
         return _in_doubt(course, replace(doubt, since=since), assignment, observed, now=now)
-    if doubt.again:
-        calm = f"{trip.message}, for the second time, and not under the kernel's own scheduler"
-        return _held_against(course, replace(trip, message=calm), assignment, observed, now=now)
-    return replace(course, doubt=None, suspect_until=observed.uptime + SUSPECT_SECONDS)
+    if doubt.last:
+        trip = replace(doubt.trip, message=doubt.trip.message + _NO_LOAD)
+        return _held_against(course, trip, assignment, observed, now=now)
+    unexplained = (*_latest(course, uptime=uptime), (doubt.pressure, uptime))
+    return replace(course, doubt=None, unexplained=unexplained)
+
+
+def explained(course: Course, observed: Observed) -> Course:
+    """Return the course without the trips that may have been the load which is seen now."""
+    left = tuple(one for one in course.unexplained if one[0] not in observed.loaded)
+    return replace(course, unexplained=left)
+
+
+def _latest(course: Course, *, uptime: float) -> tuple[tuple[Pressure, float], ...]:
+    since = uptime - UNEXPLAINED_SECONDS
+    return tuple((kind, at) for kind, at in course.unexplained if at > since)
 
 
 def _comparison_seconds(doubt: Doubt) -> int:
-    return COMPARISON_SECONDS if doubt.again else FIRST_COMPARISON_SECONDS
+    return COMPARISON_SECONDS if doubt.last else FIRST_COMPARISON_SECONDS
 
 
 def _in_doubt(
     course: Course, doubt: Doubt, assignment: Assignment, observed: Observed, *, now: datetime
 ) -> Course:
-    then = "if so, this is attached again" if doubt.again else "then this is attached again"
+    then = "if so, this is attached again" if doubt.last else "then this is attached again"
     message = (
         f"{doubt.trip.message}. Whether load alone does that is seen under the kernel's own "
         f"scheduler, for up to {_comparison_seconds(doubt)} s; {then}"

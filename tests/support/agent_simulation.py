@@ -8,7 +8,7 @@ from schedcp_agent.load_requests import LoadRequest, ObjectFile
 from schedcp_agent.memory import Desired, Memory
 from schedcp_agent.observations import FetchFailure, LoaderPhase, Observed, Pressure, Trip
 from schedcp_agent.ownership import Ours, is_ours, ours_after
-from schedcp_agent.pressure import BACKLOG_SECONDS, LOADED_SECONDS
+from schedcp_agent.pressure import BACKLOG_SECONDS
 from schedcp_agent.reconcile import Action, Attach, Decision, Detach, Fetch, follow, reconcile
 from schedcp_api.base import digest_of
 from schedcp_api.nodestates import SchedulerNodeStateSpec
@@ -33,7 +33,6 @@ class Simulation:
     loaded: bool = False
     """Whether neighbours wait as much under the kernel's own scheduler, when it is settled."""
     idle_seconds: int = 0
-    loaded_at: float | None = None
     stopping: bool = False
     hands_off: bool = False
     loader: FakeLoader = field(init=False)
@@ -74,7 +73,6 @@ class Simulation:
                 exit=ended,
                 trip=self.trip,
                 loaded=loaded,
-                loaded_lately=self._lately(),
                 objects=self.objects,
                 fetch_failures=self.fetch_failures,
                 stopping=self.stopping,
@@ -94,13 +92,7 @@ class Simulation:
         self.idle_seconds = self.idle_seconds + 1 if free else 0
         if not self.loaded or self.idle_seconds <= BACKLOG_SECONDS:
             return frozenset()
-        self.loaded_at = self.uptime
         return frozenset(Pressure)
-
-    def _lately(self) -> frozenset[Pressure]:
-        at = self.loaded_at
-        recent = at is not None and self.uptime - at < LOADED_SECONDS
-        return frozenset(Pressure) if recent else frozenset()
 
     def perform(self, action: Action) -> None:
         """Do what was decided."""
