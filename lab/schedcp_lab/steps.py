@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from schedcp_lab.processes import end_children
 __all__ = ["StepClock", "beside"]
 
 T = TypeVar("T")
+_POLL_SECONDS = 0.5
 
 
 class StepClock:
@@ -41,8 +42,11 @@ class StepClock:
 def beside(work: Callable[[], T]) -> Iterator[Future[T]]:
     """Do work in another thread; what it runs is ended when the `with` fails or is interrupted."""
     with ThreadPoolExecutor(max_workers=1) as thread:
+        done = thread.submit(work)
         try:
-            yield thread.submit(work)
+            yield done
         except BaseException:
-            end_children()
+            while not done.done():
+                end_children()
+                wait([done], timeout=_POLL_SECONDS)
             raise

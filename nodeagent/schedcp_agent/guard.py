@@ -5,8 +5,8 @@ the clock: an agent that is starved reads rarely. Pressure is that since the rea
 kernel's own averages take half a minute to come near a limit.
 
 Pressure that was above its limit before the scheduler came (batch work that keeps every CPU busy
-always waits) says nothing while it stays there. Then `full` is looked at instead: all threads of a
-pod waiting at once, which fair sharing does not do for seconds to a pod that has some weight.
+always waits) says nothing while that is attached. Then `full` is looked at instead: all threads of
+a pod waiting at once, which fair sharing does not do for seconds to a pod that has some weight.
 Where the neighbours' account begins while the scheduler is attached, nobody knows what was before:
 what is found then counts as that.
 
@@ -123,11 +123,12 @@ def _unattached(guard: Guard, limits: GuardrailLimits, reading: Reading, *, upti
     """Return the guard while nothing of ours is attached: how much waits without it."""
     since = _since(guard.idle_since, uptime, exceeded=reading.idle)
     some, full = _seen(guard, limits, reading, margin=_NEARLY_PERMILLE, uptime=uptime)
+    seconds = limits.sustained_seconds
     return Guard(
         reading.baseline_some_permille,
         idle_since=since,
-        some=some.alone(idle_since=since, uptime=uptime),
-        full=full.alone(idle_since=since, uptime=uptime),
+        some=some.alone(idle_since=since, uptime=uptime, sustained_seconds=seconds),
+        full=full.alone(idle_since=since, uptime=uptime, sustained_seconds=seconds),
     )
 
 
@@ -144,12 +145,7 @@ def _pressed(
     if (comes or guard.baseline_some_permille is None) and (baseline or 0) > _limit(limits):
         guard = replace(guard, some=replace(guard.some, excused=True))
     some, full = _seen(guard, limits, reading, uptime=uptime)
-    return replace(
-        guard,
-        baseline_some_permille=baseline,
-        some=some.eased(uptime=uptime),
-        full=full.eased(uptime=uptime),
-    )
+    return replace(guard, baseline_some_permille=baseline, some=some, full=full)
 
 
 def _seen(

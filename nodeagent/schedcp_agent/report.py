@@ -262,12 +262,13 @@ def _guard_rails(facts: Facts) -> _Finding:
         )
         return _FALSE, "NotMeasured", message
     if facts.pressure_excused:
+        blind = "neither latency nor pressure is" if facts.probes_problem else "pressure is not"
         message = (
-            "latency and the kernel's own account are watched, but not pressure: neighbours waited "
-            "as much under the kernel's own scheduler, all threads of a pod at once (a pod at its "
-            "CPU limit always does); it is watched again a minute after they no longer do"
+            f"{blind} watched, the kernel's own account is: neighbours waited as much under the "
+            "kernel's own scheduler when this one was attached, all threads of a pod at once (a "
+            "pod at its CPU limit does)"
         )
-        return _FALSE, "PressureExcused", message
+        return _FALSE, "PressureExcused", f"{message} {facts.probes_problem}".strip()
     if facts.probes_problem:
         message = f"pressure is watched, but not the target's latency: {facts.probes_problem}"
         return _FALSE, "ProbesUnavailable", message

@@ -238,7 +238,11 @@ def _failure_on(
             continue
         refused = said.state is RunState.REFUSED
         lasts = now - view.by_our_clock(said.since)
-        if refused and said.reason in PASSING_REFUSALS and lasts <= _patience(said.reason, rules):
+        if (
+            refused
+            and said.reason in PASSING_REFUSALS
+            and lasts <= patience_with(said.reason, rules)
+        ):
             continue
         message = f"{name}: {said.state}: {said.reason}: {said.message}"[:2048]
         if said.state is RunState.EJECTED:
@@ -254,7 +258,7 @@ def _failure_on(
     return None
 
 
-def _patience(reason: str, rules: Rules) -> timedelta:
+def patience_with(reason: str, rules: Rules) -> timedelta:
     """Return how long a refusal may last that passes by itself."""
     compared = timedelta(seconds=COMPARISON_SECONDS if reason == COMPARING_PRESSURE else 0)
     return rules.attach + compared

@@ -31,6 +31,7 @@ from .common import (
     enter,
     error,
     node_failure,
+    patience_with,
     roll_back,
     shown,
     stay,
@@ -90,16 +91,18 @@ def _walked(run: Run, world: World, *, now: datetime, rules: Rules) -> Transitio
         for entry in entries(run, NodeRole.PROMOTED)
         if not is_settled(run, views[entry.name], now=now, rules=rules)
     ]
-    allowed = rules.soak + rules.attach
-    stuck = [
-        entry.name
-        for entry in moving
-        if views[entry.name].caught_up and now - _moving_since(entry, views[entry.name]) > allowed
-    ]
+    stuck = [entry.name for entry in moving if _is_stuck(run, entry, views[entry.name], now, rules)]
     if stuck:
         message = f"{', '.join(stuck)} did not hold the scheduler within the time allowed"
         return roll_back(run, error("PromotionTimedOut", message), now=now)
     return _more(run, world, moving, now=now, rules=rules)
+
+
+def _is_stuck(run: Run, entry: RunNode, node: NodeView, now: datetime, rules: Rules) -> bool:
+    """Return whether a node has not held the scheduler for longer than it may take."""
+    said = assignment_status(run, node)
+    allowed = rules.soak + patience_with(said.reason if said else "", rules)
+    return node.caught_up and now - _moving_since(entry, node) > allowed
 
 
 def _without_gone(run: Run, world: World, *, now: datetime) -> Run:

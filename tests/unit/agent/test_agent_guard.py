@@ -6,7 +6,7 @@ import pytest
 
 from schedcp_agent.guard import LEAVING_SECONDS, Guard, Reading, watch
 from schedcp_agent.observations import Pressure, Trip
-from schedcp_agent.pressure import BACKLOG_SECONDS, EASED_SECONDS, LOADED_SECONDS
+from schedcp_agent.pressure import BACKLOG_SECONDS, LOADED_SECONDS
 from schedcp_api.nodestates import GuardrailLimits
 
 LIMITS = GuardrailLimits(
@@ -168,13 +168,22 @@ def test_load_is_told_under_the_kernels_own_scheduler_only_and_not_at_once() -> 
 
 
 def test_load_that_was_there_before_does_not_trip_what_comes() -> None:
-    assert followed([*LOAD, IDLE, IDLE, *[PRESSED] * 9])[1] == []
+    assert followed([*LOAD, IDLE, IDLE, *[PRESSED] * 99])[1] == []
     starved = [STARVED] * len(LOAD)
     assert followed([*starved, *[SMOTHERED] * 9])[1] == []
-    late = len(LOAD) + 9 - 9 + 3
-    assert followed([*LOAD, *[SMOTHERED] * 4])[1] == [(late, Pressure.FULL)]
-    before = [*LOAD, *[IDLE] * LOADED_SECONDS]
-    assert followed([*before, *[PRESSED] * 4])[1] == [(len(before) + 3, Pressure.SOME)]
+    assert followed([*LOAD, *[SMOTHERED] * 4])[1] == [(len(LOAD) + 3, Pressure.FULL)]
+
+
+def test_load_that_is_gone_excuses_nothing() -> None:
+    calm = [IDLE] * (LIMITS.sustained_seconds + 1)
+    assert followed([*LOAD, *calm, *[PRESSED] * 4])[1] == [
+        (len(LOAD) + len(calm) + 3, Pressure.SOME)
+    ]
+    starting = [replace(LOADED, idle=False)] * LOADED_SECONDS
+    assert followed([*LOAD, *starting, *[PRESSED] * 4])[1] == [
+        (len(LOAD) + len(starting) + 3, Pressure.SOME)
+    ]
+    assert followed([*LOAD, *starting[2:], *[PRESSED] * 4])[1] == []
 
 
 def test_what_piled_up_under_the_one_before_excuses_nothing() -> None:
@@ -183,12 +192,19 @@ def test_what_piled_up_under_the_one_before_excuses_nothing() -> None:
     assert found == [(4, Pressure.SOME), (4 + len(worked_off) + 4, Pressure.SOME)]
 
 
+def test_a_little_less_without_it_is_load_too() -> None:
+    def without(permille: int) -> set[Pressure]:
+        less = replace(IDLE, neighbour_some_permille=permille)
+        return loaded([less] * (BACKLOG_SECONDS + 4))
+
+    assert without(LIMITS.neighbour_pressure_permille - 49) == {Pressure.SOME}
+    assert without(LIMITS.neighbour_pressure_permille - 50) == set()
+
+
 @pytest.mark.parametrize("before", [[replace(IDLE, baseline_some_permille=990)], LOAD])
-def test_pressure_that_goes_was_there_before_no_more(before: list[Reading]) -> None:
-    short = [PRESSED] * 3
-    calm = [*[CALM] * 20, *short, *[CALM] * (EASED_SECONDS - 22)]
-    assert followed([*before, *[PRESSED] * 9, *calm, *[PRESSED] * 4])[1] == [
-        (len(before) + 9 + len(calm) + 3, Pressure.SOME)
-    ]
-    again = [*calm[:-2], *[PRESSED] * 9]
-    assert followed([*before, *again, *again])[1] == []
+def test_an_excuse_lasts_as_long_as_what_is_attached(before: list[Reading]) -> None:
+    calm = [CALM] * 99
+    once = [*before, *calm, *[PRESSED] * 9]
+    assert followed(once)[1] == []
+    again = [*once, *[IDLE] * 20, *[PRESSED] * 4]
+    assert followed(again)[1] == [(len(again) - 1, Pressure.SOME)]

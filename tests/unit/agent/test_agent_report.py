@@ -220,6 +220,20 @@ def test_a_guard_that_watches_nothing_says_so(problem: str) -> None:
     assert conditions(found)["GuardRails"] == "False/NotMeasured"
 
 
+@pytest.mark.parametrize(
+    ("problem", "begin"),
+    [("", "pressure is not watched"), ("no headers", "neither latency nor pressure is watched")],
+)
+def test_pressure_that_says_nothing_is_not_called_watched(problem: str, begin: str) -> None:
+    world = Simulation()
+    world.tick()
+    found = status(world, Facts(pressure_excused=True, probes_problem=problem))
+    assert conditions(found)["GuardRails"] == "False/PressureExcused"
+    (said,) = (one.message for one in found.conditions if one.type == "GuardRails")
+    assert said.startswith(begin)
+    assert problem in said
+
+
 def test_hands_off_is_seen() -> None:
     world = Simulation(hands_off=True)
     world.wish(wish(assignment()))
