@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -10,7 +11,7 @@ from typing import TypeVar
 
 from schedcp_lab.processes import end_children
 
-__all__ = ["StepClock", "beside"]
+__all__ = ["StepClock", "beside", "in_turn"]
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.5
@@ -36,6 +37,17 @@ class StepClock:
             seconds = time.monotonic() - start
             self.seconds.append((name, seconds))
             self._report(f"setup: {name}:{outcome} {seconds:.1f} s")
+
+
+def in_turn(report: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a report that several threads may give: one line after the other."""
+    turn = threading.Lock()
+
+    def said(line: str) -> None:
+        with turn:
+            report(line)
+
+    return said
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from schedcp_lab.kube_binaries import (
 )
 from schedcp_lab.node_image import NodeImage, ensure_node_image
 from schedcp_lab.processes import run
-from schedcp_lab.steps import StepClock, beside
+from schedcp_lab.steps import StepClock, beside, in_turn
 from schedcp_lab.stock import ensure_stock, pinned_programs, stock_here
 from schedcp_lab.toolchain import NODE_TOOLS, ensure_host_tools
 from schedcp_lab.wheels import wheelhouse
@@ -95,6 +95,7 @@ def prepare(*, kernel_release: str | None = None, report: Report = print) -> Wor
     """
     root = repository_root()
     cache = cache_of(root)
+    report = in_turn(report)
     clock = StepClock(report)
 
     def make_kube() -> KubeBinaries:
