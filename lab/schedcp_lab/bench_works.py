@@ -103,7 +103,7 @@ def _hogs(cpu_milli: int) -> ThreadGroup:
     )
 
 
-_USUAL, _LONG = _lasting(500 * _US), _lasting(500 * _US, seldom_ns=20 * _MS)
+_USUAL, _LONG = _lasting(500 * _US), _lasting(500 * _US, seldom_ns=12 * _MS)
 _BUSY = _lasting(_MS)
 WORKS = {
     "a service beside a batch": Work(
@@ -125,7 +125,7 @@ WORKS = {
 """By the words after `Replayed as` in a scheduler's top comment.
 
 The first shows who makes a service wait. The second has one request in a hundred that is up to
-forty times as long, beside more short work than there are CPUs: whoever puts off who was long once
-shows in the slowest wakeups. In the third target and neighbours could each use all CPUs, so that
-what is taken from the neighbours shows as their loss.
+twenty-four times as long, beside more short work than there are CPUs: whoever puts off who was
+long once shows in the slowest wakeups. In the third target and neighbours could each use all CPUs,
+so that what is taken from the neighbours shows as their loss.
 """

@@ -110,7 +110,7 @@ def test_the_first_is_the_service_that_the_planners_choice_is_tried_on() -> None
 def test_long_requests_are_seldom_and_beside_more_short_work_than_there_are_cpus() -> None:
     target, neighbours = sides(spec_of(WORKS["a service with long requests"]))
     assert target.burst_ns[:-1] == (target.burst_ns[0],) * 6
-    assert target.burst_ns[-1] == 40 * target.burst_ns[0]
+    assert target.burst_ns[-1] == 24 * target.burst_ns[0]
     assert neighbours.burst_ns == neighbours.sleep_ns
     assert neighbours.burst_ns[-1] < target.burst_ns[-1]
     assert neighbours.threads / 2 > VCPUS
