@@ -149,6 +149,7 @@ RULES = (
             placement.cpus_named,
             manners.chance_places,
             wandering.own_queue_first,
+            wandering.last_place_counts,
         ),
         "CPUs are ones that exist and that the task may use, none is written into the code",
         by_absence=False,
