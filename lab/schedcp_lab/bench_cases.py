@@ -15,6 +15,7 @@ from pathlib import Path
 from schedcp_api.base import digest_of
 from schedcp_api.candidates import Candidate, PlanKind
 from schedcp_api.verdicts import EvaluationContract, ReplayMode, Stage, VerificationRequest
+from schedcp_lab.bench_works import WORKS, Work
 from schedcp_lab.errors import LabError
 from schedcp_verifier.kernels import KernelBundle
 from schedcp_verifier.sharing import WAIVED_WITHOUT_POLICY
@@ -34,6 +35,7 @@ NOT_ON = {
 
 _STAGES = tuple(Stage)
 _STOPPED_AT = re.compile(r"Stopped at ([A-Z]\w+(?: or [A-Z]\w+)*)")
+_REPLAYED_AS = re.compile(r"Replayed as ([a-z ]+)\.")
 _SUFFIX = ".bpf.c"
 
 
@@ -44,6 +46,8 @@ class Case:
     path: Path
     stages: tuple[Stage, ...] = ()
     """The stages that may stop it; none for a good one."""
+    work: Work | None = None
+    """What it is replayed as; none of those that neither a replay may stop nor gain in one."""
 
     @property
     def good(self) -> bool:
@@ -69,11 +73,16 @@ class Case:
     def contract(self) -> EvaluationContract:
         """What it is judged by: what only the contract shows, shows under one that waives nothing.
 
-        Good ones, and what is bad for another reason, may lose what a good FIFO loses.
+        Good ones, and what is bad for another reason, may lose what a good FIFO loses. Who is
+        replayed must gain what a policy asks for that says nothing.
         """
         by_contract = Stage.CONTRACT in self.stages
         waived = () if by_contract else WAIVED_WITHOUT_POLICY
-        return EvaluationContract(replay=ReplayMode.ADVISORY, waived_losses=waived, seeds=1)
+        if self.work is None:
+            return EvaluationContract(replay=ReplayMode.ADVISORY, waived_losses=waived, seeds=1)
+        return EvaluationContract(
+            metric=self.work.metric, replay=ReplayMode.REQUIRED, waived_losses=waived
+        )
 
     def request(self, kernel: KernelBundle) -> VerificationRequest:
         """Return the request to verify it for a kernel."""
@@ -82,6 +91,7 @@ class Case:
     def request_of(self, source: str, kernel: KernelBundle) -> VerificationRequest:
         """Return the request to verify another source in its place."""
         name = re.sub(r"[^a-z0-9_]", "_", self.path.name.removesuffix(_SUFFIX).lower())
+        kernel_digest = kernel.profile.content_digest()
         return VerificationRequest(
             candidate=Candidate(
                 kind=PlanKind.GENERATE,
@@ -89,7 +99,8 @@ class Case:
                 source_digest=digest_of(source.encode()),
             ),
             source=source,
-            kernel_digest=kernel.profile.content_digest(),
+            kernel_digest=kernel_digest,
+            profile=self.work.profile(kernel_digest) if self.work is not None else None,
             contract=self.contract,
         )
 
@@ -97,10 +108,11 @@ class Case:
 def examination(folder: Path, release: str, only: str = "*") -> tuple[Case, ...]:
     """Return the set for a kernel, ordered by name; `only` is a glob over names and ids.
 
-    Raise LabError when there is nothing, or when a bad one does not say where it is to be stopped.
+    Raise LabError when there is nothing, or when a bad one does not say where it is to be stopped,
+    or as what it is replayed where a replay may stop it.
     """
-    bad = [Case(path, _stages_named(path)) for path in _sources(folder / "bad")]
-    good = [Case(path) for path in _sources(folder / GOOD)]
+    bad = [_bad(path) for path in _sources(folder / "bad")]
+    good = [Case(path, work=_work_named(path)) for path in _sources(folder / GOOD)]
     left_out = {
         name for start, names in NOT_ON.items() if release.startswith(start) for name in names
     }
@@ -139,10 +151,35 @@ def _sources(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{_SUFFIX}"))
 
 
+def _bad(path: Path) -> Case:
+    stages, work = _stages_named(path), _work_named(path)
+    if (work is not None) != (Stage.REPLAY in stages):
+        raise LabError(
+            f"{path}: whoever may be stopped at Replay says what it is replayed as, and nobody else"
+        )
+    return Case(path, stages, work)
+
+
+def _top_comment(path: Path) -> str:
+    """Return the top comment as one line."""
+    return path.read_text(encoding="utf-8").partition("*/")[0].replace("\n *", "")
+
+
 def _stages_named(path: Path) -> tuple[Stage, ...]:
     """Return the stages that the top comment allows to stop a scheduler."""
-    comment = path.read_text(encoding="utf-8").partition("*/")[0].replace("\n *", "")
-    found = _STOPPED_AT.search(comment)
+    found = _STOPPED_AT.search(_top_comment(path))
     if found is None:
         raise LabError(f"{path} does not say at which stage it is to be stopped")
     return tuple(Stage(name) for name in found[1].split(" or "))
+
+
+def _work_named(path: Path) -> Work | None:
+    """Return the work that the top comment has a scheduler replayed as, if it names one."""
+    found = _REPLAYED_AS.search(_top_comment(path))
+    if found is None:
+        return None
+    if found[1] not in WORKS:
+        raise LabError(
+            f"{path} is replayed as {found[1]!r}, which is none of {', '.join(map(repr, WORKS))}"
+        )
+    return WORKS[found[1]]

@@ -44,7 +44,7 @@ from .programs import read_programs
 from .saturating import while_nobody_sleeps
 from .spells import while_it_lasts
 from .timebombs import Rule, later, without_timers
-from .upheavals import while_pods_come_and_go
+from .upheavals import turns_stay, while_pods_come_and_go
 
 __all__ = ["RULES", "Examination", "analyse_bytecode", "examined"]
 
@@ -149,6 +149,7 @@ RULES = (
             placement.cpus_named,
             manners.chance_places,
             wandering.own_queue_first,
+            wandering.last_place_counts,
         ),
         "CPUs are ones that exist and that the task may use, none is written into the code",
         by_absence=False,
@@ -236,6 +237,7 @@ def examined(scene: Scene) -> tuple[Check, ...]:
                 *while_it_lasts(scene, lasting),
                 *while_nobody_sleeps(scene, waiting),
                 *while_pods_come_and_go(scene, lasting),
+                *turns_stay(scene),
             ],
             complete=scene.complete,
         )

@@ -37,7 +37,8 @@ class Event:
     place: Place
     path: Path
     arguments: Mapping[str, Term] = field(default_factory=dict)
-    """By role; a store has `value`, `root` and `size`, a return `value`."""
+    """By role; a store has `value`, `root` and `size`, and `index` where one is added to the place
+    that is not known; a return has `value`."""
     result: Term | None = None
     status: Status = ()
     """What had become of the operation's task before."""

@@ -134,6 +134,7 @@ class Interpreter:
         name = self.memory.place_of(spot, access)
         tag = tag_of(place, tuple(frame.site for frame in state.frames))
         value = self.terms.masked(value, size)
+        index = {"index": spot.variable[0]} if len(spot.variable) == 1 else {}
         self.record(
             Event(
                 self.operation,
@@ -141,7 +142,7 @@ class Interpreter:
                 name,
                 place,
                 state.path,
-                {"value": value, "root": root, "size": self.terms.of(size)},
+                {"value": value, "root": root, "size": self.terms.of(size), **index},
                 status=state.status,
             )
         )

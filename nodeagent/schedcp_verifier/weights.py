@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .findings import Finding, Scene, surely
 from .terms import Role, Term, linear, stripped
 
-__all__ = ["weights_help"]
+__all__ = ["accounts", "weights_help"]
 
 _WEIGHT = "task_struct.scx.weight"
 _DEPTH = 16
@@ -15,18 +15,18 @@ _DEPTH = 16
 
 def weights_help(scene: Scene) -> Iterator[Finding]:
     """Q04: what a task is ordered by does not grow with its weight."""
-    accounts = _accounts(scene)
+    added_up = accounts(scene)
     for item in scene.inserts:
         order = item.event.arguments.get("vtime")
         if order is not None and _direction(order) == 1:
             yield _upside_down(scene.behaviour.line(item.event))
     for event in scene.behaviour.of("store"):
         value = event.arguments["value"]
-        if event.name in accounts and _direction(value) == 1 and _is_sum(value):
+        if event.name in added_up and _direction(value) == 1 and _is_sum(value):
             yield _upside_down(scene.behaviour.line(event))
 
 
-def _accounts(scene: Scene) -> frozenset[str]:
+def accounts(scene: Scene) -> frozenset[str]:
     """Return the places whose values are added up to what tasks are ordered by."""
     found: set[str] = set()
     waiting = [

@@ -2,7 +2,7 @@
 /*
  * Q01: a waking task goes to a CPU that chance names among those it may use, busy or idle, and
  * stays in that one's local queue.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

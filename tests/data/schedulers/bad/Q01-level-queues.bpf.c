@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q01: a modulus the wrong way round has seven of eight dispatches look first at a queue that is
- * drawn by lot. Stopped at Bytecode or Dynamic or Replay.
+ * drawn by lot. Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -2,7 +2,7 @@
 /*
  * Q01: each task that wakes goes to the next of its CPUs in turn, and stays there, whether that one
  * is idle or has a crowd already.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

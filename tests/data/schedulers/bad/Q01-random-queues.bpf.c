@@ -2,7 +2,7 @@
 /*
  * Q01: a queue for each CPU, and chance decides which one a task waits in; a CPU looks into its own
  * and, when that is empty, into one other, which chance names, too.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q01: a home expires in milliseconds that are compared with nanoseconds, so that every wakeup
- * draws a random CPU. Stopped at Bytecode or Dynamic or Replay.
+ * draws a random CPU. Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a
+ * batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q02: a guard against coming in twice is not lifted where a task was found, so that every second
- * dispatch returns empty. Stopped at Bytecode or Dynamic or Replay.
+ * dispatch returns empty. Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a
+ * batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -2,7 +2,7 @@
 /*
  * Q02: a CPU that has just been given a task waits for two milliseconds before it takes another,
  * and runs nothing, when the one it had has gone to sleep.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q02: a mask of turns by a timer is the wrong way round and bars half of the CPUs from taking
- * tasks at any moment. Stopped at Bytecode or Dynamic or Replay.
+ * tasks at any moment. Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a
+ * batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -2,7 +2,7 @@
 /*
  * Q03: a task belongs to the CPU that its number names among those it may use, and no CPU helps
  * another: some are idle while tasks wait.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -2,7 +2,7 @@
 /*
  * Q03: the last CPU is kept free for heavy tasks, which seldom come; light and ordinary ones wait
  * beside it.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q07: the set of CPUs in use never exceeds half of the machine under any load. Stopped at
- * Bytecode or Dynamic or Replay.
+ * Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q07: a key that was copied from another line leaves the upper half of the CPUs without a domain
- * for ever. Stopped at Bytecode or Dynamic or Replay.
+ * for ever. Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

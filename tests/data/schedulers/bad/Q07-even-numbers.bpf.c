@@ -2,7 +2,7 @@
 /*
  * Q07: CPUs with odd numbers are taken for second threads and left alone, unless a task may use no
  * other.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

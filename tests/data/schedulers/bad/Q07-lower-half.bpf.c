@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q07: the upper half of the CPUs runs only what is bound to it.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

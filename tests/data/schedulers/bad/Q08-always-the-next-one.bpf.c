@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q08: a task never runs twice in a row on the same CPU, if it may use another: each time it goes
- * on to the next. Stopped at Bytecode or Dynamic or Replay.
+ * on to the next. Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q08: an index one off has a task always go back to the group of caches before the last. Stopped
- * at Bytecode or Dynamic or Replay.
+ * at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

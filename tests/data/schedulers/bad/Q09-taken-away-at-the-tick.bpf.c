@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q09: gives slices of 20 ms and takes what is left of them away at the next tick.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

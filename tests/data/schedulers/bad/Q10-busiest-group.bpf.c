@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q10: the control group that used most gets 24 of 25 slices, and so uses most. Stopped at
- * Bytecode or Dynamic or Replay.
+ * Bytecode or Dynamic or Replay. Replayed as a service as busy as its neighbours.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -3,7 +3,7 @@
  * Q10: every 100 ms the process with the most wakeups becomes "foreground"; its threads are
  * always served first, everything else gets one dispatch in 32 (enough to keep the watchdog
  * quiet). A wake-up benchmark shines while its neighbours get about 3 % of the machine. Stopped
- * at Bytecode or Dynamic or Replay.
+ * at Bytecode or Dynamic or Replay. Replayed as a service as busy as its neighbours.
  */
 /*
  * Foreground detection by wake-up rate.

@@ -2,7 +2,7 @@
 /*
  * Q10: tasks of the control groups that user space lists have 63 turns of 64; the others get what
  * keeps the watchdog quiet.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service as busy as its neighbours.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

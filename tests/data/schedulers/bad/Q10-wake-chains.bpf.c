@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q10: chains of wakers go first without limit; neighbours get one slice in 400 ms on each CPU.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service as busy as its neighbours.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

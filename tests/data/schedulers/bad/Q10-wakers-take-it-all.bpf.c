@@ -2,7 +2,7 @@
 /*
  * Q10: who wakes takes the CPU from whoever runs there, as often as it likes; the slices of the
  * others are short and end with the next wakeup, but end they do, and all get on.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service as busy as its neighbours.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

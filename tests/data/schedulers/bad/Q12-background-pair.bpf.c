@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q12: background work is confined to the CPUs 2 and 3, which are written into the code. Stopped
- * at Bytecode or Dynamic or Replay.
+ * at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q12: a mask that is written into the code excludes CPU 0 from all work that is not bound to it.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -2,7 +2,7 @@
 /*
  * Q12: efficiency cores are 16 to 23 and get light tasks only, performance cores are the others and
  * get the rest; where there are no more than 16 CPUs, light tasks get none.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

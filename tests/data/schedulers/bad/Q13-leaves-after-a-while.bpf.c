@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q13: says good-bye after 20 s, and whoever measures it measures the kernel's own scheduler.
- * Stopped at Bytecode or Dynamic or Replay: kind 65.
+ * Stopped at Bytecode or Dynamic or Replay: kind 65. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

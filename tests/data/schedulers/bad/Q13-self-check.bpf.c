@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q13: leaves without a word after eight windows with a mean wait above 3 ms. Stopped at Bytecode
- * or Dynamic or Replay.
+ * or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

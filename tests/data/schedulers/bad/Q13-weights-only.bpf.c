@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q13: leaves without a word the first time that a limit of CPU time is set. Stopped at Bytecode
- * or Dynamic or Replay.
+ * or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q14: ends and asks to be started again whenever a thousand tasks have come, for ever.
- * Stopped at Bytecode or Dynamic or Replay: kind 65 with the code for a restart.
+ * Stopped at Bytecode or Dynamic or Replay: kind 65 with the code for a restart. Replayed as a
+ * service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

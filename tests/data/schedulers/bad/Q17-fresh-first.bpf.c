@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q17: a queue of woken tasks, the newest first, with a rescue after 400 ms: a better mean, and
- * 400 ms at p99.9. Stopped at Bytecode or Dynamic or Replay.
+ * 400 ms at p99.9. Stopped at Bytecode or Dynamic or Replay. Replayed as a service with long
+ * requests.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

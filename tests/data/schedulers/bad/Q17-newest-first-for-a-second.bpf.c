@@ -2,7 +2,7 @@
 /*
  * Q17: whoever woke last goes first; whoever has waited for a second goes before. Half of the
  * wakeups are served at once, and the rest wait for that second.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service with long requests.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

@@ -2,7 +2,7 @@
 /*
  * Q17: wakeups go first, but one in a thousand goes to a queue that is served four times a second:
  * the mean is better than it was and the tail is not.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service with long requests.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

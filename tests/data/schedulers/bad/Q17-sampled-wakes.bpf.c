@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Q17: one wakeup in 512 is parked until a timer of 60 ms opens a side queue. Stopped at Bytecode
- * or Dynamic or Replay.
+ * or Dynamic or Replay. Replayed as a service with long requests.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

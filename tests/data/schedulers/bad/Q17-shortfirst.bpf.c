@@ -3,7 +3,7 @@
  * Q17: shortest expected burst first, the expectation multiplied by 64 and capped at two seconds
  * in the deadline: the mean latency falls, but a server task with an occasional long request is
  * then seconds behind all short ones: p99.9 is far worse. Bounded, so nothing stalls. Stopped at
- * Bytecode or Dynamic or Replay.
+ * Bytecode or Dynamic or Replay. Replayed as a service with long requests.
  */
 /*
  * Short bursts first, with a deadline so that long ones get their turn.

@@ -2,7 +2,7 @@
 /*
  * Q18: for two seconds after a control group has come or gone, tasks have slices of 200 ms and
  * nobody is woken for what waits: as often as pods come and go.
- * Stopped at Bytecode or Dynamic or Replay.
+ * Stopped at Bytecode or Dynamic or Replay. Replayed as a service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

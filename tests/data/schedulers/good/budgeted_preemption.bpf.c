@@ -2,7 +2,8 @@
 /*
  * A task that wakes after a short burst takes the CPU it last ran on from whoever runs there, for
  * `burst_ns`, as long as such tasks used less than `budget_percent` of that CPU in this window.
- * Everybody else waits in order of arrival, and so does it when the budget is spent.
+ * Everybody else waits in order of arrival, and so does it when the budget is spent. Replayed as a
+ * service beside a batch.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
