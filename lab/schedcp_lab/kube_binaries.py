@@ -113,7 +113,12 @@ def ensure_go(
     report: Callable[[str], None] = print,
 ) -> None:
     """Install Go where programs must be built, so that building needs nothing of the host."""
-    if find_go() is None and not kube_binaries_ready(cache, environ=environ):
+    if not kube_binaries_ready(cache, environ=environ):
+        _install_go(cache, report)
+
+
+def _install_go(cache: Cache, report: Callable[[str], None]) -> None:
+    if find_go() is None:
         ensure_host_tools(cache, [GO_TOOL], report=report)
 
 
@@ -170,8 +175,7 @@ def _built(cache: Cache, programs: list[str], report: Callable[[str], None]) -> 
 
     def build(folder: Path) -> None:
         report(f"kube: building {', '.join(programs)} {version} (some minutes, once)")
-        if find_go() is None:
-            ensure_host_tools(cache, [GO_TOOL], report=report)
+        _install_go(cache, report)
         remove_go_files(Path(env["GOMODCACHE"]))
         packages = [f"k8s.io/kubernetes/cmd/{name}" for name in programs]
         flags = [

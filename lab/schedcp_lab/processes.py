@@ -8,7 +8,6 @@ programs do.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
@@ -25,6 +24,7 @@ from typing import IO, Self
 
 from schedcp_lab.errors import CommandFailed, NotReady, ProcessLost
 from schedcp_lab.logs import TAIL_BYTES, tail
+from schedcp_lab.process_groups import TERMINATE_SECONDS, end_group
 
 __all__ = [
     "Completed",
@@ -48,7 +48,6 @@ SETTINGS = re.compile(r"(?:PIP|UV|CGO|CARGO|RUSTUP|SSL_CERT|XDG_CONFIG)_\w+|GO[A
 
 POLL_SECONDS = 0.05
 PASSWORD_SECONDS = 300.0
-TERMINATE_SECONDS = 15.0
 _awaited_children: set[subprocess.Popen[bytes]] = set()
 
 
@@ -128,13 +127,13 @@ def _awaited(
                 stdin.encode() if stdin is not None else None, timeout=timeout_seconds
             )
         except subprocess.TimeoutExpired as error:
-            _end_group(child)
+            end_group(child)
             said = (error.stderr or error.stdout or b"")[-TAIL_BYTES:].decode(errors="replace")
             raise CommandFailed(
                 f"{shown}\nran out of time after {timeout_seconds:g} s\n{said}"
             ) from error
         except BaseException:
-            _end_group(child)
+            end_group(child)
             raise
         finally:
             _awaited_children.discard(child)
@@ -144,7 +143,7 @@ def _awaited(
 def end_children() -> None:
     """End what other threads run now; there `run` says that it failed."""
     for child in tuple(_awaited_children):
-        _end_group(child)
+        end_group(child)
 
 
 def run_as_root(
@@ -175,32 +174,6 @@ def run_as_root(
         env=env,
         check=check,
     )
-
-
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """End a child and all that it started: asked first, then killed."""
-    _signal_group(child.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=TERMINATE_SECONDS)
-    _signal_group(child.pid, signal.SIGKILL)
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    """Signal a process group, if there is one; through sudo, which hands it on, where it is root's.
-
-    A group's number is not given away while one of its processes is there.
-    """
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return
-    except PermissionError:
-        name = number.name.removeprefix("SIG")
-        subprocess.run(
-            ["sudo", "-n", "kill", "-s", name, "--", f"-{group}"],
-            timeout=TERMINATE_SECONDS,
-            check=False,
-        )
 
 
 def wait_until(

@@ -9,13 +9,14 @@ to be unknown, and taken for an error.
 from dataclasses import replace
 from datetime import datetime
 
-from schedcp_api.nodestates import ExitInfo, Quarantined, RunState
+from schedcp_api.nodestates import Assignment, ExitInfo, Quarantined, RunState
 
 from . import switchback
 from .admission import Rules
-from .memory import Course, Memory, Standing, bumped
+from .memory import Course, Memory, bumped
 from .observations import LoaderExit, LoaderOutcome, Observed
 from .records import merged
+from .standings import ended
 
 AGENT_STARVED = "AgentStarved"
 _HARMLESS_KINDS = range(64, 70)
@@ -56,8 +57,18 @@ _TRY_AGAIN = frozenset(
 )
 
 
-def after_exit(memory: Memory, observed: Observed, *, rules: Rules, now: datetime) -> Memory:
-    """Return the memory after the loader's end, if there was one in this tick."""
+def after_exit(
+    memory: Memory,
+    assignment: Assignment | None,
+    observed: Observed,
+    *,
+    rules: Rules,
+    now: datetime,
+) -> Memory:
+    """Return the memory after the loader's end, if there was one in this tick.
+
+    The memory's course is that of the assignment.
+    """
     end = observed.exit
     if end is None:
         return memory
@@ -69,7 +80,7 @@ def after_exit(memory: Memory, observed: Observed, *, rules: Rules, now: datetim
         )
     memory = replace(memory, quarantine=_quarantine(memory, end, observed))
     course = memory.course
-    if course is None:
+    if course is None or assignment is None:
         return memory
     key = course.key
     if (key.object_digest, key.run, key.token_digest) != (
@@ -78,7 +89,7 @@ def after_exit(memory: Memory, observed: Observed, *, rules: Rules, now: datetim
         end.token_digest,
     ):
         return memory
-    return replace(memory, course=_course_after(memory, course, end, observed, rules, now=now))
+    return replace(memory, course=_course_after(course, assignment, end, observed, rules, now=now))
 
 
 def kind_reason(kind: int) -> str:
@@ -126,8 +137,8 @@ def _starved(end: LoaderExit) -> bool:
 
 
 def _course_after(
-    memory: Memory,
     course: Course,
+    assignment: Assignment,
     end: LoaderExit,
     observed: Observed,
     rules: Rules,
@@ -142,17 +153,9 @@ def _course_after(
         again = _again(course, rules, uptime=observed.uptime)
         if again is not None:
             return switchback.spoil(again, f"LoaderEnded: {end.outcome}")
-    schedule = None
-    if memory.desired is not None and memory.desired.spec.assignments:
-        schedule = memory.desired.spec.assignments[0].switchback
     state, reason = _final_word(end)
-    if schedule is not None:
-        course = switchback.spoil(course, reason)
-        course = switchback.cut_short(course, schedule, observed, now=now)
     message = " ".join(filter(None, (end.reason, end.message))) or f"the loader ended: {reason}"
-    return replace(
-        course, standing=Standing(state, reason, message[:2048], now, final=True), claims=None
-    )
+    return ended(course, assignment, observed, state, reason=reason, message=message, now=now)
 
 
 def _again(course: Course, rules: Rules, *, uptime: float) -> Course | None:

@@ -89,7 +89,7 @@ def reconcile(memory: Memory, observed: Observed, *, rules: Rules, now: datetime
     """Return what to remember and what to do after one look at the world."""
     assignment = _assignment(memory)
     memory = _on_course(memory, assignment)
-    memory = after_exit(memory, observed, rules=rules, now=now)
+    memory = after_exit(memory, assignment, observed, rules=rules, now=now)
     course = memory.course
     if assignment is None or course is None or observed.stopping or observed.hands_off:
         reason = "AgentStopping" if observed.stopping else "NotAssigned"

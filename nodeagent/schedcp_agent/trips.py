@@ -15,7 +15,6 @@ from .admission import Refusal
 from .guard import BOOT_RUSH_SECONDS, BY_LOAD
 from .memory import Course, Doubt
 from .observations import LoaderPhase, Observed, Pressure, Trip
-from .pressure import BACKLOG_SECONDS
 from .standings import ended, refused
 
 FIRST_COMPARISON_SECONDS = 30
@@ -26,8 +25,8 @@ UNEXPLAINED_SECONDS = 600
 RELEASE_SECONDS = 60
 """For how long the kernel may take to be in charge again before the trip counts as it is."""
 _NO_LOAD = (
-    f"; that was at least trip {MOST_UNEXPLAINED + 1} within {UNEXPLAINED_SECONDS // 60} minutes, "
-    f"and under the kernel's own scheduler it was less each time, from {BACKLOG_SECONDS} s on"
+    f"; that was at least trip {MOST_UNEXPLAINED + 1} within {UNEXPLAINED_SECONDS // 60} minutes "
+    f"that no load explained, the last in {COMPARISON_SECONDS} s of the kernel's own scheduler"
 )
 
 
