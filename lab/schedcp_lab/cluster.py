@@ -20,6 +20,7 @@ from typing import Self
 
 from schedcp_lab.accelerators import Accelerator, choose_accelerator
 from schedcp_lab.control_plane import ControlPlane
+from schedcp_lab.faults import Faults
 from schedcp_lab.node_config import NodeSettings
 from schedcp_lab.node_vm import Forwards, Hardware, NodeVm
 from schedcp_lab.ports import free_ports
@@ -58,6 +59,7 @@ class Cluster:
         self.folder = folder
         self.accelerator = accelerator
         self.nodes: dict[str, NodeVm] = {}
+        self.faults = Faults(self.nodes, accelerator)
         self.timer = _Timer()
         self._stack = ExitStack()
         self.supervisor = self._stack.enter_context(Supervisor())

@@ -7,15 +7,17 @@ Each act states what must be true and looks for itself, on the nodes as well as 
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from schedcp_api.base import percent_value
 from schedcp_api.runs import AttemptResult, OutcomeKind, TriggerKind
 from schedcp_lab.cluster import Cluster
-from schedcp_lab.errors import LabError, NotReady, Unreachable
+from schedcp_lab.errors import KernelBroken, LabError, NotReady, Unreachable
 from schedcp_lab.processes import wait_until
 from schedcp_lab.product import Product
 from schedcp_lab.report import Act, DemoRecord, Finding
@@ -42,6 +44,16 @@ class Watcher(Protocol):
         """Take the present picture."""
 
 
+def _begun_again(act: Callable[[Demo, str], Act]) -> Callable[[Demo, str], Act]:
+    """Have an act begun again, once, when the emulator broke a node's kernel in its course."""
+
+    @functools.wraps(act)
+    def played(demo: Demo, title: str) -> Act:
+        return demo.course(functools.partial(act, demo, title))
+
+    return played
+
+
 class Demo:
     """Three acts on a cluster with the product installed."""
 
@@ -54,6 +66,7 @@ class Demo:
         self._api = api
         self._watcher = watcher
         self._root = cluster.workshop.root
+        self._rollouts = 0
 
     def play(self, started_at: datetime.datetime) -> DemoRecord:
         """Play act after act, until one does not come to its end; return what happened."""
@@ -82,13 +95,22 @@ class Demo:
             ("3. A scheduler that stalls is ejected and quarantined", self.survives_a_stall),
         )
 
+    def course(self, act: Callable[[], Act]) -> Act:
+        """Play an act; again, once and from its beginning, when a node's kernel was broken."""
+
+        def once_more(broken: KernelBroken) -> Act:
+            self._watcher.say(f"{broken}; the act is begun again")
+            self._clear()
+            return replace(act(), broken=str(broken))
+
+        return self._cluster.faults.course(act, once_more)
+
+    @_begun_again
     def finds_a_better_scheduler(self, title: str) -> Act:
         """Act one: a rollout triggers the loop: it finds, proves, tries and keeps a scheduler."""
         self._watcher.say("act 1: a policy, then a rollout; nobody calls anything")
         run = self._run_of_rollout(
-            "checkout",
-            self._root / "examples" / "schedulerpolicy.yaml",
-            lambda: self._apply(self._root / "lab" / "workloads" / "shop.yaml"),
+            "checkout", self._root / "examples" / "schedulerpolicy.yaml", self._deploy
         )
         status = run.status
         ops = status.attempts[-1].ops_name if status.attempts else ""
@@ -129,14 +151,13 @@ class Demo:
             findings,
         )
 
+    @_begun_again
     def rolls_back(self, title: str) -> Act:
         """Act two: a scheduler that passes the checks but hurts the workload is rolled back."""
         self._watcher.say("act 2: a scheduler that hurts the workload is tried")
         first = self._deletes_the_first_policy()
         run = self._run_of_rollout(
-            "hurts",
-            self._root / "lab" / "workloads" / "hurts.yaml",
-            lambda: self._roll_out("hurts"),
+            "hurts", self._root / "lab" / "workloads" / "hurts.yaml", self._roll_out
         )
         status = run.status
         outcome = status.outcome
@@ -173,6 +194,7 @@ class Demo:
         said = Finding("deleting the first policy restored every node", not restored, restored)
         return (said,) if there else ()
 
+    @_begun_again
     def survives_a_stall(self, title: str) -> Act:
         """Act three: a scheduler that stalls gets past a blind verifier, and the node ejects it."""
         self._watcher.say(
@@ -180,13 +202,17 @@ class Demo:
         )
         self._delete_policy("hurts")
         source = self._root / "lab" / "workloads" / "stalls_later.bpf.c"
-        refusals = self._product.analysed(source)
         self._product.import_source(source)
+        refusals: list[str] = []
+
+        def roll_out(revision: str) -> None:
+            self._roll_out(revision)
+            # Until the new pods run there is time for that.
+            refusals.extend(self._product.analysed(source))
+
         with self._product.blind_verifier():
             run = self._run_of_rollout(
-                "stalls",
-                self._root / "lab" / "workloads" / "stalls.yaml",
-                lambda: self._roll_out("stalls"),
+                "stalls", self._root / "lab" / "workloads" / "stalls.yaml", roll_out
             )
         after = self._wait_restored()
         refused = Finding(
@@ -207,16 +233,25 @@ class Demo:
     def _apply(self, manifest: Path) -> None:
         self._cluster.plane.kubectl("apply", "-f", manifest)
 
+    def _deploy(self, revision: str) -> None:
+        """Put the service and its neighbours there, which is its first rollout."""
+        self._apply(self._root / "lab" / "workloads" / "shop.yaml")
+        if self._rollouts > 1:
+            self._roll_out(revision)
+
     def _roll_out(self, revision: str) -> None:
         """Roll the service out with a changed pod template, as a release would."""
         self._cluster.plane.kubectl(
             *("-n", "shop", "set", "env", "deployment/checkout", f"REVISION={revision}")
         )
 
-    def _run_of_rollout(self, policy: str, manifest: Path, roll_out: Callable[[], None]) -> RunView:
-        """Apply a policy, roll the service out, and follow the run to its end."""
+    def _run_of_rollout(
+        self, policy: str, manifest: Path, roll_out: Callable[[str], None]
+    ) -> RunView:
+        """Apply a policy, roll the service out anew, and follow the run to its end."""
         self._apply(manifest)
-        roll_out()
+        self._rollouts += 1
+        roll_out(f"{policy}-{self._rollouts}")
         self._wait(
             lambda: bool(self._api.runs(policy)),
             what=f"the rollout triggers a run of policy {policy}",
@@ -236,7 +271,19 @@ class Demo:
         )
         return self._wait_restored()
 
-    def _wait_restored(self) -> str:
+    def _clear(self) -> None:
+        """Delete all policies and their runs, and wait for that and for the nodes."""
+        self._cluster.plane.kubectl("delete", "schedulerpolicies", "--all", "--wait=false")
+        self._wait(
+            lambda: not (self._api.policies() or self._api.runs()),
+            what="policies and runs are gone",
+            seconds=RUN_ENDS_SECONDS,
+        )
+        left = self._wait_restored(RUN_ENDS_SECONDS)
+        if left:
+            raise NotReady(f"the act cannot be begun again: {left}")
+
+    def _wait_restored(self, seconds: float = RESTORED_SECONDS) -> str:
         """Wait until agents and kernels agree that nothing is loaded; return what is not so."""
         left = "not looked at"
 
@@ -251,7 +298,7 @@ class Demo:
             return not left and bool(found)
 
         try:
-            self._wait(restored, what="every node is restored", seconds=RESTORED_SECONDS)
+            self._wait(restored, what="every node is restored", seconds=seconds)
         except NotReady:
             return left
         return ""
@@ -275,6 +322,7 @@ class Demo:
                 return True
             for name in (*self._cluster.revive(), *self._product.revive()):
                 self._watcher.say(f"{name} had ended, and was started again")
+            self._cluster.faults.check()
             return False
 
         wait_until(

@@ -4,6 +4,7 @@ LabError
 ├── CommandFailed        a child process ended with a failure, or ran out of time
 ├── NotReady             a condition did not come true before its deadline
 ├── Unreachable          the API server does not answer; it may come back
+├── KernelBroken         the emulator broke the kernel of a node
 ├── ProcessLost          a supervised process ended although it should run
 ├── ToolMissing          a program of the host is absent or too old
 ├── PackageUnavailable   the machine's package source does not have what is needed
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 __all__ = [
     "CommandFailed",
+    "KernelBroken",
     "KernelUnsuitable",
     "LabError",
     "NotReady",
@@ -40,6 +42,10 @@ class NotReady(LabError):
 
 class Unreachable(LabError):
     """The API server does not answer, or not yet."""
+
+
+class KernelBroken(LabError):
+    """The emulator broke the kernel of a node; what it did there has to be begun again."""
 
 
 class ProcessLost(LabError):

@@ -113,7 +113,7 @@ class Product:
         """For as long as this lasts the operator is told that everything is safe."""
         sighted = self.verifier
         sighted.stop()
-        shutil.copytree(self._folder / "verifier", self._folder / "blind")
+        shutil.copytree(self._folder / "verifier", self._folder / "blind", dirs_exist_ok=True)
         self.verifier = self._cluster.supervisor.start(self._verifier_spec("blind", BLIND))
         try:
             self._wait_verifier()

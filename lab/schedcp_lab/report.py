@@ -45,6 +45,8 @@ class Act:
     story: str
     run: RunView | None
     findings: tuple[Finding, ...]
+    broken: str = ""
+    """Why it was begun again; empty when it was not."""
 
     @property
     def passed(self) -> bool:
@@ -81,6 +83,8 @@ def text_report(record: DemoRecord) -> Group:
     parts: list[Panel | Text | Table] = []
     for act in record.acts:
         body: list[Text | Table] = [Text(act.story)]
+        if act.broken:
+            body.append(Text(f"begun again: {act.broken}", style="yellow"))
         if act.run is not None:
             body.append(_attempts_table(act.run.status))
             body += [Text(line) for line in _reasons(act.run.status)]

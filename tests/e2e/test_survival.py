@@ -17,7 +17,7 @@ from schedcp_api.runs import AttemptResult, NodeRole, OutcomeKind, RunStage
 from schedcp_lab.control_plane_components import APISERVER
 from schedcp_lab.views import RunView
 from schedcp_lab.witness import DEFAULT
-from support.lab import CHANGING, Lab
+from support.lab import CHANGING, Lab, begun_again
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -36,10 +36,20 @@ wash-out and than an operator may act without its Lease, shorter than a fresh le
 PROMOTED = "schedcp_latency_class"
 
 
-def roll_out(lab: Lab, revision: str) -> None:
+def roll_out(lab: Lab) -> None:
     """Roll the shop out, as a release would."""
     kubectl = lab.cluster.plane.kubectl
-    kubectl("-n", "shop", "set", "env", "deployment/checkout", f"REVISION={revision}")
+    kubectl("-n", "shop", "set", "env", "deployment/checkout", f"REVISION={time.time_ns()}")
+
+
+def wait_promoted(lab: Lab) -> None:
+    """Wait until every node runs what the second test promotes."""
+    for name in lab.cluster.nodes:
+        lab.wait(
+            lambda name=name: lab.node(name).holds(PROMOTED),
+            f"{name} runs {PROMOTED}",
+            seconds=ENDS_SECONDS,
+        )
 
 
 def canary_of(run: RunView) -> str:
@@ -90,10 +100,12 @@ def kill_in_block(lab: Lab, node: str, program: str) -> int:
     return enable_seq
 
 
+@begun_again
 def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
     """The loader, the agent, then the whole node: each time the kernel's own scheduler is back."""
+    lab.clear()
     with lab.policy(data / "kills.yaml") as policy:
-        roll_out(lab, policy)
+        roll_out(lab)
         lab.wait(lambda: bool(lab.api.runs(policy)), "a run starts", seconds=STARTS_SECONDS)
         lab.wait(lambda: bool(canary_of(lab.run_of(policy))), "a canary", seconds=ENDS_SECONDS)
         canary = canary_of(lab.run_of(policy))
@@ -196,7 +208,9 @@ def prometheus_held_dead(lab: Lab) -> bool:
     return True
 
 
+@begun_again
 def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab, data: Path) -> None:
+    lab.clear()
     mischief = Mischief(
         [
             (RunStage.PROFILING, "operator", lambda: operator_killed(lab)),
@@ -212,7 +226,7 @@ def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab, data:
         return run.finished
 
     lab.cluster.plane.kubectl("apply", "-f", data / "better.yaml")
-    roll_out(lab, "better")
+    roll_out(lab)
     lab.wait(lambda: bool(lab.api.runs("better")), "a run starts", seconds=STARTS_SECONDS)
     lab.wait(finished, "the run ends", seconds=ENDS_SECONDS)
     assert sorted(mischief.done) == [APISERVER, "operator", "operator", "prometheus"]
@@ -224,8 +238,10 @@ def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab, data:
         assert lab.node(name).holds(PROMOTED), lab.story()
 
 
+@begun_again
 def test_what_was_promoted_comes_back_whatever_carried_it_is_killed(lab: Lab) -> None:
     """The loader, the agent, then the whole node: the scheduler is attached anew, with a lease."""
+    wait_promoted(lab)
     victim, other = sorted(lab.cluster.nodes)
     deeds: dict[str, Callable[[], object]] = {
         "loader": lambda: lab.witness.kill(victim, "schedcp-loader"),
@@ -246,8 +262,10 @@ def test_what_was_promoted_comes_back_whatever_carried_it_is_killed(lab: Lab) ->
         assert lab.node(other).holds(PROMOTED), lab.story()
 
 
+@begun_again
 def test_nobody_renews_the_leases(lab: Lab) -> None:
     """Without an operator the nodes leave what was promoted; it comes back with the operator."""
+    wait_promoted(lab)
     lab.product.operator.kill()
     for name in lab.cluster.nodes:
         lab.wait(
@@ -257,12 +275,7 @@ def test_nobody_renews_the_leases(lab: Lab) -> None:
             revive=False,
         )
         assert not lab.node(name).lease_holds, lab.story()
-    for name in lab.cluster.nodes:
-        lab.wait(
-            lambda name=name: lab.node(name).holds(PROMOTED),
-            f"{name} runs {PROMOTED} again",
-            seconds=ENDS_SECONDS,
-        )
+    wait_promoted(lab)
 
 
 def test_uninstalling_restores_every_node_and_proves_it(lab: Lab) -> None:

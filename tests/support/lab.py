@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 from schedcp_lab import witness as witnesses
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.demo import Demo
-from schedcp_lab.errors import CommandFailed, NotReady, Unreachable
+from schedcp_lab.errors import CommandFailed, KernelBroken, NotReady, Unreachable
 from schedcp_lab.processes import wait_until
 from schedcp_lab.product import Product
 from schedcp_lab.report import Act
@@ -19,6 +19,7 @@ from . import killer
 
 POLL_SECONDS = 0.5
 KILL_SECONDS = 90.0
+GONE_SECONDS = 1200.0
 ANY_TIME = (0.0, 1e9)
 LOOKS = 300
 """How far back a witness is asked; it looks once a second."""
@@ -89,6 +90,7 @@ class Lab:
             if revive:
                 self.cluster.revive()
                 self.product.revive()
+            self.cluster.faults.check()
             return False
 
         wait_until(
@@ -118,8 +120,20 @@ class Lab:
     def delete_policy(self, name: str) -> None:
         """Delete a policy if it is there; return when it is gone."""
         self.cluster.plane.kubectl(
-            "delete", "schedulerpolicy", name, "--ignore-not-found", "--wait=true"
+            "delete", "schedulerpolicy", name, "--ignore-not-found", "--wait=false"
         )
+        self.wait(
+            lambda: all(policy.name != name for policy in self.api.policies()),
+            f"policy {name} is gone",
+            seconds=GONE_SECONDS,
+        )
+
+    def clear(self) -> None:
+        """Delete all policies; return when their runs are gone and every node is restored."""
+        for policy in self.api.policies():
+            self.delete_policy(policy.name)
+        self.wait(lambda: not self.api.runs(), "no run is left", seconds=GONE_SECONDS)
+        self.wait_default(seconds=GONE_SECONDS)
 
     @contextmanager
     def policy(self, manifest: Path) -> Iterator[str]:
@@ -146,3 +160,24 @@ class Lab:
 
     def _is_default(self, name: str) -> bool:
         return self.witness.sched_ext(name) == witnesses.DEFAULT and self.node(name).on_default
+
+
+def begun_again(test: Callable[..., None]) -> Callable[..., None]:
+    """Have a test of a lab begun again, once, when the emulator broke a node's kernel.
+
+    Such a test makes sure itself of what it starts from. One that waits for something raises then.
+    """
+
+    @wraps(test)
+    def course(**fixtures: object) -> None:
+        lab = fixtures["lab"]
+        assert isinstance(lab, Lab)
+        run = partial(test, **fixtures)
+
+        def once_more(broken: KernelBroken) -> None:
+            print(f"{broken}; the test is begun again")
+            run()
+
+        lab.cluster.faults.course(run, once_more)
+
+    return course
