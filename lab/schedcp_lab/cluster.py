@@ -20,6 +20,7 @@ from typing import Self
 
 from schedcp_lab.accelerators import Accelerator, choose_accelerator
 from schedcp_lab.control_plane import ControlPlane
+from schedcp_lab.errors import KernelBroken
 from schedcp_lab.faults import Faults
 from schedcp_lab.node_config import NodeSettings
 from schedcp_lab.node_vm import Forwards, Hardware, NodeVm
@@ -147,6 +148,11 @@ class Cluster:
                 node.restart()
                 revived.append(name)
         return revived
+
+    def recover(self, broken: KernelBroken) -> None:
+        """Start the node again whose kernel was broken, and all that has ended."""
+        self.nodes[broken.node].restart()
+        self.revive()
 
     def require_alive(self) -> None:
         """Raise ProcessLost when something that should run has ended."""

@@ -29,6 +29,8 @@ __all__ = ["Demo", "Watcher"]
 RUN_STARTS_SECONDS = 300.0
 RUN_ENDS_SECONDS = 1200.0
 RESTORED_SECONDS = 180.0
+BOOTED_SECONDS = 120.0
+"""An emulated node has its agent again this long after it was started again."""
 POLL_SECONDS = 1.0
 STALL_EXIT_KIND = 1026
 CHECKOUT = "Deployment/shop/checkout"
@@ -98,12 +100,22 @@ class Demo:
     def course(self, act: Callable[[], Act]) -> Act:
         """Play an act; again, once and from its beginning, when a node's kernel was broken."""
 
+        def once() -> Act:
+            played = act()
+            if not played.passed:
+                self._cluster.faults.check()
+            return played
+
         def once_more(broken: KernelBroken) -> Act:
             self._watcher.say(f"{broken}; the act is begun again")
-            self._clear()
-            return replace(act(), broken=str(broken))
+            self._cluster.recover(broken)
+            self._product.revive()
+            left = self._clear()
+            played = act()
+            restored = Finding("after the broken course every node was restored", not left, left)
+            return replace(played, broken=str(broken), findings=(restored, *played.findings))
 
-        return self._cluster.faults.course(act, once_more)
+        return self._cluster.faults.course(once, once_more)
 
     @_begun_again
     def finds_a_better_scheduler(self, title: str) -> Act:
@@ -271,17 +283,21 @@ class Demo:
         )
         return self._wait_restored()
 
-    def _clear(self) -> None:
-        """Delete all policies and their runs, and wait for that and for the nodes."""
-        self._cluster.plane.kubectl("delete", "schedulerpolicies", "--all", "--wait=false")
+    def _clear(self) -> str:
+        """Delete all policies and their runs; return which node is not restored in time.
+
+        What the runs and nodes said of themselves is kept beside the logs.
+        """
+        kubectl = self._cluster.plane.kubectl
+        said = kubectl("get", "optimizationruns,schedulernodestates", "-o", "yaml").stdout
+        (self._cluster.folder / f"broken-{self._rollouts}.yaml").write_text(said, encoding="utf-8")
+        kubectl("delete", "schedulerpolicies", "--all", "--wait=false")
         self._wait(
             lambda: not (self._api.policies() or self._api.runs()),
             what="policies and runs are gone",
-            seconds=RUN_ENDS_SECONDS,
+            seconds=RUN_STARTS_SECONDS,
         )
-        left = self._wait_restored(RUN_ENDS_SECONDS)
-        if left:
-            raise NotReady(f"the act cannot be begun again: {left}")
+        return self._wait_restored(BOOTED_SECONDS + RESTORED_SECONDS)
 
     def _wait_restored(self, seconds: float = RESTORED_SECONDS) -> str:
         """Wait until agents and kernels agree that nothing is loaded; return what is not so."""

@@ -45,7 +45,11 @@ class Unreachable(LabError):
 
 
 class KernelBroken(LabError):
-    """The emulator broke the kernel of a node; what it did there has to be begun again."""
+    """The emulator broke the kernel of a node; what went on there has to be begun again."""
+
+    def __init__(self, node: str, message: str) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class ProcessLost(LabError):

@@ -9,11 +9,12 @@ machine starts again as after a power cut, and a canary that was under way there
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from schedcp_lab.accelerators import Accelerator
-from schedcp_lab.errors import KernelBroken
+from schedcp_lab.errors import KernelBroken, LabError
 
 __all__ = ["Faults", "Node"]
 
@@ -31,33 +32,48 @@ class Node(Protocol):
 
 
 class Faults:
-    """The faults of a cluster's nodes; those that are known already are nobody's concern."""
+    """The faults of a cluster's nodes; only those count in whose course something is under way."""
 
     def __init__(self, nodes: Mapping[str, Node], accelerator: Accelerator) -> None:
+        self.repeated: list[str] = []
+        """Why something was begun again, each time."""
         self._nodes = nodes
         self._emulated = accelerator is Accelerator.TCG
-        self._known: dict[str, int] = {}
+        self._known: dict[str, int] | None = None
 
     def check(self) -> None:
-        """Raise KernelBroken when the emulator has broken a kernel since `course` began."""
+        """Raise KernelBroken when the emulator has broken a kernel since the course began."""
+        if self._known is None:
+            return
         for name, count in self._counts().items():
             if count > self._known.get(name, 0):
                 raise KernelBroken(
+                    name,
                     f"the emulator broke the kernel of {name} ({MARK.decode()}), which no scheduler"
-                    f" can; see {self._nodes[name].console}"
+                    f" can; see {self._nodes[name].console}",
                 )
 
     def course(self, run: Callable[[], T], begin_anew: Callable[[KernelBroken], T]) -> T:
-        """Return what `run` returns, or `begin_anew` when KernelBroken was raised in its course.
+        """Return what `run` returns, or `begin_anew` when a kernel was broken in its course.
 
-        That is done once: what breaks again in the second course is raised.
+        That is done once. KernelBroken comes from `check`, which is asked here as well when `run`
+        raised a LabError; what breaks in the second course is raised.
         """
+        try:
+            return self._watched(run)
+        except KernelBroken as broken:
+            self.repeated.append(str(broken))
+            return self._watched(partial(begin_anew, broken))
+
+    def _watched(self, run: Callable[[], T]) -> T:
         self._known = self._counts()
         try:
             return run()
-        except KernelBroken as broken:
-            self._known = self._counts()
-            return begin_anew(broken)
+        except LabError:
+            self.check()
+            raise
+        finally:
+            self._known = None
 
     def _counts(self) -> dict[str, int]:
         if not self._emulated:

@@ -33,6 +33,7 @@ HELM_TIMEOUT_SECONDS = 600.0
 WAIT = ("--wait", "--timeout=9m")
 READY_SECONDS = 60.0
 TOOL_TIMEOUT_SECONDS = 60.0
+ANALYSIS_SECONDS = 300.0
 SOAK_SECONDS = 15.0
 HEARTBEAT_SECONDS = 90.0
 """An emulated node needs more than half a minute to start an agent again that was killed."""
@@ -95,7 +96,7 @@ class Product:
         command += ["--kernel", str(self._cluster.workshop.kernel)]
         done = run(
             [sys.executable, *command],
-            timeout_seconds=TOOL_TIMEOUT_SECONDS,
+            timeout_seconds=ANALYSIS_SECONDS,
             env=self._verifier_environment("verifier"),
             check=False,
         )

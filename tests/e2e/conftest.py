@@ -15,9 +15,15 @@ from support.lab import Lab, Witness
 
 @pytest.fixture(scope="session")
 def lab(
-    tmp_path_factory: pytest.TempPathFactory, required_tiers: frozenset[str], repository: Path
+    tmp_path_factory: pytest.TempPathFactory,
+    required_tiers: frozenset[str],
+    repository: Path,
+    pytestconfig: pytest.Config,
 ) -> Iterator[Lab]:
-    """Two nodes, Prometheus, the chart, operator, verifier, and the shop at work."""
+    """Two nodes, Prometheus, the chart, operator, verifier, and the shop at work.
+
+    What was begun again because the emulator broke a node's kernel is told at the end.
+    """
     if "e2e" not in required_tiers:
         pytest.skip("a cluster takes minutes; run `make test-e2e`")
     folder = tmp_path_factory.mktemp("a lab with spaces") / "cluster"
@@ -30,6 +36,10 @@ def lab(
         kubectl("-n", "shop", "rollout", "status", "deployment/checkout", "--timeout=100s")
         with closing(Api(cluster.plane.kubeconfig)) as api:
             yield Lab(cluster, product, api, witness)
+        capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            for why in cluster.faults.repeated:
+                print(f"\nbegun again, once: {why}")
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,19 @@ class TestRendering:
         options += ["operator.image.repository=", "verifier.image.repository="]
         rendered = render(repository, *(f"--set={option}" for option in options))
         assert not any(found["kind"] == "Deployment" for found in rendered)
+        assert self.forbids_every_verification(rendered), "no image of the verifier's is known"
+
+    @staticmethod
+    def forbids_every_verification(rendered: list[Manifest]) -> bool:
+        policy = find(rendered, "ValidatingAdmissionPolicy", "schedcp-operator-verifications")
+        rules = policy["spec"]["validations"]
+        return any(found["expression"] == "!variables.makesJob" for found in rules)
+
+    def test_the_verifiers_own_image_is_admitted_and_no_other(self, repository: Path) -> None:
+        rendered = render(repository)
+        assert not self.forbids_every_verification(rendered)
+        policy = find(rendered, "ValidatingAdmissionPolicy", "schedcp-operator-verifications")
+        assert any("c.image == " in r["expression"] for r in policy["spec"]["validations"])
 
     @pytest.mark.parametrize("enabled", ["true", "false"])
     def test_a_verification_has_no_network_wherever_the_operator_runs(

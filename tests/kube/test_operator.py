@@ -10,10 +10,20 @@ import pytest
 from schedcp_api.nodestates import DepartedPod
 from schedcp_api.tokens import open_signed
 from schedcp_lab.control_plane import ControlPlane
-from support.api_server import POLICIES, RUNS, STATES, Api, Json, api_client
+from schedcp_lab.control_plane_components import APISERVER
+from support.api_server import POLICIES, RUNS, STATES, Api, api_client
 from support.operator_library import BUILT, PROGRAM
 from support.operator_nouns import KEY, OLD_KERNEL
-from support.operator_world import PODS, POLICY, World, operator_world, policy, prepare, rolled_out
+from support.operator_world import (
+    PODS,
+    POLICY,
+    World,
+    operator_world,
+    policy,
+    prepare,
+    probe_spec,
+    rolled_out,
+)
 from support.stage_gate import StageGate
 
 
@@ -357,10 +367,18 @@ def test_an_api_server_that_dies_is_waited_for(world: World, kube: ControlPlane)
     world.start()
     world.apply(policy())
     hold_in_judging(world)
-    kube.restart_apiserver()
+    assert world.operator is not None
+    said = len(world.spec.log.read_bytes())
+    kube.kill(APISERVER)
+    try:
+        world.wait(
+            lambda: b"Cannot connect to host" in world.spec.log.read_bytes()[said:],
+            "the operator misses the API server",
+        )
+    finally:
+        kube.restart_apiserver()
     world.behaviour.prometheus_up = True
     assert world.finished()["outcome"]["kind"] == "Improved"
-    assert world.operator is not None
     assert world.operator.alive
 
 
@@ -377,20 +395,3 @@ def approve(world: World) -> None:
     digest = run["status"]["attempts"][-1]["candidateDigest"]
     patch = {"metadata": {"annotations": {"schedcp.io/approved": digest}}}
     world.api.merge(f"{RUNS}/{run['metadata']['name']}", patch)
-
-
-def probe_spec(spec: Json) -> Json:
-    """The spec of a run that no policy stands behind."""
-    return {
-        "policy": "nobody",
-        "policyUid": "none",
-        "policyGeneration": 1,
-        "policySpec": spec,
-        "trigger": {
-            "kind": "Rollout",
-            "workload": "Deployment/shop/checkout",
-            "revision": "0",
-            "at": "2026-01-01T00:00:00Z",
-        },
-        "seed": 1,
-    }

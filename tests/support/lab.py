@@ -1,5 +1,6 @@
 """What the tests on a whole cluster act on, and how they hurt it."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from . import killer
 
 POLL_SECONDS = 0.5
 KILL_SECONDS = 90.0
-GONE_SECONDS = 1200.0
+GONE_SECONDS = 300.0
 ANY_TIME = (0.0, 1e9)
 LOOKS = 300
 """How far back a witness is asked; it looks once a second."""
@@ -135,14 +136,23 @@ class Lab:
         self.wait(lambda: not self.api.runs(), "no run is left", seconds=GONE_SECONDS)
         self.wait_default(seconds=GONE_SECONDS)
 
+    def roll_out(self) -> None:
+        """Roll the shop out, as a release would."""
+        revision = f"REVISION={time.time_ns()}"
+        self.cluster.plane.kubectl("-n", "shop", "set", "env", "deployment/checkout", revision)
+
     @contextmanager
     def policy(self, manifest: Path) -> Iterator[str]:
         """Apply a policy, named as its file; delete it at the end, however that comes about."""
-        self.cluster.plane.kubectl("apply", "-f", manifest)
+        kubectl = self.cluster.plane.kubectl
+        kubectl("apply", "-f", manifest)
         try:
             yield manifest.stem
-        finally:
-            self.delete_policy(manifest.stem)
+        except BaseException:
+            # Whoever waits could raise something else, and hide what went wrong.
+            kubectl("delete", "-f", manifest, "--ignore-not-found", "--wait=false")
+            raise
+        self.delete_policy(manifest.stem)
 
     def run_of(self, policy: str) -> RunView:
         """The policy's run; there must be one."""
@@ -176,6 +186,8 @@ def begun_again(test: Callable[..., None]) -> Callable[..., None]:
 
         def once_more(broken: KernelBroken) -> None:
             print(f"{broken}; the test is begun again")
+            lab.cluster.recover(broken)
+            lab.product.revive()
             run()
 
         lab.cluster.faults.course(run, once_more)

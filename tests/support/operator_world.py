@@ -61,6 +61,23 @@ def policy(**spec: Any) -> Json:
     }
 
 
+def probe_spec(spec: Json) -> Json:
+    """The spec of a run that no policy stands behind."""
+    return {
+        "policy": "nobody",
+        "policyUid": "none",
+        "policyGeneration": 1,
+        "policySpec": spec,
+        "trigger": {
+            "kind": "Rollout",
+            "workload": "Deployment/shop/checkout",
+            "revision": "0",
+            "at": "2026-01-01T00:00:00Z",
+        },
+        "seed": 1,
+    }
+
+
 @dataclass
 class World:
     """Everything a test of the operator's process touches."""

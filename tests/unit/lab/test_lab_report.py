@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
@@ -107,6 +108,16 @@ def test_a_violated_guard_rail_is_said_first() -> None:
     said = effect_text(WORSE)
     assert said.startswith("Worse (GuardrailViolated): guard rail neighbours got 30.0 % worse")
     assert "better by" not in said
+
+
+def test_the_report_says_what_was_begun_again() -> None:
+    whole = record(Finding("it held", held=True))
+    assert "egun again" not in printed(text_report(whole)) + html_report(whole)
+    again = replace(whole, acts=(replace(whole.acts[0], broken=f"node-1's kernel {HOSTILE}"),))
+    assert "begun again: node-1's kernel" in printed(text_report(again))
+    page = html_report(again)
+    assert "Begun again: node-1" in page
+    assert HOSTILE not in page
 
 
 def test_the_report_says_what_did_not_hold() -> None:
