@@ -227,6 +227,7 @@ class Agent:
             programs=tuple(found.built for found in self._parts.programs.values()),
             fetch_failures=self._parts.objects.failures,
             demands=self._parts.measuring.demands,
+            probes_opening=self._parts.measuring.opening,
             stopping=self._stopping.is_set(),
             hands_off=self._keeps_off(),
         )

@@ -21,6 +21,7 @@ from .histograms import Histogram, total
 from .probes.port import NOBODY, OTHER_PODS, GroupReading, Probes, SideReading, Tracked
 from .sides import Ledger, Role
 
+OPENING = "the probes are being compiled"
 _DEMANDS_NS = 10_000_000_000
 
 
@@ -49,12 +50,17 @@ class Measuring:
         self._demands_at: tuple[tuple[int, ...], int] | None = None
         self.departures = Departures()
         self.ledger = Ledger()
-        self.problem = "the probes are being compiled"
+        self.problem = OPENING
 
     @property
     def ready(self) -> bool:
         """Return whether there are probes."""
         return self._probes is not None
+
+    @property
+    def opening(self) -> bool:
+        """Return whether probes are being compiled; not so when they could not be."""
+        return self._probes is None and self.problem == OPENING
 
     def refresh(self, workloads: tuple[TrackedWorkload, ...], *, now: datetime) -> None:
         """Look at the pods again, point the probes at them, and read everything once."""

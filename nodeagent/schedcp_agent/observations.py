@@ -159,6 +159,8 @@ class Observed:
     fetch_failures: Mapping[str, FetchFailure] = field(default_factory=dict)
     demands: frozenset[ContractLoss] = frozenset()
     """Parts of the CPU contract that pods on this node ask for."""
+    probes_opening: bool = False
+    """Nothing is known of latencies yet, because the probes are still being compiled."""
     stopping: bool = False
     """The agent was told to end."""
     hands_off: bool = False

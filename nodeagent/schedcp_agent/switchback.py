@@ -1,7 +1,8 @@
 """The clock of a switchback: which arm a node is in, when a block counts, and what was seen.
 
-A block is a wash-out, which begins when the node has really reached the arm, and then the measured
-time. It counts only if ops name and `enable_seq` were the same at every tick of the measured time.
+A block is a wash-out, which begins when the node has really reached the arm and the agent has its
+probes, and then the measured time. It counts only if ops name and `enable_seq` were the same at
+every tick of the measured time.
 Pure.
 """
 
@@ -117,6 +118,8 @@ def _begin(
     """Start the wash-out when the arm is reached, and the measured time when that is over."""
     if block.measuring_from is not None or not realised:
         return block
+    if observed.probes_opening:  # An agent that was started again: nobody would see anything.
+        return replace(block, realised_at=None)
     if block.realised_at is None:
         return replace(block, realised_at=observed.uptime)
     if observed.uptime - block.realised_at < schedule.washout_seconds:

@@ -38,6 +38,7 @@ class Simulation:
     loader: FakeLoader = field(init=False)
     actions: list[Action] = field(default_factory=list)
     observed: Observed = field(default_factory=Observed)
+    probes_opening: bool = False
     ours: Ours | None = None
 
     def __post_init__(self) -> None:
@@ -75,6 +76,7 @@ class Simulation:
                 loaded=loaded,
                 objects=self.objects,
                 fetch_failures=self.fetch_failures,
+                probes_opening=self.probes_opening,
                 stopping=self.stopping,
                 hands_off=self.hands_off,
             )

@@ -116,6 +116,23 @@ def test_a_request_is_answered_once(tmp_path: Path) -> None:
     assert len(node.blobs.blobs) == 1
 
 
+@pytest.mark.parametrize("failure", [None, ProbesUnavailable("no headers")])
+def test_probes_are_opening_until_they_are_there_or_cannot_be(
+    tmp_path: Path, failure: ProbesUnavailable | None
+) -> None:
+    node = Node(tmp_path, probes=False)
+    node.tick(0)
+    assert node.measuring.opening
+    if failure is None:
+        node.opening.set_result(node.probes)
+    else:
+        node.opening.set_exception(failure)
+    assert node.measuring.opening, "nothing was read yet"
+    node.tick(1)
+    assert not node.measuring.opening
+    assert node.measuring.ready == (failure is None)
+
+
 def test_the_targets_cgroups_are_tracked(tmp_path: Path) -> None:
     node = Node(tmp_path)
     node.tick(0)

@@ -57,6 +57,23 @@ def test_the_washout_begins_when_the_arm_is_reached() -> None:
     assert course.progress.blocks[0].started_at >= reached + timedelta(seconds=2)
 
 
+def test_nothing_is_measured_before_the_probes_are_there() -> None:
+    world = experiment(Arm.ON, Arm.OFF)
+    world.probes_opening = True
+    world.tick(30)
+    assert world.attached
+    assert blocks(world) == []
+    world.probes_opening = False
+    there = world.now
+    world.tick(14)
+    course = world.memory.course
+    assert course is not None
+    assert course.progress is not None
+    (first,) = course.progress.blocks
+    assert first.valid
+    assert first.started_at >= there + timedelta(seconds=2)
+
+
 def test_a_scheduler_that_goes_and_comes_back_spoils_the_block() -> None:
     world = experiment(Arm.ON, Arm.OFF)
     world.tick(8)
