@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import datetime
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from schedcp_api.base import percent_value
 from schedcp_api.runs import AttemptResult, OutcomeKind, TriggerKind
 from schedcp_lab.cluster import Cluster
 from schedcp_lab.errors import KernelBroken, LabError, NotReady, Unreachable
+from schedcp_lab.findings import broken_off, replay_gain, stall_findings
 from schedcp_lab.processes import wait_until
 from schedcp_lab.product import Product
 from schedcp_lab.report import Act, DemoRecord, Finding
@@ -32,7 +31,6 @@ RESTORED_SECONDS = 180.0
 BOOTED_SECONDS = 120.0
 """An emulated node has its agent again this long after it was started again."""
 POLL_SECONDS = 1.0
-STALL_EXIT_KIND = 1026
 CHECKOUT = "Deployment/shop/checkout"
 
 
@@ -77,7 +75,7 @@ class Demo:
             try:
                 acts.append(act(title))
             except LabError as error:
-                acts.append(_broken_off(title, error))
+                acts.append(broken_off(title, error))
                 break
         return DemoRecord(
             started_at=started_at,
@@ -108,8 +106,7 @@ class Demo:
 
         def once_more(broken: KernelBroken) -> Act:
             self._watcher.say(f"{broken}; the act is begun again")
-            self._cluster.recover(broken)
-            self._product.revive()
+            self._product.recover(broken)
             left = self._clear()
             played = act()
             restored = Finding("after the broken course every node was restored", not left, left)
@@ -178,8 +175,8 @@ class Demo:
             *first,
             Finding(
                 "the verifier found it safe; its replay warned, and the policy overruled that",
-                bool(status.token) and _replay_gain(run) < 0,
-                f"the replay said {_replay_gain(run):+.1f} %",
+                bool(status.token) and replay_gain(run) < 0,
+                f"the replay said {replay_gain(run):+.1f} %",
             ),
             Finding(
                 "the judge found it worse on a real node",
@@ -233,7 +230,7 @@ class Demo:
             refusals[0] if refusals else "it found nothing",
         )
         restored = Finding("every node is proven restored", not after, after)
-        findings = (refused, *_stall_findings(run, self._api.nodes()), restored)
+        findings = (refused, *stall_findings(run, self._api.nodes()), restored)
         self._delete_policy("stalls")
         return Act(
             title,
@@ -356,46 +353,3 @@ class Demo:
             return condition()
         except Unreachable:
             return False
-
-
-def _stall_findings(run: RunView, nodes: list[NodeView]) -> tuple[Finding, ...]:
-    """Return what has to have become of a scheduler that stalled on a node."""
-    status = run.status
-    digest = status.attempts[-1].object_digest if status.attempts else None
-    exits = [node.status.last_exit for node in nodes if node.status.last_exit]
-    stalled = [
-        found for found in exits if found.kind == STALL_EXIT_KIND and found.object_digest == digest
-    ]
-    quarantined = [
-        node.name
-        for node in nodes
-        if any(entry.object_digest == digest for entry in node.status.quarantine)
-    ]
-    return (
-        Finding("the blind one vouched for it", bool(status.token)),
-        Finding(
-            "the kernel ejected it, and the agent told why",
-            bool(stalled),
-            stalled[0].message if stalled else "no exit was recorded",
-        ),
-        Finding("the agent put it into quarantine", bool(quarantined), ", ".join(quarantined)),
-        Finding(
-            "the run ended with that, and nothing was promoted",
-            status.outcome is not None
-            and status.outcome.reason == "Ejected"
-            and all(tried.result is not AttemptResult.PROMOTED for tried in status.attempts),
-            f"{status.outcome.kind}: {status.outcome.reason}" if status.outcome else "",
-        ),
-    )
-
-
-def _broken_off(title: str, error: LabError) -> Act:
-    finding = Finding("the act came to its end", held=False, seen=str(error))
-    return Act(title, "It was broken off.", None, (finding,))
-
-
-def _replay_gain(run: RunView) -> float:
-    """Return what the replay said of the last attempt, in percent; nothing said is nothing."""
-    attempts = run.status.attempts
-    found = attempts[-1].replay_improvement if attempts else None
-    return percent_value(found) if found else math.nan

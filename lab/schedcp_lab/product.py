@@ -16,7 +16,7 @@ from pathlib import Path
 
 from schedcp_lab.certificates import kubeconfig_with_token, write_private
 from schedcp_lab.cluster import AGENT_SERVER_NAME, Cluster
-from schedcp_lab.errors import CommandFailed
+from schedcp_lab.errors import CommandFailed, KernelBroken
 from schedcp_lab.https_probe import https_ok
 from schedcp_lab.node_config import API_HOST
 from schedcp_lab.ports import free_ports
@@ -136,6 +136,11 @@ class Product:
             self._wait_operator()
             revived.append("operator")
         return revived
+
+    def recover(self, broken: KernelBroken) -> None:
+        """Start the node again whose kernel was broken, and all of the lab that has ended."""
+        self._cluster.recover(broken)
+        self.revive()
 
     def uninstall(self) -> str:
         """Stop the operator and uninstall the chart, which proves every node restored first."""

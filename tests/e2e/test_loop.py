@@ -39,7 +39,5 @@ def test_what_hurts_is_rolled_back_and_what_helps_is_promoted(lab: Lab, data: Pa
         assert helps.result is AttemptResult.PROMOTED, helps
         assert status.outcome is not None
         assert status.outcome.kind is OutcomeKind.IMPROVED, status.outcome
-        for name in lab.cluster.nodes:
-            assert lab.witness.sched_ext(name) == HELPS
-            assert lab.node(name).holds(HELPS), lab.story()
+        lab.assert_promoted(HELPS)
     lab.wait_default()

@@ -16,7 +16,6 @@ from schedcp_api.nodestates import Arm, BlockRecord
 from schedcp_api.runs import (
     AttemptResult,
     NodeRole,
-    OptimizationRunStatus,
     OutcomeKind,
     RunStage,
 )
@@ -36,8 +35,6 @@ LOST_LOADER = ("LoaderEnded", "OpsChanged: schedcp_weighted_vtime became none", 
 """Why a block does not count in which the loader was killed: its end is seen, or the kernel's own
 scheduler, or that nobody holds the scheduler that the kernel still has."""
 LEASES_END_SECONDS = 300.0
-KILLS_PAIRS = 8
-"""How many pairs of blocks `kills.yaml` asks for."""
 OUTAGE_SECONDS = 15.0
 """For so long a part of the cluster stays dead: longer than a block of `better.yaml` with its
 wash-out and than an operator may act without its Lease, shorter than a fresh lease of a node."""
@@ -102,8 +99,9 @@ def kill_in_block(lab: Lab, node: str, program: str) -> int:
     return enable_seq
 
 
-def assert_judged_without(lab: Lab, killed_at: datetime, status: OptimizationRunStatus) -> None:
+def assert_judged_without(lab: Lab, killed_at: datetime, run: RunView) -> None:
     """Whatever a run came to, no block counted in which its node was killed, and nodes agree."""
+    status, asked = run.status, run.spec.policy_spec.canary.pairs
     (attempt,) = status.attempts
     over = [b for b in attempt.blocks if b.started_at <= killed_at <= b.ended_at]
     assert not any(block.valid for block in over), over
@@ -111,11 +109,9 @@ def assert_judged_without(lab: Lab, killed_at: datetime, status: OptimizationRun
     assert outcome is not None
     if outcome.kind is OutcomeKind.IMPROVED:
         pairs = {arm: sum(b.valid for b in attempt.blocks if b.arm is arm) for arm in Arm}
-        assert outcome.pairs <= min(pairs.values()) < KILLS_PAIRS, (outcome, pairs)
+        assert outcome.pairs <= min(pairs.values()) < asked, (outcome, pairs)
         assert attempt.result is AttemptResult.PROMOTED
-        for name in lab.cluster.nodes:
-            assert lab.node(name).holds(attempt.ops_name), lab.story()
-            assert lab.witness.sched_ext(name) == attempt.ops_name
+        lab.assert_promoted(attempt.ops_name)
     else:
         assert outcome.kind in (OutcomeKind.ERROR, OutcomeKind.INCONCLUSIVE), outcome
         assert attempt.result is not AttemptResult.PROMOTED
@@ -146,7 +142,7 @@ def test_kills_on_a_node_during_its_canary(lab: Lab, data: Path) -> None:
         killed_at = datetime.now(UTC)
         lab.cluster.nodes[canary].kill()
         lab.wait(lambda: lab.run_of(policy).finished, "the run ends", seconds=ENDS_SECONDS)
-        assert_judged_without(lab, killed_at, lab.run_of(policy).status)
+        assert_judged_without(lab, killed_at, lab.run_of(policy))
     lab.wait_default()
 
 
@@ -256,9 +252,7 @@ def test_a_better_scheduler_is_found_whoever_is_killed_meanwhile(lab: Lab, data:
     outcome = lab.run_of("better").status.outcome
     assert outcome is not None
     assert outcome.kind is OutcomeKind.IMPROVED, outcome
-    for name in lab.cluster.nodes:
-        assert lab.witness.sched_ext(name) == PROMOTED
-        assert lab.node(name).holds(PROMOTED), lab.story()
+    lab.assert_promoted(PROMOTED)
 
 
 @begun_again

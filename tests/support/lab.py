@@ -163,6 +163,12 @@ class Lab:
         """What a node's agent says."""
         return next(node for node in self.api.nodes() if node.name == name)
 
+    def assert_promoted(self, ops_name: str) -> None:
+        """Every node runs it, by its kernel and by its agent, under a lease that holds."""
+        for name in self.cluster.nodes:
+            assert self.witness.sched_ext(name) == ops_name
+            assert self.node(name).holds(ops_name), self.story()
+
     def wait_default(self, *names: str, seconds: float = 180.0) -> None:
         """Wait until the kernels of the nodes, asked directly, and their agents say default."""
         for name in names or tuple(self.cluster.nodes):
@@ -186,8 +192,7 @@ def begun_again(test: Callable[..., None]) -> Callable[..., None]:
 
         def once_more(broken: KernelBroken) -> None:
             print(f"{broken}; the test is begun again")
-            lab.cluster.recover(broken)
-            lab.product.revive()
+            lab.product.recover(broken)
             run()
 
         lab.cluster.faults.course(run, once_more)

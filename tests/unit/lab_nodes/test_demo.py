@@ -24,7 +24,6 @@ class Lab:
 
     folder: Path
     done: list[str] = field(default_factory=list)
-    restored: bool = True
 
     def __post_init__(self) -> None:
         node = SimpleNamespace(console=self.folder / "console.log")
@@ -56,7 +55,7 @@ class Lab:
         return []
 
     def sched_ext(self, _node: str) -> str:
-        return "disabled" if self.restored else "schedcp_simple_fifo"
+        return "disabled"
 
     def say(self, text: str) -> None:
         self.done.append(text.partition(" ")[0])
